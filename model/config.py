@@ -1,0 +1,197 @@
+"""The settings that a trained network cannot be used without: shapes, memory, error form, scoring.
+
+They are saved beside the weights (see `model.bundle`), so each is a plain frozen dataclass that
+refuses bad values when it is made.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+DOWNSCALE = 8
+"""Three poolings of two: the feature map is this much smaller than the picture, each way."""
+
+
+class Task(StrEnum):
+    """What the network does with the frames that it is given."""
+
+    PREDICTION = "prediction"
+    RECONSTRUCTION = "reconstruction"
+
+
+class ErrorForm(StrEnum):
+    """What a "norm" of the paper is computed as; γ means nothing without it."""
+
+    MEAN_SQUARE = "mean_square"
+    NORM = "norm"
+
+
+class Pooling(StrEnum):
+    """How an error map becomes one number for the frame."""
+
+    PSNR = "psnr"
+    CELLS = "cells"
+
+
+class PsnrPeak(StrEnum):
+    """The peak in P: the brightest value of the frame, as in the paper, or 1."""
+
+    FRAME = "frame"
+    UNIT = "unit"
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class NetConfig:
+    """Shape of the network and of its memory.
+
+    The paper's network is `base_width=64`, hence 512 feature channels, with 10 items.
+    """
+
+    task: Task = Task.PREDICTION
+    base_width: int = 64
+    channels: int = 1
+    height: int = 256
+    width: int = 256
+    history: int = 4
+    memory_items: int = 10
+    memory_channels: int = 0
+    """Channels of a query and of an item; 0 stands for 8 x base_width."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", Task(self.task))
+        if self.memory_channels == 0:
+            object.__setattr__(self, "memory_channels", 8 * self.base_width)
+        _require(self.base_width >= 1, "base_width", self.base_width, "at least 1")
+        _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
+        for name in ("height", "width"):
+            size = getattr(self, name)
+            _require(
+                size >= 16 and size % DOWNSCALE == 0,
+                name,
+                size,
+                f"a multiple of {DOWNSCALE}, at least 16",
+            )
+        _require(1 <= self.history <= 32, "history", self.history, "from 1 to 32 frames")
+        _require(self.memory_items >= 2, "memory_items", self.memory_items, "at least 2")
+        _require(self.memory_channels >= 1, "memory_channels", self.memory_channels, "at least 1")
+
+    @property
+    def context(self) -> int:
+        """Frames that must have been seen before the first one can be scored."""
+        return self.history if self.task is Task.PREDICTION else 0
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the network's input: the context frames, stacked."""
+        return self.channels * max(self.context, 1)
+
+    @property
+    def queries(self) -> int:
+        """K, the number of queries that one frame gives."""
+        return (self.height // DOWNSCALE) * (self.width // DOWNSCALE)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreConfig:
+    """How P or the error map, and D, become one score. Units in the names; see `model.score`."""
+
+    name: str = "live"
+    pooling: Pooling = Pooling.CELLS
+    appearance_weight: float = 1.0
+    """λ: the share of the prediction error in the score; the rest is D's."""
+    peak: PsnrPeak = PsnrPeak.FRAME
+    cell: int = 8
+    stride: int = 4
+    blur_cells: float = 2.0
+    top_cells: int = 30
+    headroom: float = 2.0
+    """The starting range reaches this many times as high as normal footage did."""
+    relax_frames: float = 300.0
+    """Half-life of what widened the range; 0 keeps every extreme for ever (plain min-max)."""
+    smoothing: float = 0.5
+    """Weight of the newest frame in the causal average of scores; 1 is no average."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pooling", Pooling(self.pooling))
+        object.__setattr__(self, "peak", PsnrPeak(self.peak))
+        _require(
+            0.0 <= self.appearance_weight <= 1.0,
+            "appearance_weight",
+            self.appearance_weight,
+            "from 0 to 1",
+        )
+        _require(self.cell >= 1 and self.stride >= 1, "cell, stride", (self.cell, self.stride), "at least 1")
+        _require(self.blur_cells >= 0.0, "blur_cells", self.blur_cells, "0 or more")
+        _require(self.top_cells >= 1, "top_cells", self.top_cells, "at least 1")
+        _require(
+            math.isfinite(self.headroom) and self.headroom >= 1.0,
+            "headroom",
+            self.headroom,
+            "a number, at least 1",
+        )
+        _require(self.relax_frames >= 0.0, "relax_frames", self.relax_frames, "0 or more")
+        _require(0.0 < self.smoothing <= 1.0, "smoothing", self.smoothing, "above 0, at most 1")
+
+
+PAPER = ScoreConfig(
+    name="paper",
+    pooling=Pooling.PSNR,
+    appearance_weight=0.6,
+    headroom=1.0,
+    relax_frames=0.0,
+    smoothing=1.0,
+)
+"""S_t of the paper (section 3.4): λ(1 - g(P)) + (1 - λ) g(D), plain min-max."""
+
+LIVE = ScoreConfig()
+"""The service's default: mean absolute error pooled over cells."""
+
+SCORES = {PAPER.name: PAPER, LIVE.name: LIVE}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A closed range of a value; `low <= high`, both finite."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _require(
+            math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high,
+            "range",
+            (self.low, self.high),
+            "two finite numbers in order",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NormalRange:
+    """What held-out normal footage gave, each before normalisation."""
+
+    psnr: Span
+    distance: Span
+    pooled: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a bundle knows of normal footage: the gate, the ranges, a threshold for each score."""
+
+    gamma: float = 0.01
+    error_form: ErrorForm = ErrorForm.MEAN_SQUARE
+    normal: NormalRange | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error_form", ErrorForm(self.error_form))
+        _require(math.isfinite(self.gamma) and self.gamma >= 0.0, "gamma", self.gamma, "a number, 0 or more")
+        for name, threshold in self.thresholds.items():
+            _require(math.isfinite(threshold), f"threshold of {name}", threshold, "finite")

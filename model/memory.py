@@ -1,0 +1,71 @@
+"""The memory of normal patterns: read, update, nearest items. Pure functions over a batch of cameras.
+
+Shapes: B cameras, K queries of a frame, M items, C channels. Queries and items have unit length.
+Every softmax over k and every maximum over U^m runs within one camera, never over the batch.
+Equations: MNAD (Park, Noh, Ham, CVPR 2020), section 3.2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def initial_items(count: int, channels: int, generator: torch.Generator) -> Tensor:
+    """Uniform [0, 1) vectors of unit length, shape (1, count, channels), float32."""
+    return functional.normalize(torch.rand(1, count, channels, generator=generator), dim=2)
+
+
+def similarity(queries: Tensor, items: Tensor) -> Tensor:
+    """s^{k,m} = p_m . q^k: (B, K, C) and (B or 1, M, C) to (B, K, M)."""
+    return queries @ items.transpose(1, 2)
+
+
+def read(queries: Tensor, items: Tensor) -> Tensor:
+    """What the memory answers: p^k = sum_m softmax_m(s^{k,m}) p_m.
+
+    Args:
+        queries: (B, K, C). items: (B or 1, M, C).
+    Returns: (B, K, C), each a mixture of the camera's items.
+    """
+    return similarity(queries, items).softmax(dim=2) @ items
+
+
+def nearest(queries: Tensor, items: Tensor, count: int = 1) -> Tensor:
+    """Indices of each query's `count` most similar items, nearest first: (B, K, count), int64."""
+    return similarity(queries, items).topk(count, dim=2).indices
+
+
+def select(items: Tensor, indices: Tensor) -> Tensor:
+    """The items that indices (B, K) name, out of (B or 1, M, C): (B, K, C)."""
+    batch, queries = indices.shape
+    channels = items.shape[2]
+    return items.expand(batch, -1, -1).gather(1, indices[..., None].expand(batch, queries, channels))
+
+
+def update(queries: Tensor, items: Tensor) -> Tensor:
+    """Pull each item towards the queries that chose it.
+
+    p_m <- f(p_m + sum_{k in U^m} v'^{k,m} q^k), f the L2 norm, U^m the queries nearest to p_m,
+    v'^{k,m} = v^{k,m} / max_{k' in U^m} v^{k',m}, v = softmax of s over k.
+    An item that no query chose comes back bit for bit.
+
+    Args:
+        queries: (B, K, C), unit length. items: (B, M, C), unit length.
+    Returns: (B, M, C), unit length.
+    """
+    scores = similarity(queries, items)  # (B, K, M)
+    chosen = functional.one_hot(scores.argmax(dim=2), items.shape[1]).bool()
+    scores = scores.masked_fill(~chosen, -torch.inf)
+    # The softmax's denominator is the same for every k, so it cancels in v'.
+    weights = (scores - scores.amax(dim=1, keepdim=True)).exp()
+    weights = weights.masked_fill(~chosen, 0.0)  # an item without queries gave inf - inf
+    moved = functional.normalize(items + weights.transpose(1, 2) @ queries, dim=2)
+    return torch.where(chosen.any(dim=1)[..., None], moved, items)
+
+
+def usage(queries: Tensor, items: Tensor) -> Tensor:
+    """Share of the queries whose nearest item is m: (B, M), each row sums to 1."""
+    chosen = functional.one_hot(nearest(queries, items)[..., 0], items.shape[1])
+    return chosen.float().mean(dim=1)

@@ -1,0 +1,141 @@
+"""The two networks of MNAD: a U-Net that predicts, and an autoencoder that reconstructs.
+
+Shapes: B cameras (or training windows), C feature channels, h x w the feature map, an eighth of the
+picture each way, K = h*w queries. Pictures are in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model import memory
+from model.config import NetConfig, Task
+
+
+def _convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Twice: 3x3 convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=1),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels_out, channels_out, 3, padding=1),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _upsample(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Twice the height and width: transposed 3x3 convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Encoder(nn.Module):
+    """Picture to feature map; also returns what the decoder's skip connections take."""
+
+    def __init__(self, channels_in: int, base_width: int, channels_out: int) -> None:
+        super().__init__()
+        widths = (base_width, 2 * base_width, 4 * base_width)
+        inputs = (channels_in, *widths)
+        self.stages = nn.ModuleList(
+            _convolutions(n_in, n_out) for n_in, n_out in zip(inputs, widths, strict=False)
+        )
+        # No batch norm or ReLU at the end: a query may point anywhere on the sphere.
+        self.last = nn.Sequential(
+            nn.Conv2d(4 * base_width, 8 * base_width, 3, padding=1),
+            nn.BatchNorm2d(8 * base_width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8 * base_width, channels_out, 3, padding=1),
+        )
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, channels_in, H, W) to (B, C, H/8, W/8), and the three stages' outputs, widest first."""
+        skips: list[Tensor] = []
+        x = pictures
+        for stage in self.stages:
+            x = stage(x)
+            skips.append(x)
+            x = functional.max_pool2d(x, 2)
+        return self.last(x), skips
+
+
+class Decoder(nn.Module):
+    """Queries beside what the memory answered, to a picture in [-1, 1]."""
+
+    def __init__(self, channels_in: int, base_width: int, channels_out: int, *, skips: bool) -> None:
+        super().__init__()
+        self.skips = skips
+        widths = [8 * base_width, 4 * base_width, 2 * base_width, base_width]
+        # With skips an "up" halves the channels and the skip fills them again; without, it keeps them.
+        ups = widths[1:] if skips else widths[:-1]
+        self.stages = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        inputs = [channels_in, *widths[:-1]]
+        for n_in, n_out, n_up in zip(inputs, widths, [*ups, 0], strict=True):
+            self.stages.append(_convolutions(n_in, n_out))
+            if n_up:
+                self.ups.append(_upsample(n_out, n_up))
+        self.last = nn.Conv2d(base_width, channels_out, 3, padding=1)
+
+    def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """(B, 2C, H/8, W/8) and the encoder's stages to (B, channels_out, H, W) in [-1, 1]."""
+        x = features
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index < len(self.ups):
+                x = self.ups[index](x)
+                if self.skips:
+                    x = torch.cat((x, skips[-1 - index]), dim=1)
+        return torch.tanh(self.last(x))
+
+
+class MemoryNetwork(nn.Module):
+    """Encoder, memory read, decoder. The items are an input: every camera has its own."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def encode(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, channels_in, H, W) in [-1, 1] to unit queries (B, K, C), and the skips."""
+        features, skips = self.encoder(pictures)
+        queries = features.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, K, C)
+        return functional.normalize(queries.float(), dim=2), skips
+
+    def decode(self, queries: Tensor, recalled: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """Queries and what the memory answered, both (B, K, C), to pictures (B, c, H, W)."""
+        height, width = (size // 2 for size in skips[-1].shape[-2:])
+        features = torch.cat((queries, recalled), dim=2)  # (B, K, 2C)
+        features = features.transpose(1, 2).unflatten(2, (height, width))  # (B, 2C, h, w)
+        return self.decoder(features, skips)
+
+    def forward(self, pictures: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict (or rebuild) a frame, reading each camera's items.
+
+        Args:
+            pictures: (B, channels_in, H, W) in [-1, 1]; for prediction the context, oldest first.
+            items: (B, M, C), unit length; or (1, M, C), shared by all.
+        Returns: pictures (B, c, H, W) in [-1, 1], and unit queries (B, K, C).
+        """
+        queries, skips = self.encode(pictures)
+        return self.decode(queries, memory.read(queries, items), skips), queries
+
+
+def build(config: NetConfig) -> MemoryNetwork:
+    """The network that a configuration describes, with PyTorch's initial weights."""
+    encoder = Encoder(config.input_channels, config.base_width, config.memory_channels)
+    decoder = Decoder(
+        2 * config.memory_channels,
+        config.base_width,
+        config.channels,
+        skips=config.task is Task.PREDICTION,
+    )
+    return MemoryNetwork(encoder, decoder)

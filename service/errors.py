@@ -1,0 +1,67 @@
+"""The errors that normwatch raises on purpose: one sentence each, with the evidence as fields.
+
+NormwatchError
+├── BadInput            something that the user gave is wrong: names the field and the value
+├── NotFound            no such stream, event, webhook or model
+├── BacklogFull         a bounded queue cannot take more now
+├── Unavailable         a part that is needed (Redis, the database) does not answer
+├── SourceError         a camera or file cannot be read
+└── StaleOwner          a write carried an epoch that is no longer the camera's
+"""
+
+from __future__ import annotations
+
+
+class NormwatchError(Exception):
+    """Anything that normwatch says no to."""
+
+
+class BadInput(NormwatchError, ValueError):
+    """A value from a user that can't be used; `field` names it, as the user wrote it."""
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(f"{field}: {reason} (got {value!r})")
+        self.field = field
+        self.value = value
+        self.reason = reason
+
+
+class NotFound(NormwatchError):
+    """Nothing of that kind has that id."""
+
+    def __init__(self, kind: str, ident: str) -> None:
+        super().__init__(f"no {kind} with id {ident!r}")
+        self.kind = kind
+        self.ident = ident
+
+
+class BacklogFull(NormwatchError):
+    """A queue is at its limit; try again after `retry_after_s`."""
+
+    def __init__(self, queue: str, limit: int, retry_after_s: int) -> None:
+        super().__init__(f"{queue} holds its limit of {limit}; try again in {retry_after_s} s")
+        self.queue = queue
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(NormwatchError):
+    """A part that is needed does not answer now; try again after `retry_after_s`."""
+
+    def __init__(self, part: str, retry_after_s: int = 2) -> None:
+        super().__init__(f"{part} does not answer; try again in {retry_after_s} s")
+        self.part = part
+        self.retry_after_s = retry_after_s
+
+
+class SourceError(NormwatchError):
+    """A source can't be opened or read; the text never holds credentials."""
+
+
+class StaleOwner(NormwatchError):
+    """Another worker owns the camera now: the epoch that this write carried is old."""
+
+    def __init__(self, stream_id: str, epoch: int) -> None:
+        super().__init__(f"stream {stream_id} has a newer owner than epoch {epoch}")
+        self.stream_id = stream_id
+        self.epoch = epoch

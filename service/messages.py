@@ -1,0 +1,130 @@
+"""What crosses Redis between the front end and the workers, as named types.
+
+Times are seconds since 1970 (UTC) as floats; frames are numbered from 0, per stream, and never reused.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StreamState(StrEnum):
+    """Where a stream is in its life."""
+
+    PENDING = "pending"
+    """Registered; no worker owns it yet."""
+    CONNECTING = "connecting"
+    WARMING = "warming"
+    """Frames come, but there are too few yet, or there is no normal range: no score, no alert."""
+    LIVE = "live"
+    DOWN = "down"
+    """The source can't be read now; it is tried again."""
+    ENDED = "ended"
+    """A file or folder that was played to its end."""
+    PAUSED = "paused"
+    FAILED = "failed"
+    """It can't work as configured (no such model, say); it waits for a change."""
+
+
+class DropReason(StrEnum):
+    """Why a captured frame got no score."""
+
+    CAPTURE_RING = "capture_ring"
+    """The worker was slower than the camera: the oldest waiting frame went."""
+    UNREADABLE = "unreadable"
+    """An uploaded picture or a decoded frame couldn't be used."""
+    STALE_OWNER = "stale_owner"
+    """Another worker had taken the camera over."""
+    FAULT = "fault"
+    """Inference failed for the frame."""
+    BACKLOG = "backlog"
+    """Scores waited too long for the recorder and the oldest went."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class StreamConfig(_Message):
+    """What a worker must know to run a camera."""
+
+    id: str
+    revision: int
+    """Rises with every change."""
+    source: str
+    """A URL with its credentials, `upload`, or an absolute path."""
+    model: str
+    """A bundle's name or path."""
+    gamma: float | None = None
+    appearance_weight: float | None = None
+    threshold: float | None = None
+    fps: float | None = None
+    """Target frame rate; None takes the rate that the model was trained at, if known."""
+    loop: bool = False
+    """Play a file or folder again when it ends."""
+    paused: bool = False
+    last_frame: int = -1
+    """Newest frame in the database when this was published; numbering never goes back behind it."""
+
+
+class FrameScore(_Message):
+    """One frame's result. The measures are None while the stream is warming."""
+
+    frame: int
+    epoch: int
+    captured_at: float
+    scored_at: float
+    psnr: float | None = None
+    distance: float | None = None
+    gate_error: float | None = None
+    score: float | None = None
+    threshold: float | None = None
+    memory_updated: bool = False
+    state: StreamState = StreamState.LIVE
+    region: tuple[float, float, float, float] | None = None
+    """Where the error was largest: left, top, right, bottom, as shares of the picture."""
+
+
+class UploadedFrame(_Message):
+    """An uploaded picture, as it waits in Redis; the bytes travel beside it in the field `image`."""
+
+    frame: int
+    captured_at: float
+    cut: bool = False
+    """The frame doesn't follow the one before it (the first of a video file)."""
+
+
+class StreamStatus(_Message):
+    """How a stream is doing, from its owner."""
+
+    state: StreamState
+    reason: str = ""
+    since: float
+    worker: str = ""
+    epoch: int = 0
+    captured: int = 0
+    scored: int = 0
+    dropped: dict[DropReason, int] = Field(default_factory=dict)
+    fps: float = 0.0
+    """Frames scored a second, over the last few seconds."""
+    frame_age_s: float | None = None
+    """Score time less capture time of the newest scored frame."""
+    reconnects: int = 0
+    updated_at: float = 0.0
+
+
+class WorkerStatus(_Message):
+    """A worker's heartbeat."""
+
+    id: str
+    started_at: float
+    seen_at: float
+    streams: int
+    device: str
+    models: list[str] = Field(default_factory=list)
+    batches: int = 0
+    frames: int = 0
+    inference_s: float = 0.0
+    """Seconds spent in the detector since start."""

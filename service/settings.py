@@ -1,0 +1,100 @@
+"""Every setting, read from `NORMWATCH_*` in the environment; the command line overrides some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One object for all processes. Units stand in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="NORMWATCH_", extra="ignore", populate_by_name=True)
+
+    data_dir: Path = Path("normwatch-data")
+    """The database, the embedded Redis's file, and the user's bundles live here."""
+    redis_url: str | None = Field(
+        None, validation_alias=AliasChoices("redis_url", "NORMWATCH_REDIS_URL", "REDIS_URL")
+    )
+    """None starts the embedded server (`serve` only)."""
+    database_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("database_url", "NORMWATCH_DATABASE_URL", "DATABASE_URL")
+    )
+    """SQLAlchemy URL; None is SQLite in `data_dir`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Comma-separated. Needed to listen anywhere but on loopback."""
+    media_dirs: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders, comma-separated, that stream sources may be local paths under."""
+    models_dir: Path | None = None
+    """Where the user's bundles are; None is `data_dir/models`."""
+    default_model: str | None = None
+    """The bundle of a stream that names none."""
+
+    allow_private_webhooks: bool = False
+    """Let webhooks call private, loopback and link-local addresses."""
+    webhook_timeout_s: float = Field(10.0, gt=0)
+    webhook_max_attempts: int = Field(12, ge=1)
+
+    max_image_bytes: int = Field(10 * 1024 * 1024, ge=1024)
+    max_image_pixels: int = Field(16_000_000, ge=1024)
+    max_video_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    max_upload_frames: int = Field(3000, ge=1)
+    """Uploaded frames of one stream that may wait for the worker."""
+    max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    """Bytes of them."""
+    max_score_backlog: int = Field(100_000, ge=100)
+    """Scores of one stream that may wait for the recorder."""
+
+    worker_id: str | None = None
+    """None makes one from host name and process id."""
+    worker_capacity: int = Field(64, ge=1)
+    """Cameras that one worker takes."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    torch_threads: int = Field(0, ge=0)
+    """0 is the number of cores that the process may use."""
+    lease_s: float = Field(4.0, gt=0.5)
+    snapshot_every_s: float = Field(2.0, gt=0)
+    capture_ring_frames: int = Field(16, ge=1)
+    """Decoded frames of one camera that wait for inference; the oldest goes first."""
+    connect_timeout_s: float = Field(10.0, gt=0)
+    read_timeout_s: float = Field(10.0, gt=0)
+    preview_width: int = Field(640, ge=64)
+    preview_every_s: float = Field(1.0, gt=0)
+
+    event_min_frames: int = Field(5, ge=1)
+    """Frames in a row at or above the threshold that start an event."""
+    event_release: float = Field(0.9, gt=0, le=1)
+    """An event goes on while the score stays at or above this share of the threshold."""
+    event_quiet_frames: int = Field(20, ge=1)
+    """Frames in a row below it that end the event."""
+    event_silence_s: float = Field(10.0, gt=0)
+    """Seconds without any score that end it too."""
+
+    log_level: str = "INFO"
+    log_json: bool = False
+
+    @field_validator("api_keys", "media_dirs", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'normwatch.db'}"
+
+    @property
+    def user_models(self) -> Path:
+        """The folder of the user's own bundles."""
+        return self.models_dir if self.models_dir is not None else self.data_dir / "models"

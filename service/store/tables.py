@@ -1,0 +1,144 @@
+"""The tables. Only the front end reads or writes them.
+
+Times are seconds since 1970 (UTC) as floats, as everywhere inside; the API shows ISO 8601.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Holds the metadata that Alembic compares with."""
+
+
+class StreamRow(Base):
+    """A registered camera."""
+
+    __tablename__ = "streams"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    source: Mapped[str] = mapped_column(Text)
+    """With its credentials: never shown, never logged."""
+    model: Mapped[str] = mapped_column(String(500))
+    gamma: Mapped[float | None] = mapped_column(Float)
+    appearance_weight: Mapped[float | None] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    fps: Mapped[float | None] = mapped_column(Float)
+    loop: Mapped[bool] = mapped_column(Boolean, default=False)
+    paused: Mapped[bool] = mapped_column(Boolean, default=False)
+    webhook_ids: Mapped[list[str] | None] = mapped_column(JSON)
+    """None: every webhook hears of this stream."""
+    revision: Mapped[int] = mapped_column(Integer, default=1)
+    created_at: Mapped[float] = mapped_column(Float)
+
+
+class ScoreRow(Base):
+    """One frame's score. The key is what makes a second delivery harmless."""
+
+    __tablename__ = "scores"
+    __table_args__ = (Index("scores_by_time", "stream_id", "captured_at"),)
+
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    frame: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer)
+    captured_at: Mapped[float] = mapped_column(Float)
+    scored_at: Mapped[float] = mapped_column(Float)
+    psnr: Mapped[float | None] = mapped_column(Float)
+    distance: Mapped[float | None] = mapped_column(Float)
+    gate_error: Mapped[float | None] = mapped_column(Float)
+    score: Mapped[float | None] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    memory_updated: Mapped[bool] = mapped_column(Boolean)
+    state: Mapped[str] = mapped_column(String(16))
+
+
+class EventRow(Base):
+    """Something abnormal, with a beginning and, later, an end."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("events_by_time", "started_at"), Index("events_by_stream", "stream_id", "started_at"))
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
+    started_at: Mapped[float] = mapped_column(Float)
+    ended_at: Mapped[float | None] = mapped_column(Float)
+    first_frame: Mapped[int] = mapped_column(BigInteger)
+    last_frame: Mapped[int] = mapped_column(BigInteger)
+    peak_score: Mapped[float] = mapped_column(Float)
+    peak_frame: Mapped[int] = mapped_column(BigInteger)
+    threshold: Mapped[float] = mapped_column(Float)
+    region: Mapped[list[float] | None] = mapped_column(JSON)
+    """Left, top, right, bottom as shares of the picture, at the peak."""
+    snapshot: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """JPEG of the preview nearest to the start."""
+
+
+class CursorRow(Base):
+    """How far the recorder has come with one stream, and where its event detection stands."""
+
+    __tablename__ = "cursors"
+
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, default=0)
+    """Compared and raised by each write: a second recorder loses, and rolls back."""
+    last_frame: Mapped[int] = mapped_column(BigInteger, default=-1)
+    recorded_at: Mapped[float] = mapped_column(Float, default=0.0)
+    detection: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
+
+
+class WebhookRow(Base):
+    """Somebody who wants to be told."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str] = mapped_column(String(200))
+    """`whsec_…`; shown once, when it is made."""
+    event_types: Mapped[list[str]] = mapped_column(JSON)
+    """Empty: all."""
+    enabled: Mapped[bool] = mapped_column(Boolean, default=True)
+    disabled_reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float)
+
+
+class DeliveryRow(Base):
+    """The outbox: one message for one webhook, kept until it was delivered or given up."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("deliveries_due", "state", "next_attempt_at"),
+        Index("deliveries_of_webhook", "webhook_id", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """`msg_…`, sent as webhook-id; the same at every attempt."""
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    """Order in which a webhook's messages of one stream were made (nanoseconds since 1970)."""
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    stream_id: Mapped[str] = mapped_column(String(32))
+    event_type: Mapped[str] = mapped_column(String(50))
+    body: Mapped[str] = mapped_column(Text)
+    """The exact JSON that is signed and sent."""
+    state: Mapped[str] = mapped_column(String(16))
+    """`waiting`, `delivered` or `dead`."""
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_attempt_at: Mapped[float] = mapped_column(Float)
+    created_at: Mapped[float] = mapped_column(Float)
+    delivered_at: Mapped[float | None] = mapped_column(Float)
+    last_status: Mapped[int | None] = mapped_column(Integer)
+    last_error: Mapped[str | None] = mapped_column(Text)
