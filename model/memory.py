@@ -54,6 +54,7 @@ def update(queries: Tensor, items: Tensor) -> Tensor:
     Args:
         queries: (B, K, C), unit length. items: (B, M, C), unit length.
     Returns: (B, M, C), unit length.
+    Raises: ValueError: a query or an item is not finite.
     """
     scores = similarity(queries, items)  # (B, K, M)
     chosen = functional.one_hot(scores.argmax(dim=2), items.shape[1]).bool()
@@ -62,6 +63,8 @@ def update(queries: Tensor, items: Tensor) -> Tensor:
     weights = (scores - scores.amax(dim=1, keepdim=True)).exp()
     weights = weights.masked_fill(~chosen, 0.0)  # an item without queries gave inf - inf
     moved = functional.normalize(items + weights.transpose(1, 2) @ queries, dim=2)
+    if not bool(moved.isfinite().all()):
+        raise ValueError("queries and items must be finite")
     return torch.where(chosen.any(dim=1)[..., None], moved, items)
 
 

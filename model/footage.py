@@ -1,0 +1,235 @@
+"""Footage as clips of frames: image folders, video files, and RTSP/HTTP URLs.
+
+Frames are decoded and fitted once, into one array (a file on disk, mapped, so that memory stays
+bounded), and a clip never runs across a cut.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from model.frames import Frame, FrameShape, Picture, fit, is_grey
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+OPEN_TIMEOUT_S = 15.0
+
+
+class FootageError(ValueError):
+    """A source of footage that can't be read; names it, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one clip comes from."""
+
+    name: str
+    location: str | Path
+    """A folder of images, a video file, or a URL."""
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is read over a network."""
+        return isinstance(self.location, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Consecutive frames of one camera: uint8, (T, height, width) or (T, height, width, 3)."""
+
+    name: str
+    frames: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return int(self.frames.shape[0])
+
+
+def natural_key(text: str) -> list[tuple[int, int | str]]:
+    """Sort key under which frame 10 follows frame 9."""
+    parts = re.split(r"(\d+)", text)
+    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in parts if part]
+
+
+def _images(folder: Path) -> list[Path]:
+    files = (entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(files, key=lambda file: natural_key(file.name))
+
+
+def hide_credentials(url: str) -> str:
+    """The URL with whatever stands between `://` and the last `@` of its host replaced."""
+    scheme, found, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if "@" in rest and "@" not in host:  # a raw slash in the password
+        host, slash, path = rest.rpartition("@")[0] + "@" + rest.rpartition("@")[2], "", ""
+    if found and "@" in host:
+        host = "***@" + host.rpartition("@")[2]
+    return f"{scheme}{found}{host}{slash}{path}"
+
+
+def discover(locations: Sequence[str]) -> list[Source]:
+    """Each location's clips: a URL or a video is one, a folder of images is one, a folder of those many.
+
+    Raises: FootageError: nothing is there, or nothing of use.
+    """
+    sources: list[Source] = []
+    for location in locations:
+        if URL.match(location):
+            sources.append(Source(hide_credentials(location), location))
+            continue
+        path = Path(location)
+        if path.is_file():
+            sources.append(Source(path.name, path))
+        elif path.is_dir():
+            sources.extend(_inside(path))
+        else:
+            raise FootageError(f"no such file or folder: {location}")
+    return sources
+
+
+def _inside(folder: Path) -> list[Source]:
+    if _images(folder):
+        return [Source(folder.name, folder)]
+    entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
+    found = [Source(entry.name, entry) for entry in entries if entry.is_dir() and _images(entry)]
+    found += [Source(entry.name, entry) for entry in entries if _is_video(entry)]
+    if not found and (folder / "frames").is_dir():
+        return _inside(folder / "frames")
+    if not found:
+        raise FootageError(f"no images, folders of images or videos in {folder}")
+    return found
+
+
+def _is_video(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in {".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts"}
+
+
+def pictures(source: Source) -> Iterator[tuple[float | None, Picture]]:
+    """Decoded pictures in order, each with its time in seconds where the source has one.
+
+    Raises: FootageError: it can't be opened or read.
+    """
+    if isinstance(source.location, Path) and source.location.is_dir():
+        for file in _images(source.location):
+            picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise FootageError(f"not an image: {file}")
+            yield None, np.asarray(picture, np.uint8)
+        return
+    options = {"rtsp_transport": "tcp"} if source.is_url else {}
+    try:
+        with av.open(str(source.location), options=options, timeout=OPEN_TIMEOUT_S) as container:
+            if not container.streams.video:
+                raise FootageError(f"{source.name}: holds no video")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                assert_video(frame)
+                yield frame.time, frame.to_ndarray(format="bgr24")
+    except FFmpegError as error:
+        raise FootageError(f"{source.name}: {error.strerror or 'cannot be read as video'}") from None
+
+
+def assert_video(frame: object) -> None:
+    """Refuse what isn't a picture (a container may hold subtitles or sound under a wrong index)."""
+    if not isinstance(frame, VideoFrame):
+        raise FootageError("a decoded frame is no picture")
+
+
+def frame_rate(source: Source) -> float | None:
+    """Frames a second that a video file or URL declares; None for folders or where it says nothing."""
+    if isinstance(source.location, Path) and source.location.is_dir():
+        return None
+    try:
+        with av.open(str(source.location), timeout=OPEN_TIMEOUT_S) as container:
+            rate = container.streams.video[0].average_rate if container.streams.video else None
+    except FFmpegError as error:
+        raise FootageError(f"{source.name}: {error.strerror or 'cannot be read as video'}") from None
+    return float(rate) if rate else None
+
+
+def has_colour(source: Source, looks: int = 5) -> bool:
+    """Whether any of the first pictures holds colour, which decides between a grey and an RGB net."""
+    for count, (_, picture) in enumerate(pictures(source), start=1):
+        if not is_grey(picture):
+            return True
+        if count >= looks:
+            break
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which frames of a source are taken."""
+
+    fps: float | None = None
+    """At most this many a second, where the source has times; None takes all."""
+    limit: int | None = None
+    """At most this many frames of each source."""
+
+
+def fitted(source: Source, shape: FrameShape, sampling: Sampling | None = None) -> Iterator[Frame]:
+    """The source's frames as a network of this shape takes them."""
+    sampling = sampling or Sampling()
+    taken = 0
+    due: float | None = None
+    for time_s, picture in pictures(source):
+        if sampling.limit is not None and taken >= sampling.limit:
+            return
+        if sampling.fps is not None and time_s is not None:
+            due = time_s if due is None else due
+            if time_s < due - 1e-6:
+                continue
+            # The next one is due a period later, or after a gap a period from now.
+            due = max(due, time_s - 1.0 / sampling.fps) + 1.0 / sampling.fps
+        taken += 1
+        yield fit(picture, shape)
+
+
+class FrameStore:
+    """Clips of fitted frames, held in one unnamed file, mapped into memory."""
+
+    def __init__(self, shape: FrameShape, folder: Path | None = None) -> None:
+        self.shape = shape
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)
+        self._lengths: list[tuple[str, int]] = []
+
+    def add(self, source: Source, sampling: Sampling | None = None) -> int:
+        """Read a source to its end (or limit) as one clip; returns its frames.
+
+        Raises: FootageError: it can't be read.
+        """
+        count = 0
+        for frame in fitted(source, self.shape, sampling):
+            self._file.write(frame.tobytes())
+            count += 1
+        self._lengths.append((source.name, count))
+        return count
+
+    def clips(self) -> list[Clip]:
+        """All clips, in the order they were added; empty ones are left out."""
+        self._file.flush()
+        total = sum(length for _, length in self._lengths)
+        if not total:
+            return []
+        frames: NDArray[np.uint8] = np.memmap(
+            self._file, dtype=np.uint8, mode="r", shape=(total, *self.shape.array_shape)
+        )
+        clips: list[Clip] = []
+        start = 0
+        for name, length in self._lengths:
+            if length:
+                clips.append(Clip(name, frames[start : start + length]))
+            start += length
+        return clips

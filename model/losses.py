@@ -1,0 +1,79 @@
+"""The three losses of training (MNAD, section 3.3). Each is a mean, so that batch size is no factor.
+
+The items are constants here: the losses train the encoder, the update trains the items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model import memory
+from model.config import ErrorForm
+from model.measures import norm
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """λ_c, λ_s and the margin α."""
+
+    compact: float = 0.1
+    separate: float = 0.1
+    margin: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LossParts:
+    """The loss and what it is the sum of, each a scalar; the parts without their weights."""
+
+    total: Tensor
+    frame: Tensor
+    compact: Tensor
+    separate: Tensor
+
+
+def frame_loss(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
+    """L_rec = ||predicted - actual||: frames (B, C, H, W) in [-1, 1], to a scalar."""
+    return norm((predicted - actual).flatten(1), form, dim=1).mean()
+
+
+def compactness_loss(queries: Tensor, items: Tensor, form: ErrorForm) -> Tensor:
+    """L_compact: mean over queries of ||q^k - p_p||, p_p the nearest item."""
+    fixed = items.detach()
+    chosen = memory.select(fixed, memory.nearest(queries.detach(), fixed)[..., 0])
+    return norm(queries - chosen, form, dim=2).mean()
+
+
+def separateness_loss(queries: Tensor, items: Tensor, form: ErrorForm, margin: float) -> Tensor:
+    """L_separate: mean over queries of [ ||q^k - p_p|| - ||q^k - p_n|| + α ]_+, p_n second nearest."""
+    fixed = items.detach()
+    indices = memory.nearest(queries.detach(), fixed, 2)
+    first = norm(queries - memory.select(fixed, indices[..., 0]), form, dim=2)
+    second = norm(queries - memory.select(fixed, indices[..., 1]), form, dim=2)
+    return torch.relu(first - second + margin).mean()
+
+
+def total_loss(
+    predicted: Tensor,
+    actual: Tensor,
+    queries: Tensor,
+    items: Tensor,
+    *,
+    weights: LossWeights,
+    form: ErrorForm,
+    separation_form: ErrorForm | None = None,
+) -> LossParts:
+    """L = L_rec + λ_c L_compact + λ_s L_separate.
+
+    Args:
+        predicted, actual: (B, C, H, W) in [-1, 1].
+        queries: (B, K, C), unit length. items: (B or 1, M, C), unit length.
+        separation_form: the norm in L_separate, if it is another than `form`.
+    """
+    frame = frame_loss(predicted, actual, form)
+    compact = compactness_loss(queries, items, form)
+    separate = separateness_loss(queries, items, separation_form or form, weights.margin)
+    total = frame + weights.compact * compact + weights.separate * separate
+    return LossParts(total, frame, compact, separate)

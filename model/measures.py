@@ -1,0 +1,96 @@
+"""What is measured of a prediction: P, D, E_t, and the error map. Pure functions, one value a camera.
+
+Equations: MNAD (Park, Noh, Ham, CVPR 2020), section 3.4. Frames are in [0, 1] here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.config import ErrorForm, PsnrPeak
+
+LEAST_MEAN_SQUARE = 1e-10
+"""Floor of the error in P: two equal frames have a PSNR of 100 dB, not infinity."""
+
+LEAST_PEAK = 1.0 / 255.0
+"""Floor of max(I) in P: a black frame's peak is one grey level."""
+
+
+def require_finite(name: str, values: Tensor) -> Tensor:
+    """The values themselves; ValueError where one is NaN or infinite (NaN in, NaN out: refused here)."""
+    if not bool(values.isfinite().all()):
+        raise ValueError(f"{name} is not finite: the frames, queries or items hold NaN or infinity")
+    return values
+
+
+def _require_alike(predicted: Tensor, actual: Tensor) -> None:
+    if predicted.shape != actual.shape:
+        raise ValueError(
+            f"predicted and actual must have one shape, got {tuple(predicted.shape)} "
+            f"and {tuple(actual.shape)}"
+        )
+
+
+def psnr(predicted: Tensor, actual: Tensor, peak: PsnrPeak = PsnrPeak.FRAME) -> Tensor:
+    """Peak signal-to-noise ratio P, in dB (MNAD, eq. 9).
+
+    P = 10 log10( peak / (||predicted - actual||^2 / N) ), N the number of values in the frame.
+
+    Args:
+        predicted: frames in [0, 1], shape (B, C, H, W), float.
+        actual: same shape and range.
+        peak: `FRAME` is max(actual) as in the paper, `UNIT` is 1 as in most code.
+    Returns: shape (B,), at most 100 + 10 log10(peak).
+    Raises: ValueError: shapes differ, or a value is not finite.
+    """
+    _require_alike(predicted, actual)
+    mean_square = (predicted - actual).square().mean(dim=(1, 2, 3)).clamp_min(LEAST_MEAN_SQUARE)
+    top = actual.amax(dim=(1, 2, 3)).clamp_min(LEAST_PEAK) if peak is PsnrPeak.FRAME else 1.0
+    return require_finite("psnr", 10.0 * torch.log10(top / mean_square))
+
+
+def query_distance(queries: Tensor, nearest_items: Tensor, form: ErrorForm) -> Tensor:
+    """Mean distance D of the queries to their nearest items (MNAD, eq. 10).
+
+    D = 1/K sum_k ||q^k - p_p||, the norm as a mean of squares over channels or as it is written.
+
+    Args:
+        queries: (B, K, C). nearest_items: the item nearest to each query, (B, K, C).
+    Returns: shape (B,), >= 0.
+    """
+    return require_finite("distance", norm(queries - nearest_items, form, dim=2).mean(dim=1))
+
+
+def norm(difference: Tensor, form: ErrorForm, dim: int) -> Tensor:
+    """||difference|| along a dimension: the mean of squares, or the Euclidean norm."""
+    if form is ErrorForm.MEAN_SQUARE:
+        return difference.square().mean(dim=dim)
+    return torch.linalg.vector_norm(difference, dim=dim)
+
+
+def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
+    """Error E_t that decides whether a frame may update the memory (MNAD, eq. 8).
+
+    E_t = sum_ij W_ij e_ij, e_ij = ||predicted^ij - actual^ij|| over the channels of a pixel,
+    W_ij = (1 - exp(-e_ij)) / sum_ij (1 - exp(-e_ij)): large errors weigh more than small ones.
+
+    Args:
+        predicted: frames in [0, 1], shape (B, C, H, W), float.
+        actual: same shape and range.
+        form: what the norm is computed as; γ is on the same scale.
+    Returns: shape (B,), >= 0; 0 where the two are equal.
+    Raises: ValueError: shapes differ, or a value is not finite.
+    """
+    _require_alike(predicted, actual)
+    error = norm(predicted - actual, form, dim=1).flatten(1)  # (B, H*W)
+    weight = -torch.expm1(-error)
+    total = weight.sum(dim=1)
+    mean = (weight * error).sum(dim=1) / total.clamp_min(torch.finfo(error.dtype).tiny)
+    return require_finite("gate_error", mean)
+
+
+def error_map(predicted: Tensor, actual: Tensor) -> Tensor:
+    """Mean absolute error of each pixel over its channels: (B, C, H, W) to (B, H, W), in [0, 1]."""
+    _require_alike(predicted, actual)
+    return (predicted - actual).abs().mean(dim=1)

@@ -1,0 +1,309 @@
+"""Training on normal footage: windows of clips, the three losses, the memory's update at every step.
+
+A run is cut into epochs, each a permutation of the windows that follows from seed and epoch alone, so
+that a run resumed from a checkpoint takes the same steps as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from model import memory
+from model.config import ErrorForm, NetConfig, Task
+from model.footage import Clip
+from model.losses import LossParts, LossWeights, total_loss
+from model.network import MemoryNetwork, build
+
+CHECKPOINT_VERSION = 1
+
+
+class TrainingError(ValueError):
+    """Footage or a checkpoint that a run can't go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What a run needs beside the network's shape. The defaults are the reference's, but for epochs."""
+
+    epochs: int = 60
+    batch: int = 4
+    learning_rate: float = 2e-4
+    warmup: float = 0.0
+    """Share of all steps over which the learning rate rises; it then falls to 0 as a cosine."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    error_form: ErrorForm = ErrorForm.MEAN_SQUARE
+    separation_form: ErrorForm = ErrorForm.NORM
+    """Mean squares of unit vectors are at most 4/C, far below the margin of 1: too flat to train by."""
+    flip: bool = False
+    """Mirror half of the windows left to right."""
+    seed: int = 0
+    bf16: bool | None = None
+    """Autocast; None uses it where the processor computes in bf16."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
+        if not 0.0 <= self.warmup < 1.0:
+            raise ValueError(f"warmup must be from 0 to below 1, got {self.warmup!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A network size with the run that suits it."""
+
+    base_width: int
+    train: TrainConfig
+
+
+PRESETS = {
+    "paper": Preset(64, TrainConfig()),
+    "small": Preset(16, TrainConfig(epochs=8, learning_rate=1e-3, warmup=0.1)),
+    "tiny": Preset(8, TrainConfig(epochs=10, learning_rate=2e-3, warmup=0.1)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, told after each step."""
+
+    epoch: int
+    step: int
+    """Steps done, of all epochs."""
+    steps: int
+    total: float
+    frame: float
+    compact: float
+    separate: float
+    usage: tuple[float, ...]
+    """Share of the queries that each item got."""
+    learning_rate: float
+    elapsed_s: float
+    """Of this run and those that it resumes."""
+    remaining_s: float
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16; elsewhere autocast is several times slower than fp32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+class Windows:
+    """Runs of consecutive frames that never cross a cut: the context, and the frame to predict."""
+
+    def __init__(self, clips: Sequence[Clip], config: NetConfig) -> None:
+        self._clips = clips
+        self._length = config.context + 1
+        self._grey = config.channels == 1
+        self._starts = [
+            (c, s) for c, clip in enumerate(clips) for s in range(len(clip) - self._length + 1)
+        ]
+        if not self._starts:
+            raise TrainingError(f"no clip has {self._length} frames in a row")
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def batch(self, indices: Sequence[int], flip: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """Inputs (B, T*C, H, W) and targets (B, C, H, W), both in [-1, 1]."""
+        inputs: list[NDArray[np.uint8]] = []
+        targets: list[NDArray[np.uint8]] = []
+        for index, mirrored in zip(indices, flip, strict=True):
+            clip, start = self._starts[index]
+            frames = self._clips[clip].frames[start : start + self._length]
+            frames = frames[:, None] if self._grey else frames.transpose(0, 3, 1, 2)
+            frames = frames[..., ::-1] if mirrored else frames  # (T, C, H, W)
+            past = frames[:-1] if self._length > 1 else frames
+            inputs.append(past.reshape(-1, *frames.shape[-2:]))
+            targets.append(frames[-1])
+        return _to_tensor(inputs), _to_tensor(targets)
+
+
+def _to_tensor(arrays: Sequence[NDArray[np.uint8]]) -> Tensor:
+    tensor = torch.from_numpy(np.stack(arrays)).float() / 127.5 - 1.0
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+class Training:
+    """A run: network, items, optimiser and schedule, and how many steps are done."""
+
+    def __init__(self, net: NetConfig, config: TrainConfig, clips: Sequence[Clip]) -> None:
+        torch.manual_seed(config.seed)
+        self.net = net
+        self.config = config
+        self.windows = Windows(clips, net)
+        self.network: MemoryNetwork = build(net).to(memory_format=torch.channels_last)
+        self.items = memory.initial_items(
+            net.memory_items, net.memory_channels, torch.Generator().manual_seed(config.seed)
+        )
+        self.steps_an_epoch = -(-len(self.windows) // config.batch)
+        self.steps = self.steps_an_epoch * config.epochs
+        self.step = 0
+        self.elapsed_s = 0.0
+        self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate)
+        self.schedule: LRScheduler = self._schedule()
+        self._bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
+
+    def _schedule(self) -> LRScheduler:
+        if self.config.warmup > 0.0:
+            return OneCycleLR(
+                self.optimiser,
+                self.config.learning_rate,
+                total_steps=self.steps,
+                pct_start=self.config.warmup,
+                cycle_momentum=False,
+            )
+        return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are through."""
+        return self.step >= self.steps
+
+    def run(
+        self,
+        *,
+        on_step: Callable[[Progress], None] | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_every_s: float = 120.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take the steps that are left, or those until `stop` says so.
+
+        Raises: TrainingError: the loss is no number any more.
+        """
+        self.network.train()
+        last = saved = time.monotonic()
+        first_step, first_elapsed = self.step, self.elapsed_s
+        while not self.done and not stop():
+            for inputs, targets in self._batches():
+                learning_rate = float(self.optimiser.param_groups[0]["lr"])
+                parts, used = self._take_step(inputs, targets)
+                now = time.monotonic()
+                self.elapsed_s += now - last
+                last = now
+                if on_step is not None:
+                    pace = (self.elapsed_s - first_elapsed) / (self.step - first_step)
+                    left = (self.steps - self.step) * pace
+                    on_step(self._progress(parts, used, learning_rate, left))
+                if checkpoint is not None and now - saved > checkpoint_every_s:
+                    self.save(checkpoint)
+                    saved = now
+                if stop():
+                    break
+        if checkpoint is not None:
+            self.save(checkpoint)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is left of the present epoch."""
+        epoch, done = divmod(self.step, self.steps_an_epoch)
+        random = np.random.default_rng((self.config.seed, epoch))
+        order = random.permutation(len(self.windows))
+        flips = random.random(len(order)) < 0.5 if self.config.flip else np.zeros(len(order), bool)
+        for start in range(done * self.config.batch, len(order), self.config.batch):
+            chosen = order[start : start + self.config.batch]
+            yield self.windows.batch(chosen.tolist(), flips[chosen].tolist())
+
+    def _take_step(self, inputs: Tensor, targets: Tensor) -> tuple[LossParts, Tensor]:
+        config = self.config
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            features, skips = self.network.encode(inputs)
+        # One memory for the whole batch: its queries are those of one long frame.
+        queries = features.flatten(0, 1)[None]  # (1, B*K, C)
+        recalled = memory.read(queries, self.items).view_as(features)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            predicted = self.network.decode(features, recalled, skips).float()
+        parts = total_loss(
+            predicted,
+            targets,
+            queries,
+            self.items,
+            weights=config.weights,
+            form=config.error_form,
+            separation_form=config.separation_form,
+        )
+        if not bool(parts.total.isfinite()):
+            raise TrainingError(
+                f"the loss is {float(parts.total)} at step {self.step}: lower the learning rate"
+            )
+        self.optimiser.zero_grad()
+        parts.total.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        with torch.no_grad():
+            used = memory.usage(queries, self.items)[0]
+            self.items = memory.update(queries.detach(), self.items)
+        self.step += 1
+        return parts, used
+
+    def _progress(self, parts: LossParts, used: Tensor, learning_rate: float, left: float) -> Progress:
+        return Progress(
+            epoch=(self.step - 1) // self.steps_an_epoch,
+            step=self.step,
+            steps=self.steps,
+            total=float(parts.total.detach()),
+            frame=float(parts.frame.detach()),
+            compact=float(parts.compact.detach()),
+            separate=float(parts.separate.detach()),
+            usage=tuple(used.tolist()),
+            learning_rate=learning_rate,
+            elapsed_s=self.elapsed_s,
+            remaining_s=left,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        torch.save(
+            {
+                "version": CHECKPOINT_VERSION,
+                "identity": self._identity(),
+                "network": self.network.state_dict(),
+                "items": self.items,
+                "optimiser": self.optimiser.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "step": self.step,
+                "elapsed_s": self.elapsed_s,
+            },
+            partial,
+        )
+        partial.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint of the same settings and footage; executes nothing in it.
+
+        Raises: TrainingError: it can't be read, or is of another run.
+        """
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            if saved["version"] != CHECKPOINT_VERSION or saved["identity"] != self._identity():
+                raise TrainingError(f"{path}: a checkpoint of other settings or other footage")
+            self.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.items = saved["items"]
+            self.step = int(saved["step"])
+            self.elapsed_s = float(saved["elapsed_s"])
+        except TrainingError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+            raise TrainingError(f"{path}: not a checkpoint: {type(error).__name__}") from None
+
+    def _identity(self) -> str:
+        """What two runs must share for one to go on from the other."""
+        return repr((asdict(self.net), asdict(self.config), len(self.windows)))
+
+
+def default_weights(task: Task) -> LossWeights:
+    """λ_c and λ_s of the reference implementation for a task."""
+    return LossWeights() if task is Task.PREDICTION else LossWeights(compact=0.01, separate=0.01)
