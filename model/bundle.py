@@ -140,17 +140,23 @@ def load(path: Path) -> Bundle:
     except OSError as error:
         raise BundleError(f"{path}: cannot read {WEIGHTS}: {error.strerror}") from None
     if hashlib.sha256(weights).hexdigest() != document.weights_sha256:
-        raise BundleError(f"{path}: {WEIGHTS} is damaged: it isn't the file that {DOCUMENT} was written for")
+        raise BundleError(
+            f"{path}: {WEIGHTS} is damaged: it isn't the file that {DOCUMENT} was written for"
+        )
     try:
         tensors = load_tensors(weights)
         items = tensors.pop(ITEMS)
         network = build(document.net)
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, RuntimeError) as error:
-        raise BundleError(f"{path}: {WEIGHTS} doesn't fit the network: {_first_line(error)}") from None
+        raise BundleError(
+            f"{path}: {WEIGHTS} doesn't fit the network: {_first_line(error)}"
+        ) from None
     expected = (1, document.net.memory_items, document.net.memory_channels)
     if tuple(items.shape) != expected or not bool(torch.isfinite(items).all()):
-        raise BundleError(f"{path}: items must be finite and of shape {expected}, got {tuple(items.shape)}")
+        raise BundleError(
+            f"{path}: items must be finite and of shape {expected}, got {tuple(items.shape)}"
+        )
     network.eval().requires_grad_(False)
     return Bundle(
         document.name,
@@ -168,17 +174,23 @@ def read_document(path: Path) -> BundleDocument:
     try:
         text = (path / DOCUMENT).read_bytes()
     except OSError as error:
-        raise BundleError(f"{path} is no bundle: cannot read {DOCUMENT}: {error.strerror}") from None
+        raise BundleError(
+            f"{path} is no bundle: cannot read {DOCUMENT}: {error.strerror}"
+        ) from None
     try:
         return BundleDocument.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(f"{path}: {DOCUMENT} is damaged or foreign: {where}: {first['msg']}") from None
+        raise BundleError(
+            f"{path}: {DOCUMENT} is damaged or foreign: {where}: {first['msg']}"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
 
 
 def available(folders: Sequence[Path] = ()) -> list[BundleInfo]:
@@ -213,5 +225,3 @@ def find(name_or_path: str, folders: Sequence[Path] = ()) -> Path:
     if direct.exists():
         raise BundleError(f"{name_or_path} is no bundle: it holds no {DOCUMENT}")
     raise BundleError(f"no bundle {name_or_path!r}; there are: {', '.join(names) or 'none'}")
-
-

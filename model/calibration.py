@@ -60,7 +60,9 @@ def measure(
         camera.cut()
         rows: list[Measures | None] = []
         for frame in clip.frames:
-            rows.append(detector.observe([camera], [frame], [options or CameraOptions()])[0].measures)
+            rows.append(
+                detector.observe([camera], [frame], [options or CameraOptions()])[0].measures
+            )
             on_frame()
         results.append(rows)
     return results
@@ -84,12 +86,15 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
         pooled=_span([row.pooled for row in rows]),
     )
     thresholds = {
-        score.name: threshold(clips, score, normal) for score in {**SCORES, bundle.score.name: bundle.score}.values()
+        score.name: threshold(clips, score, normal)
+        for score in {**SCORES, bundle.score.name: bundle.score}.values()
     }
     return replace(bundle, calibration=replace(calibration, normal=normal, thresholds=thresholds))
 
 
-def threshold(clips: Sequence[Sequence[Measures | None]], score: ScoreConfig, normal: NormalRange) -> float:
+def threshold(
+    clips: Sequence[Sequence[Measures | None]], score: ScoreConfig, normal: NormalRange
+) -> float:
     """What no score of this normal footage reaches, by a margin."""
     scores = [s for clip in causal_scores(clips, score, normal) for s in clip if s is not None]
     return THRESHOLD_MARGIN * max(scores)
@@ -113,5 +118,3 @@ def _flat(clips: Sequence[Sequence[Measures | None]]) -> list[Measures]:
 
 def _span(values: Sequence[float]) -> Span:
     return Span(min(values), max(values))
-
-

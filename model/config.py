@@ -127,7 +127,12 @@ class ScoreConfig:
             self.appearance_weight,
             "from 0 to 1",
         )
-        _require(self.cell >= 1 and self.stride >= 1, "cell, stride", (self.cell, self.stride), "at least 1")
+        _require(
+            self.cell >= 1 and self.stride >= 1,
+            "cell, stride",
+            (self.cell, self.stride),
+            "at least 1",
+        )
         _require(self.blur_cells >= 0.0, "blur_cells", self.blur_cells, "0 or more")
         _require(self.top_cells >= 1, "top_cells", self.top_cells, "at least 1")
         _require(
@@ -192,6 +197,11 @@ class Calibration:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error_form", ErrorForm(self.error_form))
-        _require(math.isfinite(self.gamma) and self.gamma >= 0.0, "gamma", self.gamma, "a number, 0 or more")
+        _require(
+            math.isfinite(self.gamma) and self.gamma >= 0.0,
+            "gamma",
+            self.gamma,
+            "a number, 0 or more",
+        )
         for name, threshold in self.thresholds.items():
             _require(math.isfinite(threshold), f"threshold of {name}", threshold, "finite")

@@ -77,7 +77,9 @@ class CameraState:
             {
                 "items": items.shape,
                 "frames": [frame.shape for frame in self.frames],
-                "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()} if self.scorer else None,
+                "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
+                if self.scorer
+                else None,
             }
         ).encode()
         parts = [STATE_MAGIC, struct.pack("<I", len(header)), header, items.tobytes()]
@@ -93,7 +95,7 @@ class Detector:
     def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
         self.bundle = bundle
         self.device = torch.device(device)
-        self._network = bundle.network.to(self.device, memory_format=torch.channels_last)
+        self._network = bundle.network.to(self.device).channels_last()
         normal = bundle.calibration.normal
         self._heat_scale = 1.0 / max(normal.pooled.high, 1e-6) if normal else 1.0
 
@@ -202,9 +204,13 @@ class Detector:
         options: Sequence[CameraOptions],
     ) -> list[Observation]:
         config, calibration = self.bundle.config, self.bundle.calibration
-        actual = torch.stack([self._tensor([frame]) for frame in frames]).to(self.device).float() / 255.0
+        actual = (
+            torch.stack([self._tensor([frame]) for frame in frames]).to(self.device).float() / 255.0
+        )
         if config.context:
-            pictures = torch.stack([self._tensor(camera.frames) for camera in cameras]).to(self.device)
+            pictures = torch.stack([self._tensor(camera.frames) for camera in cameras]).to(
+                self.device
+            )
             pictures = pictures.float() / 255.0
         else:
             pictures = actual
@@ -218,7 +224,9 @@ class Detector:
         psnr = measures.psnr(predicted, actual, self.bundle.score.peak)
         gate = measures.gate_error(predicted, actual, calibration.error_form)
         cells = pool_cells(measures.error_map(predicted, actual), self.bundle.score)
-        pooled = measures.require_finite("pooled error", pool_top(cells, self.bundle.score.top_cells))
+        pooled = measures.require_finite(
+            "pooled error", pool_top(cells, self.bundle.score.top_cells)
+        )
         updated = memory.update(queries, items)
 
         maps = cells.cpu().numpy()

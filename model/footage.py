@@ -17,7 +17,6 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from model.frames import Frame, FrameShape, Picture, fit, is_grey
@@ -112,7 +111,14 @@ def _inside(folder: Path) -> list[Source]:
 
 
 def _is_video(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in {".mp4", ".avi", ".mkv", ".mov", ".webm", ".ts"}
+    return path.is_file() and path.suffix.lower() in {
+        ".mp4",
+        ".avi",
+        ".mkv",
+        ".mov",
+        ".webm",
+        ".ts",
+    }
 
 
 def pictures(source: Source) -> Iterator[tuple[float | None, Picture]]:
@@ -135,16 +141,11 @@ def pictures(source: Source) -> Iterator[tuple[float | None, Picture]]:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for frame in container.decode(stream):
-                assert_video(frame)
-                yield frame.time, frame.to_ndarray(format="bgr24")
+                yield frame.time, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
     except FFmpegError as error:
-        raise FootageError(f"{source.name}: {error.strerror or 'cannot be read as video'}") from None
-
-
-def assert_video(frame: object) -> None:
-    """Refuse what isn't a picture (a container may hold subtitles or sound under a wrong index)."""
-    if not isinstance(frame, VideoFrame):
-        raise FootageError("a decoded frame is no picture")
+        raise FootageError(
+            f"{source.name}: {error.strerror or 'cannot be read as video'}"
+        ) from None
 
 
 def frame_rate(source: Source) -> float | None:
@@ -155,7 +156,9 @@ def frame_rate(source: Source) -> float | None:
         with av.open(str(source.location), timeout=OPEN_TIMEOUT_S) as container:
             rate = container.streams.video[0].average_rate if container.streams.video else None
     except FFmpegError as error:
-        raise FootageError(f"{source.name}: {error.strerror or 'cannot be read as video'}") from None
+        raise FootageError(
+            f"{source.name}: {error.strerror or 'cannot be read as video'}"
+        ) from None
     return float(rate) if rate else None
 
 

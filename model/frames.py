@@ -37,7 +37,9 @@ def fit(picture: Picture, shape: FrameShape) -> Frame:
     Raises: ValueError: not a uint8 picture, or an empty one.
     """
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.size == 0:
-        raise ValueError(f"a picture is uint8 (H, W) or (H, W, 3), got {picture.dtype} {picture.shape}")
+        raise ValueError(
+            f"a picture is uint8 (H, W) or (H, W, 3), got {picture.dtype} {picture.shape}"
+        )
     if picture.ndim == 3 and picture.shape[2] == 1:
         picture = picture[:, :, 0]
     if picture.ndim == 3 and picture.shape[2] != 3:

@@ -66,7 +66,8 @@ def norm(difference: Tensor, form: ErrorForm, dim: int) -> Tensor:
     """||difference|| along a dimension: the mean of squares, or the Euclidean norm."""
     if form is ErrorForm.MEAN_SQUARE:
         return difference.square().mean(dim=dim)
-    return torch.linalg.vector_norm(difference, dim=dim)
+    distance: Tensor = torch.linalg.vector_norm(difference, dim=dim)
+    return distance
 
 
 def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:

@@ -41,7 +41,9 @@ def select(items: Tensor, indices: Tensor) -> Tensor:
     """The items that indices (B, K) name, out of (B or 1, M, C): (B, K, C)."""
     batch, queries = indices.shape
     channels = items.shape[2]
-    return items.expand(batch, -1, -1).gather(1, indices[..., None].expand(batch, queries, channels))
+    return items.expand(batch, -1, -1).gather(
+        1, indices[..., None].expand(batch, queries, channels)
+    )
 
 
 def update(queries: Tensor, items: Tensor) -> Tensor:

@@ -69,7 +69,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Queries beside what the memory answered, to a picture in [-1, 1]."""
 
-    def __init__(self, channels_in: int, base_width: int, channels_out: int, *, skips: bool) -> None:
+    def __init__(
+        self, channels_in: int, base_width: int, channels_out: int, *, skips: bool
+    ) -> None:
         super().__init__()
         self.skips = skips
         widths = [8 * base_width, 4 * base_width, 2 * base_width, base_width]
@@ -114,8 +116,11 @@ class MemoryNetwork(nn.Module):
         """Queries and what the memory answered, both (B, K, C), to pictures (B, c, H, W)."""
         height, width = (size // 2 for size in skips[-1].shape[-2:])
         features = torch.cat((queries, recalled), dim=2)  # (B, K, 2C)
-        features = features.transpose(1, 2).unflatten(2, (height, width))  # (B, 2C, h, w)
-        return self.decoder(features, skips)
+        features = features.transpose(1, 2).reshape(
+            len(features), -1, height, width
+        )  # (B, 2C, h, w)
+        pictures: Tensor = self.decoder(features, skips)
+        return pictures
 
     def forward(self, pictures: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Predict (or rebuild) a frame, reading each camera's items.
@@ -127,6 +132,13 @@ class MemoryNetwork(nn.Module):
         """
         queries, skips = self.encode(pictures)
         return self.decode(queries, memory.read(queries, items), skips), queries
+
+    def channels_last(self) -> MemoryNetwork:
+        """Lay the weights out as the processor's convolutions read them; values stay. Returns itself."""
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return self
 
 
 def build(config: NetConfig) -> MemoryNetwork:

@@ -163,5 +163,7 @@ class Scorer:
             except KeyError as missing:
                 raise ValueError(f"saved state lacks {missing}") from None
         self._averages = {
-            name: numbers[f"average.{name}"] for name in self._ranges if f"average.{name}" in numbers
+            name: numbers[f"average.{name}"]
+            for name in self._ranges
+            if f"average.{name}" in numbers
         }

@@ -113,6 +113,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def frames(self) -> int:
+        """Frames of all clips, those too short for a window among them."""
+        return sum(map(len, self._clips))
+
     def batch(self, indices: Sequence[int], flip: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """Inputs (B, T*C, H, W) and targets (B, C, H, W), both in [-1, 1]."""
         inputs: list[NDArray[np.uint8]] = []
@@ -141,7 +146,7 @@ class Training:
         self.net = net
         self.config = config
         self.windows = Windows(clips, net)
-        self.network: MemoryNetwork = build(net).to(memory_format=torch.channels_last)
+        self.network: MemoryNetwork = build(net).channels_last()
         self.items = memory.initial_items(
             net.memory_items, net.memory_channels, torch.Generator().manual_seed(config.seed)
         )
@@ -151,7 +156,7 @@ class Training:
         self.elapsed_s = 0.0
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         self.schedule: LRScheduler = self._schedule()
-        self._bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
+        self.uses_bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
 
     def _schedule(self) -> LRScheduler:
         if self.config.warmup > 0.0:
@@ -215,12 +220,12 @@ class Training:
 
     def _take_step(self, inputs: Tensor, targets: Tensor) -> tuple[LossParts, Tensor]:
         config = self.config
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.uses_bf16):
             features, skips = self.network.encode(inputs)
         # One memory for the whole batch: its queries are those of one long frame.
         queries = features.flatten(0, 1)[None]  # (1, B*K, C)
         recalled = memory.read(queries, self.items).view_as(features)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.uses_bf16):
             predicted = self.network.decode(features, recalled, skips).float()
         parts = total_loss(
             predicted,
@@ -236,7 +241,7 @@ class Training:
                 f"the loss is {float(parts.total)} at step {self.step}: lower the learning rate"
             )
         self.optimiser.zero_grad()
-        parts.total.backward()
+        torch.autograd.backward(parts.total)
         self.optimiser.step()
         self.schedule.step()
         with torch.no_grad():
@@ -245,7 +250,9 @@ class Training:
         self.step += 1
         return parts, used
 
-    def _progress(self, parts: LossParts, used: Tensor, learning_rate: float, left: float) -> Progress:
+    def _progress(
+        self, parts: LossParts, used: Tensor, learning_rate: float, left: float
+    ) -> Progress:
         return Progress(
             epoch=(self.step - 1) // self.steps_an_epoch,
             step=self.step,

@@ -1,0 +1,192 @@
+"""How well scores tell abnormal frames from normal ones.
+
+Two protocols, always named: `offline` is the papers' (each clip normalised with its own minimum and
+maximum, its future included); `causal` is what a live service can emit (one camera, ranges carried on
+from the ones saved with the model, nothing from the future).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from model.bundle import Bundle
+from model.calibration import causal_scores, measure
+from model.config import SCORES, Pooling, ScoreConfig
+from model.detector import CameraOptions, Detector
+from model.footage import Clip
+from model.score import Measures
+
+Scores = NDArray[np.float64]
+Labels = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Frame-level figures, in percent; None where the labels hold one kind only."""
+
+    micro: float | None
+    """AUC over all frames of all clips together."""
+    macro: float | None
+    """Mean of the AUCs of the clips that hold both kinds."""
+    average_precision: float | None
+    equal_error_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredClip:
+    """A test clip's scores; NaN before there were frames enough."""
+
+    name: str
+    abnormal: Labels
+    offline: Scores
+    causal: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One score composition on one set of test clips."""
+
+    score: ScoreConfig
+    clips: tuple[ScoredClip, ...]
+    offline: Accuracy
+    causal: Accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All compositions, from one pass over the footage."""
+
+    evaluations: dict[str, Evaluation]
+    frames: int
+    scored: int
+    abnormal: int
+    updated_share: float
+    """Share of scored frames below γ, which updated the memory."""
+    gamma: float
+
+
+def evaluate(
+    bundle: Bundle,
+    clips: Sequence[Clip],
+    abnormal: Sequence[Labels],
+    *,
+    options: CameraOptions | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Report:
+    """Score test clips as one camera's stream with cuts, the memory updating below γ all the way.
+
+    Raises: ValueError: labels don't fit the clips, or the bundle has no normal range.
+    """
+    for clip, labels in zip(clips, abnormal, strict=True):
+        if len(clip) != len(labels):
+            raise ValueError(f"clip {clip.name} has {len(clip)} frames but {len(labels)} labels")
+    options = options or CameraOptions()
+    measured = measure(Detector(bundle), clips, options, on_frame)
+    rows = [row for clip_rows in measured for row in clip_rows if row is not None]
+    gamma = bundle.calibration.gamma if options.gamma is None else options.gamma
+    compositions = {**SCORES, bundle.score.name: bundle.score}
+    names = [clip.name for clip in clips]
+    return Report(
+        evaluations={
+            name: _evaluate(bundle, score, names, measured, abnormal)
+            for name, score in compositions.items()
+        },
+        frames=sum(map(len, clips)),
+        scored=len(rows),
+        abnormal=int(sum(labels.sum() for labels in abnormal)),
+        updated_share=sum(row.gate_error < gamma for row in rows if options.adapt)
+        / max(len(rows), 1),
+        gamma=gamma,
+    )
+
+
+def _evaluate(
+    bundle: Bundle,
+    score: ScoreConfig,
+    names: Sequence[str],
+    measured: Sequence[Sequence[Measures | None]],
+    abnormal: Sequence[Labels],
+) -> Evaluation:
+    normal = bundle.calibration.normal
+    if normal is None:
+        raise ValueError(
+            f"bundle {bundle.name} has no range of normal footage: causal scores need one"
+        )
+    causal = [_array(scores) for scores in causal_scores(measured, score, normal)]
+    offline = [offline_scores(rows, score) for rows in measured]
+    clips = tuple(
+        ScoredClip(name, labels, off, live)
+        for name, labels, off, live in zip(names, abnormal, offline, causal, strict=True)
+    )
+    return Evaluation(score, clips, accuracy(abnormal, offline), accuracy(abnormal, causal))
+
+
+def _array(values: Sequence[float | None]) -> Scores:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def offline_scores(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores:
+    """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip."""
+    distance = _array([row.distance if row else None for row in rows])
+    if score.pooling is Pooling.PSNR:
+        error = _array([-row.psnr if row else None for row in rows])
+    else:
+        error = _array([row.pooled if row else None for row in rows])
+    weight = score.appearance_weight
+    return weight * _min_max(smooth(error, score.smoothing)) + (1.0 - weight) * _min_max(
+        smooth(distance, score.smoothing)
+    )
+
+
+def smooth(values: Scores, newest_weight: float) -> Scores:
+    """Causal exponential average; NaN before the first value."""
+    result = values.copy()
+    for index in range(1, len(values)):
+        if not np.isnan(result[index - 1]):
+            result[index] = result[index - 1] + newest_weight * (values[index] - result[index - 1])
+    return result
+
+
+def _min_max(values: Scores) -> Scores:
+    known = values[~np.isnan(values)]
+    if not known.size or known.max() == known.min():
+        return np.where(np.isnan(values), np.nan, 0.0)
+    return np.asarray((values - known.min()) / (known.max() - known.min()), np.float64)
+
+
+def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
+    """Frame-level figures; frames without a score (the first of each clip) are left out."""
+    pairs = [
+        (labels[~np.isnan(values)], values[~np.isnan(values)])
+        for labels, values in zip(abnormal, scores, strict=True)
+    ]
+    labels = np.concatenate([pair[0] for pair in pairs])
+    values = np.concatenate([pair[1] for pair in pairs])
+    each = [_auc(*pair) for pair in pairs]
+    both = [auc for auc in each if auc is not None]
+    micro = _auc(labels, values)
+    return Accuracy(
+        micro=micro,
+        macro=float(np.mean(both)) if both else None,
+        average_precision=None
+        if micro is None
+        else 100.0 * float(average_precision_score(labels, values)),
+        equal_error_rate=None if micro is None else _equal_error_rate(labels, values),
+    )
+
+
+def _auc(labels: Labels, values: Scores) -> float | None:
+    if labels.all() or not labels.any():
+        return None
+    return 100.0 * float(roc_auc_score(labels, values))
+
+
+def _equal_error_rate(labels: Labels, values: Scores) -> float:
+    false_alarms, hits, _ = roc_curve(labels, values)
+    index = int(np.argmin(np.abs(false_alarms - (1.0 - hits))))
+    return 50.0 * float(false_alarms[index] + 1.0 - hits[index])

@@ -1,0 +1,32 @@
+"""Allocator settings that training needs: without them a fifth of the time goes to page faults."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TUNABLES = ":".join(
+    (
+        # Keep freed activations in the heap, in huge pages, rather than give them back every step.
+        "glibc.malloc.mmap_threshold=4294967296",
+        "glibc.malloc.trim_threshold=8589934592",
+        "glibc.malloc.hugetlb=1",
+    )
+)
+
+
+def restart_with_tunables() -> None:
+    """Start this very command again with the settings, which glibc reads at start only.
+
+    Does nothing where they are set (whoever set them knows why) or where the C library isn't glibc.
+    """
+    if not sys.platform.startswith("linux") or "GLIBC_TUNABLES" in os.environ:
+        return
+    try:
+        if not os.confstr("CS_GNU_LIBC_VERSION"):
+            return
+    except (ValueError, OSError):
+        return
+    environment = {**os.environ, "GLIBC_TUNABLES": TUNABLES}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.argv], environment)

@@ -1,0 +1,295 @@
+"""`normwatch train`: learn what is normal from footage."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from service.cli.allocator import restart_with_tunables
+from service.errors import BadInput
+
+if TYPE_CHECKING:
+    from model import training
+    from model.bundle import Bundle
+    from model.config import NetConfig
+    from model.footage import Clip, Source
+
+LINE_EVERY_S = 30.0
+"""Without a terminal, progress is a line this often."""
+
+
+class PresetName(StrEnum):
+    """Network sizes; `paper` is the published one."""
+
+    PAPER = "paper"
+    SMALL = "small"
+    TINY = "tiny"
+
+
+class TaskName(StrEnum):
+    """What the network does."""
+
+    PREDICTION = "prediction"
+    RECONSTRUCTION = "reconstruction"
+
+
+class Colour(StrEnum):
+    """Channels of the network; `auto` looks at the footage."""
+
+    AUTO = "auto"
+    GREY = "grey"
+    RGB = "rgb"
+
+
+def train(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Normal footage: folders of images, videos, folders of those, or URLs."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder that the bundle is written to.")],
+    preset: Annotated[
+        PresetName, typer.Option(help="Network size and schedule.")
+    ] = PresetName.SMALL,
+    task: Annotated[TaskName, typer.Option(help="What the network does.")] = TaskName.PREDICTION,
+    width: Annotated[int | None, typer.Option(help="Base width; 64 is the paper's.", min=1)] = None,
+    size: Annotated[str, typer.Option(help="Input HEIGHTxWIDTH, multiples of 8.")] = "256x256",
+    colour: Annotated[Colour, typer.Option(help="Grey or RGB network.")] = Colour.AUTO,
+    items: Annotated[int, typer.Option(help="Memory items.", min=2)] = 10,
+    memory_channels: Annotated[
+        int, typer.Option(help="Channels of an item; 0 is 8 x base width.", min=0)
+    ] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Windows a step.", min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    hold_out: Annotated[
+        float, typer.Option(help="Share of the footage kept back for ranges, γ and thresholds.")
+    ] = 0.125,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames a second to take (of images: at which they were taken).", min=0.1
+        ),
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(help="Frames to take of each source; URLs need it.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    threads: Annotated[int, typer.Option(help="Processor threads; 0 is all cores.", min=0)] = 0,
+) -> None:
+    """Train a bundle on normal footage of a camera."""
+    restart_with_tunables()
+    from model import training
+    from model.config import NetConfig, Task
+
+    console = Console(highlight=False)
+    chosen = training.PRESETS[preset.value]
+    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    config = replace(
+        chosen.train,
+        seed=seed,
+        weights=training.default_weights(Task(task.value)),
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    height, columns = _parse_size(size)
+    found = _discover(sources, max_frames)
+    net = NetConfig(
+        task=Task(task.value),
+        base_width=width or chosen.base_width,
+        channels=_channels(colour, found),
+        height=height,
+        width=columns,
+        memory_items=items,
+        memory_channels=memory_channels,
+    )
+    _use_threads(threads)
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    _check_checkpoint(checkpoint, resume)
+    clips, rate = _read(console, found, net, fps, max_frames)
+    training_clips, held_out = _split(clips, hold_out)
+    run = training.Training(net, config, training_clips)
+    if resume:
+        run.resume(checkpoint)
+    console.print(
+        f"{sum(map(len, training_clips))} frames to train on, {sum(map(len, held_out))} held out, "
+        f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
+    )
+    with _interruptible() as stopped:
+        _run(console, run, checkpoint, stopped)
+    if not run.done:
+        console.print(f"stopped at step {run.step} of {run.steps}; go on with --resume")
+        raise typer.Exit(130)
+    bundle = _finish(console, run, held_out, out, found, rate)
+    checkpoint.unlink(missing_ok=True)
+    calibration = bundle.calibration
+    console.print(f"γ {calibration.gamma:.5f}, thresholds {calibration.thresholds}")
+    console.print(f"[bold]{out}[/bold] holds the bundle; try: normwatch evaluate {out} DATA")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise BadInput("--size", text, "must be HEIGHTxWIDTH, such as 256x256")
+    return int(parts[0]), int(parts[1])
+
+
+def _discover(locations: Sequence[str], max_frames: int | None) -> list[Source]:
+    from model.footage import discover
+
+    found = discover(locations)
+    live = next((source for source in found if source.is_url), None)
+    if live is not None and max_frames is None:
+        raise BadInput(
+            "--max-frames", None, f"is needed for {live.name}: a camera's stream never ends"
+        )
+    return found
+
+
+def _channels(colour: Colour, sources: Sequence[Source]) -> int:
+    from model.footage import has_colour
+
+    if colour is Colour.AUTO:
+        return 3 if has_colour(sources[0]) else 1
+    return 3 if colour is Colour.RGB else 1
+
+
+def _use_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _check_checkpoint(checkpoint: Path, resume: bool) -> None:
+    if resume and not checkpoint.exists():
+        raise BadInput("--resume", str(checkpoint), "there is no such checkpoint")
+    if not resume and checkpoint.exists():
+        raise BadInput(
+            "--out", str(checkpoint), "an unfinished run is there: add --resume, or delete the file"
+        )
+
+
+def _read(
+    console: Console,
+    sources: Sequence[Source],
+    net: NetConfig,
+    fps: float | None,
+    max_frames: int | None,
+) -> tuple[list[Clip], float | None]:
+    from model.footage import FrameStore, Sampling, frame_rate
+    from model.frames import FrameShape
+
+    store = FrameStore(FrameShape(net.height, net.width, net.channels))
+    for source in sources:
+        count = store.add(source, Sampling(fps, max_frames))
+        console.print(f"read {source.name}: {count} frames")
+    return store.clips(), fps or frame_rate(sources[0])
+
+
+def _split(clips: Sequence[Clip], hold_out: float) -> tuple[list[Clip], list[Clip]]:
+    from model.calibration import split
+
+    try:
+        return split(clips, hold_out)
+    except ValueError as error:
+        raise BadInput("--hold-out", hold_out, str(error)) from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[bool]]:
+    """A list that fills when the user asks to stop; the run ends after its step, with a checkpoint."""
+    stopped: list[bool] = []
+
+    def ask(*_: object) -> None:
+        stopped.append(True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(console: Console, run: training.Training, checkpoint: Path, stopped: list[bool]) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=run.steps, completed=run.step)
+        spoke = -LINE_EVERY_S
+
+        def show(progress: training.Progress) -> None:
+            nonlocal spoke
+            text = describe(progress)
+            bar.update(task, completed=progress.step, description=text)
+            last = progress.step == progress.steps
+            if not console.is_terminal and (last or time.monotonic() - spoke >= LINE_EVERY_S):
+                spoke = time.monotonic()
+                console.print(
+                    f"{progress.step}/{progress.steps} {text}, {progress.remaining_s:.0f} s left"
+                )
+
+        run.run(on_step=show, checkpoint=checkpoint, stop=lambda: bool(stopped))
+
+
+def describe(progress: training.Progress) -> str:
+    """One line: loss parts, and how the queries spread over the items."""
+    used = sum(share > 0.001 for share in progress.usage)
+    return (
+        f"epoch {progress.epoch + 1}: loss {progress.total:.4f} (frame {progress.frame:.5f}, "
+        f"compact {progress.compact:.2e}, separate {progress.separate:.4f}), "
+        f"{used}/{len(progress.usage)} items used, the most {max(progress.usage):.0%}"
+    )
+
+
+def _finish(
+    console: Console,
+    run: training.Training,
+    held_out: Sequence[Clip],
+    out: Path,
+    sources: Sequence[Source],
+    rate: float | None,
+) -> Bundle:
+    from model import bundle as bundles
+    from model.calibration import calibrate
+    from model.config import Calibration
+
+    console.print("measuring the held-out footage")
+    trained = bundles.Bundle(
+        name=out.name,
+        config=run.net,
+        network=run.network.eval().requires_grad_(False),
+        items=run.items,
+        calibration=Calibration(error_form=run.config.error_form),
+        provenance=bundles.Provenance(
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            sources=tuple(source.name for source in sources),
+            frames=run.windows.frames,
+            held_out_frames=sum(map(len, held_out)),
+            frame_rate=rate,
+            epochs=run.config.epochs,
+            steps=run.step,
+            seed=run.config.seed,
+            training_s=round(run.elapsed_s, 1),
+            settings={
+                "batch": run.config.batch,
+                "learning_rate": run.config.learning_rate,
+                "warmup": run.config.warmup,
+            },
+        ),
+    )
+    calibrated = calibrate(trained, held_out)
+    bundles.save(calibrated, out)
+    return calibrated
