@@ -68,6 +68,15 @@ def preview(stream_id: str) -> str:
 def of_stream(stream_id: str) -> list[str]:
     """All keys of one camera, to delete with it."""
     parts = (
-        lease, epoch, last_frame, scores, uploads, upload_bytes, next_upload, snapshot, status, preview,
+        lease,
+        epoch,
+        last_frame,
+        scores,
+        uploads,
+        upload_bytes,
+        next_upload,
+        snapshot,
+        status,
+        preview,
     )
     return [part(stream_id) for part in parts]

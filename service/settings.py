@@ -12,7 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class Settings(BaseSettings):
     """One object for all processes. Units stand in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="NORMWATCH_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NORMWATCH_", extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Path("normwatch-data")
     """The database, the embedded Redis's file, and the user's bundles live here."""
@@ -21,7 +23,8 @@ class Settings(BaseSettings):
     )
     """None starts the embedded server (`serve` only)."""
     database_url: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("database_url", "NORMWATCH_DATABASE_URL", "DATABASE_URL")
+        None,
+        validation_alias=AliasChoices("database_url", "NORMWATCH_DATABASE_URL", "DATABASE_URL"),
     )
     """SQLAlchemy URL; None is SQLite in `data_dir`."""
 

@@ -56,7 +56,6 @@ def evaluate(
     from model.footage import FrameStore
     from model.labels import labelled_clips
     from model.plots import plot_evaluation
-
     from service.errors import BadInput
 
     console = Console(highlight=False)

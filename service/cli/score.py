@@ -54,6 +54,7 @@ def score(
 ) -> None:
     """Score each frame of a recording."""
     import numpy as np
+
     from model.detector import Detector
     from model.footage import Sampling, discover, fitted
     from model.plots import plot_scores

@@ -73,7 +73,9 @@ def train(
     ] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Windows a step.", min=1)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate.", min=1e-8)
+    ] = None,
     hold_out: Annotated[
         float, typer.Option(help="Share of the footage kept back for ranges, γ and thresholds.")
     ] = 0.125,
@@ -97,12 +99,13 @@ def train(
 
     console = Console(highlight=False)
     chosen = training.PRESETS[preset.value]
-    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
     config = replace(
         chosen.train,
         seed=seed,
         weights=training.default_weights(Task(task.value)),
-        **{name: value for name, value in changes.items() if value is not None},
+        epochs=epochs or chosen.train.epochs,
+        batch=batch or chosen.train.batch,
+        learning_rate=learning_rate or chosen.train.learning_rate,
     )
     height, columns = _parse_size(size)
     found = _discover(sources, max_frames)
@@ -245,7 +248,7 @@ def _run(console: Console, run: training.Training, checkpoint: Path, stopped: li
 
 
 def describe(progress: training.Progress) -> str:
-    """One line: loss parts, and how the queries spread over the items."""
+    """Loss parts, and how the queries spread over the items."""
     used = sum(share > 0.001 for share in progress.usage)
     return (
         f"epoch {progress.epoch + 1}: loss {progress.total:.4f} (frame {progress.frame:.5f}, "

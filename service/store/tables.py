@@ -52,7 +52,9 @@ class ScoreRow(Base):
     __tablename__ = "scores"
     __table_args__ = (Index("scores_by_time", "stream_id", "captured_at"),)
 
-    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    stream_id: Mapped[str] = mapped_column(
+        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
+    )
     frame: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     epoch: Mapped[int] = mapped_column(Integer)
     captured_at: Mapped[float] = mapped_column(Float)
@@ -70,7 +72,10 @@ class EventRow(Base):
     """Something abnormal, with a beginning and, later, an end."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_by_time", "started_at"), Index("events_by_stream", "stream_id", "started_at"))
+    __table_args__ = (
+        Index("events_by_time", "started_at"),
+        Index("events_by_stream", "stream_id", "started_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
@@ -92,7 +97,9 @@ class CursorRow(Base):
 
     __tablename__ = "cursors"
 
-    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    stream_id: Mapped[str] = mapped_column(
+        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
+    )
     version: Mapped[int] = mapped_column(Integer, default=0)
     """Compared and raised by each write: a second recorder loses, and rolls back."""
     last_frame: Mapped[int] = mapped_column(BigInteger, default=-1)

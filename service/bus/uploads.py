@@ -1,0 +1,129 @@
+"""Uploaded frames on their way to the worker: a bounded queue for each camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+
+from service import keys
+from service.errors import BacklogFull, NotFound
+from service.messages import UploadedFrame
+
+RETRY_AFTER_S = 2
+
+_ENQUEUE = """
+if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then return -2 end
+local count = (#ARGV - 4) / 3
+local bytes = 0
+for i = 7, #ARGV, 3 do bytes = bytes + #ARGV[i] end
+if redis.call('XLEN', KEYS[1]) + count > tonumber(ARGV[3]) then return -1 end
+if tonumber(redis.call('GET', KEYS[2]) or '0') + bytes > tonumber(ARGV[4]) then return -1 end
+local first = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), tonumber(ARGV[2]))
+for i = 0, count - 1 do
+  redis.call('XADD', KEYS[1], '*', 'frame', string.format('%d', first + i),
+             'captured_at', ARGV[5 + 3 * i], 'cut', ARGV[6 + 3 * i], 'image', ARGV[7 + 3 * i])
+end
+redis.call('INCRBY', KEYS[2], string.format('%d', bytes))
+redis.call('SET', KEYS[3], string.format('%d', first + count))
+return first
+"""
+
+_DISCARD = """
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 1 then redis.call('DECRBY', KEYS[2], ARGV[2]) end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture, and when it was taken."""
+
+    captured_at: float
+    image: bytes
+    """A file that OpenCV decodes: JPEG, PNG and so on."""
+    cut: bool = False
+    """It doesn't follow the picture before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedFrame:
+    """An uploaded frame as the worker finds it."""
+
+    entry: str
+    """Its id in the Redis stream; `Scores.publish` deletes it with the frame's score."""
+    meta: UploadedFrame
+    image: bytes
+
+
+class Uploads:
+    """The queues of uploaded frames. An entry stays until its score is published."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._enqueue = redis.register_script(_ENQUEUE)
+        self._discard = redis.register_script(_DISCARD)
+
+    def enqueue(
+        self,
+        stream_id: str,
+        pictures: Sequence[Picture],
+        *,
+        first_frame: int,
+        max_frames: int,
+        max_bytes: int,
+    ) -> range:
+        """Queue all the pictures, or none; returns their frame numbers.
+
+        Args:
+            first_frame: the least number that may be given out (one more than what is recorded).
+        Raises: BacklogFull: too many wait. NotFound: no such stream is published.
+        """
+        fields: list[str | bytes | float | int] = []
+        for picture in pictures:
+            fields += [repr(picture.captured_at), int(picture.cut), picture.image]
+        first = int(
+            self._enqueue(
+                [
+                    keys.uploads(stream_id),
+                    keys.upload_bytes(stream_id),
+                    keys.next_upload(stream_id),
+                    keys.STREAMS,
+                ],
+                [stream_id, first_frame, max_frames, max_bytes, *fields],
+            )
+        )
+        if first == -1:
+            raise BacklogFull(f"uploads of stream {stream_id}", max_frames, RETRY_AFTER_S)
+        if first < 0:
+            raise NotFound("stream", stream_id)
+        return range(first, first + len(pictures))
+
+    def read(self, stream_id: str, after: str, count: int) -> list[QueuedFrame]:
+        """The oldest entries after an id ("0-0": from the start), left where they are."""
+        found = self._redis.xrange(keys.uploads(stream_id), min=f"({after}", count=count)
+        rows = cast(list[tuple[bytes, dict[bytes, bytes]]], found)
+        return [
+            QueuedFrame(
+                entry=entry.decode(),
+                meta=UploadedFrame(
+                    frame=int(fields[b"frame"]),
+                    captured_at=float(fields[b"captured_at"]),
+                    cut=fields[b"cut"] == b"1",
+                ),
+                image=fields[b"image"],
+            )
+            for entry, fields in rows
+        ]
+
+    def waiting(self, stream_id: str) -> int:
+        """Frames that have no score yet."""
+        return int(self._redis.xlen(keys.uploads(stream_id)))
+
+    def discard(self, stream_id: str, frame: QueuedFrame) -> None:
+        """Give a frame up: it can't be used."""
+        self._discard(
+            [keys.uploads(stream_id), keys.upload_bytes(stream_id)],
+            [frame.entry, len(frame.image)],
+        )

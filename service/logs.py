@@ -1,0 +1,61 @@
+"""Logging, configured in one place: structlog over the standard library, to standard error."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s'\"]*@", re.IGNORECASE)
+_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
+
+
+def hide_secrets(text: str) -> str:
+    """The text without user names and passwords of URLs, and without webhook secrets."""
+    return _SECRET.sub("whsec_***", _USERINFO.sub(r"\1***@", text))
+
+
+def _hide(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {
+        key: hide_secrets(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
+def configure(level: str = "INFO", *, as_json: bool = False) -> None:
+    """Set up logging for a process. Everything that goes out passes `hide_secrets`."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _hide,
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # A line a request is the metrics' business; httpx would log webhook URLs.
+    for name in ("uvicorn.access", "httpx", "httpcore", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,140 @@
+"""Every metric, in one place. The front end shows them; workers report through Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.messages import StreamState, StreamStatus, WorkerStatus
+
+DELAY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """The front end's own counters, in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.requests = Counter(
+            "normwatch_http_requests_total",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self.uploaded_frames = Counter(
+            "normwatch_uploaded_frames_total", "Uploaded frames accepted.", registry=self.registry
+        )
+        self.refused_frames = Counter(
+            "normwatch_refused_frames_total",
+            "Uploaded frames refused, for a full backlog.",
+            registry=self.registry,
+        )
+        self.recorded_scores = Counter(
+            "normwatch_recorded_scores_total",
+            "Scores written to the database.",
+            registry=self.registry,
+        )
+        self.record_delay = Histogram(
+            "normwatch_record_delay_seconds",
+            "From a score's making to its commit.",
+            buckets=DELAY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.record_failures = Counter(
+            "normwatch_record_failures_total",
+            "Rounds of the recorder that failed and were tried again.",
+            registry=self.registry,
+        )
+        self.recording = Gauge(
+            "normwatch_recording",
+            "1 while this front end is the one that records.",
+            registry=self.registry,
+        )
+        self.events = Counter(
+            "normwatch_events_total", "Events found.", ("type",), registry=self.registry
+        )
+        self.deliveries = Counter(
+            "normwatch_deliveries_total",
+            "Attempts to deliver a message.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
+
+class StreamCollector(Collector):
+    """What workers tell of their streams and of themselves, at the time of the scrape."""
+
+    def __init__(
+        self,
+        statuses: Callable[[], Mapping[str, StreamStatus]],
+        workers: Callable[[], Sequence[WorkerStatus]],
+    ) -> None:
+        self._statuses = statuses
+        self._workers = workers
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a figure; streams are told apart by id."""
+        statuses = self._statuses()
+        captured = CounterMetricFamily(
+            "normwatch_captured_frames", "Frames captured by the present owner.", labels=["stream"]
+        )
+        scored = CounterMetricFamily(
+            "normwatch_scored_frames", "Frames scored by the present owner.", labels=["stream"]
+        )
+        dropped = CounterMetricFamily(
+            "normwatch_dropped_frames",
+            "Captured frames that got no score.",
+            labels=["stream", "reason"],
+        )
+        reconnects = CounterMetricFamily(
+            "normwatch_reconnects", "Attempts to reach the source again.", labels=["stream"]
+        )
+        age = GaugeMetricFamily(
+            "normwatch_frame_age_seconds",
+            "Capture to score, of the newest scored frame.",
+            labels=["stream"],
+        )
+        rate = GaugeMetricFamily(
+            "normwatch_scored_frames_per_second",
+            "Over the last few seconds.",
+            labels=["stream"],
+        )
+        state = GaugeMetricFamily(
+            "normwatch_stream_state", "1 for the state a stream is in.", labels=["stream", "state"]
+        )
+        for stream_id, status in statuses.items():
+            captured.add_metric([stream_id], status.captured)
+            scored.add_metric([stream_id], status.scored)
+            reconnects.add_metric([stream_id], status.reconnects)
+            rate.add_metric([stream_id], status.fps)
+            if status.frame_age_s is not None:
+                age.add_metric([stream_id], status.frame_age_s)
+            for reason, count in status.dropped.items():
+                dropped.add_metric([stream_id, reason.value], count)
+            for known in StreamState:
+                state.add_metric([stream_id, known.value], float(known is status.state))
+        yield from (captured, scored, dropped, reconnects, age, rate, state)
+        yield from self._worker_families()
+
+    def _worker_families(self) -> Iterable[Metric]:
+        streams = GaugeMetricFamily(
+            "normwatch_worker_streams", "Cameras that a worker owns.", labels=["worker"]
+        )
+        batches = CounterMetricFamily(
+            "normwatch_worker_batches", "Batches inferred.", labels=["worker"]
+        )
+        frames = CounterMetricFamily(
+            "normwatch_worker_frames", "Frames inferred.", labels=["worker"]
+        )
+        busy = CounterMetricFamily(
+            "normwatch_worker_inference_seconds", "Time in the detector.", labels=["worker"]
+        )
+        for worker in self._workers():
+            streams.add_metric([worker.id], worker.streams)
+            batches.add_metric([worker.id], worker.batches)
+            frames.add_metric([worker.id], worker.frames)
+            busy.add_metric([worker.id], worker.inference_s)
+        yield from (streams, batches, frames, busy)

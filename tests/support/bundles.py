@@ -1,0 +1,39 @@
+"""Small bundles for tests: real networks, untrained, with ranges that make scores come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from model import bundle as bundles
+from model import memory
+from model.bundle import Bundle, Provenance
+from model.config import Calibration, NetConfig, NormalRange, Span
+from model.network import build
+
+SMALL = NetConfig(base_width=4, height=64, width=64)
+
+
+def small_bundle(
+    name: str = "small", net: NetConfig = SMALL, threshold: float = 0.5, seed: int = 0
+) -> Bundle:
+    """An untrained bundle that scores 64x64 grey frames in a few milliseconds."""
+    torch.manual_seed(seed)
+    network = build(net).eval().requires_grad_(False)
+    items = memory.initial_items(
+        net.memory_items, net.memory_channels, torch.Generator().manual_seed(seed)
+    )
+    calibration = Calibration(
+        gamma=1.0,
+        normal=NormalRange(psnr=Span(0.0, 30.0), distance=Span(0.0, 0.1), pooled=Span(0.0, 0.5)),
+        thresholds={"live": threshold, "paper": threshold},
+    )
+    return Bundle(name, net, network, items, calibration, provenance=Provenance(frame_rate=10.0))
+
+
+def save_small_bundle(folder: Path, name: str = "small", threshold: float = 0.5) -> Path:
+    """Write one below a models folder; returns its path."""
+    path = folder / name
+    bundles.save(small_bundle(name, threshold=threshold), path)
+    return path

@@ -1,0 +1,173 @@
+"""Leases, uploads, scores and statuses, on both kinds of Redis."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from service.bus.leases import Leases
+from service.bus.recorder_lock import RecorderLock
+from service.bus.registry import Preview, Registry
+from service.bus.scores import Outgoing, Published, Scores, Verdict
+from service.bus.uploads import Picture, Uploads
+from service.errors import BacklogFull, NotFound
+from service.messages import FrameScore, StreamConfig, StreamState, StreamStatus, WorkerStatus
+
+
+def _config(stream_id: str = "cam") -> StreamConfig:
+    return StreamConfig(id=stream_id, revision=1, source="upload", model="small")
+
+
+def _score(frame: int, epoch: int) -> FrameScore:
+    return FrameScore(frame=frame, epoch=epoch, captured_at=1.0, scored_at=2.0, score=0.25)
+
+
+def _enqueue(uploads: Uploads, *images: bytes, first: int = 0, **limits: int) -> range:
+    pictures = [Picture(100.0 + i, image) for i, image in enumerate(images)]
+    limits = {"max_frames": 10, "max_bytes": 1000} | limits
+    return uploads.enqueue("cam", pictures, first_frame=first, **limits)
+
+
+def test_one_worker_holds_a_lease(each_redis: Redis) -> None:
+    first, second = Leases(each_redis, "a", 5.0), Leases(each_redis, "b", 5.0)
+    epoch = first.acquire("cam")
+    assert epoch is not None
+    assert second.acquire("cam") is None
+    assert first.renew("cam", epoch)
+    assert not second.renew("cam", epoch)
+    second.release("cam", epoch)
+    assert second.acquire("cam") is None
+    first.release("cam", epoch)
+    taken = second.acquire("cam")
+    assert taken is not None
+    assert taken > epoch
+    assert not first.renew("cam", epoch)
+
+
+def test_a_lease_that_ran_out_is_kept_unless_somebody_took_it(each_redis: Redis) -> None:
+    first, second = Leases(each_redis, "a", 5.0), Leases(each_redis, "b", 5.0)
+    epoch = first.acquire("cam")
+    assert epoch is not None
+    each_redis.delete("nw:{cam}:lease")
+    assert first.renew("cam", epoch)
+    each_redis.delete("nw:{cam}:lease")
+    assert second.acquire("cam") is not None
+    assert not first.renew("cam", epoch)
+
+
+def test_epochs_go_on_rising_without_the_servers_data(each_redis: Redis) -> None:
+    leases = Leases(each_redis, "a", 5.0)
+    before = leases.acquire("cam")
+    each_redis.flushall()
+    after = leases.acquire("cam")
+    assert before is not None
+    assert after is not None
+    assert after >= before
+
+
+def test_scores_are_fenced_numbered_and_acknowledged(each_redis: Redis) -> None:
+    leases, scores = Leases(each_redis, "a", 5.0), Scores(each_redis, 100)
+    epoch = leases.acquire("cam")
+    assert epoch is not None
+    sent = [Outgoing("cam", _score(0, epoch)), Outgoing("cam", _score(1, epoch))]
+    assert scores.publish(sent) == [Published(Verdict.PUBLISHED)] * 2
+    assert scores.publish(sent)[0].verdict is Verdict.DUPLICATE
+    stale = Outgoing("cam", _score(2, epoch - 1))
+    assert scores.publish([stale])[0].verdict is Verdict.STALE_OWNER
+    assert scores.last_frame("cam") == 1
+    found = scores.read(["cam", "other"], 10)
+    assert [row.score.frame for row in found["cam"]] == [0, 1]
+    assert "other" not in found
+    scores.acknowledge("cam", [row.entry for row in found["cam"]])
+    assert scores.read(["cam"], 10) == {}
+    assert scores.publish(sent)[1].verdict is Verdict.DUPLICATE
+
+
+def test_a_score_backlog_is_bounded_and_says_what_it_lost(each_redis: Redis) -> None:
+    epoch = Leases(each_redis, "a", 5.0).acquire("cam")
+    assert epoch is not None
+    scores = Scores(each_redis, 3)
+    answers = scores.publish([Outgoing("cam", _score(i, epoch)) for i in range(5)])
+    assert [answer.evicted for answer in answers] == [0, 0, 0, 1, 1]
+    assert [row.score.frame for row in scores.read(["cam"], 10)["cam"]] == [2, 3, 4]
+
+
+def test_uploads_wait_until_their_score_is_published(each_redis: Redis) -> None:
+    Registry(each_redis).publish([_config()])
+    uploads, scores = Uploads(each_redis), Scores(each_redis, 100)
+    assert list(_enqueue(uploads, b"one", b"two")) == [0, 1]
+    assert list(_enqueue(uploads, b"three")) == [2]
+    epoch = Leases(each_redis, "a", 5.0).acquire("cam")
+    assert epoch is not None
+    first, second = uploads.read("cam", "0-0", 2)
+    assert (first.meta.frame, first.meta.captured_at, first.image) == (0, 100.0, b"one")
+    assert [row.meta.frame for row in uploads.read("cam", second.entry, 9)] == [2]
+    scores.publish([Outgoing("cam", _score(0, epoch), first)])
+    uploads.discard("cam", second)
+    uploads.discard("cam", second)
+    assert [row.meta.frame for row in uploads.read("cam", "0-0", 9)] == [2]
+    assert int(each_redis.get("nw:{cam}:upload_bytes") or 0) == len(b"three")
+
+
+def test_uploads_are_all_taken_or_all_refused(each_redis: Redis) -> None:
+    Registry(each_redis).publish([_config()])
+    uploads = Uploads(each_redis)
+    _enqueue(uploads, b"x", b"y", max_frames=3)
+    with pytest.raises(BacklogFull):
+        _enqueue(uploads, b"x", b"y", max_frames=3)
+    with pytest.raises(BacklogFull):
+        _enqueue(uploads, b"x" * 999, max_bytes=1000)
+    assert uploads.waiting("cam") == 2
+    assert list(_enqueue(uploads, b"z", max_frames=3)) == [2]
+
+
+def test_upload_numbers_never_go_back_behind_what_is_recorded(each_redis: Redis) -> None:
+    Registry(each_redis).publish([_config()])
+    assert list(_enqueue(Uploads(each_redis), b"x", first=41)) == [41]
+    assert list(_enqueue(Uploads(each_redis), b"x", first=7)) == [42]
+
+
+def test_an_upload_to_a_removed_stream_is_refused(each_redis: Redis) -> None:
+    registry, uploads = Registry(each_redis), Uploads(each_redis)
+    registry.publish([_config()])
+    _enqueue(uploads, b"x")
+    registry.remove("cam")
+    with pytest.raises(NotFound):
+        _enqueue(uploads, b"x")
+    assert each_redis.keys("nw:{cam}:*") == []
+    assert registry.streams() == {}
+
+
+def test_what_workers_tell_is_read_back(each_redis: Redis) -> None:
+    registry = Registry(each_redis)
+    status = StreamStatus(state=StreamState.LIVE, since=1.0, captured=3)
+    worker = WorkerStatus(id="w", started_at=1.0, seen_at=100.0, streams=1, device="cpu")
+    registry.report({"cam": status}, worker)
+    assert registry.statuses(["cam", "other"]) == {"cam": status}
+    assert registry.workers(now=101.0) == [worker]
+    assert registry.workers(now=1000.0) == []
+    assert registry.workers(now=101.0) == []
+    preview = Preview(b"jpeg", b"", 7, 12.5)
+    registry.put_preview("cam", preview)
+    assert registry.preview("cam") == preview
+    assert registry.preview("other") is None
+
+
+def test_a_snapshot_is_fenced(each_redis: Redis) -> None:
+    registry = Registry(each_redis)
+    epoch = Leases(each_redis, "a", 5.0).acquire("cam")
+    assert epoch is not None
+    assert registry.save_snapshot("cam", epoch, b"state")
+    assert not registry.save_snapshot("cam", epoch - 1, b"old")
+    assert registry.snapshot("cam") == b"state"
+
+
+def test_one_front_end_records(each_redis: Redis) -> None:
+    first, second = RecorderLock(each_redis, "a"), RecorderLock(each_redis, "b")
+    assert first.hold()
+    assert first.hold()
+    assert not second.hold()
+    second.release()
+    assert not second.hold()
+    first.release()
+    assert second.hold()
