@@ -8,68 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from model.catalog import DOCUMENT, WEIGHTS, BundleDocument, BundleError, Provenance, read_document
 from model.config import LIVE, Calibration, NetConfig, ScoreConfig
 from model.frames import FrameShape
 from model.network import MemoryNetwork, build
 
-DOCUMENT = "bundle.json"
-WEIGHTS = "weights.safetensors"
 ITEMS = "memory.items"
-SHIPPED = Path(__file__).parent / "shipped"
-"""Bundles that come with the program; each folder's name is the bundle's."""
-
-
-class BundleError(ValueError):
-    """A bundle that isn't there, is damaged, or was made by something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a bundle comes from, for people; only `frame_rate` is used by the program."""
-
-    created_at: str = ""
-    """ISO 8601."""
-    sources: tuple[str, ...] = ()
-    """Names of the footage, without credentials."""
-    frames: int = 0
-    held_out_frames: int = 0
-    frame_rate: float | None = None
-    """Frames a second of the footage; a camera is analysed at this rate by default."""
-    epochs: int = 0
-    steps: int = 0
-    seed: int = 0
-    training_s: float = 0.0
-    settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
-    results: dict[str, float] = field(default_factory=dict)
-    """What was measured of it, by name, such as `ped2.auc.causal.micro`."""
-    notes: str = ""
-
-
-class BundleDocument(BaseModel):
-    """What `bundle.json` holds."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    format: Literal["normwatch-bundle"] = "normwatch-bundle"
-    version: Literal[1] = 1
-    name: str
-    weights_sha256: str
-    net: NetConfig
-    score: ScoreConfig
-    calibration: Calibration
-    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +42,6 @@ class Bundle:
     def frame_shape(self) -> FrameShape:
         """The frames that the network takes."""
         return FrameShape(self.config.height, self.config.width, self.config.channels)
-
-
-@dataclass(frozen=True, slots=True)
-class BundleInfo:
-    """A line about a bundle, read without its weights."""
-
-    name: str
-    path: Path
-    shipped: bool
-    config: NetConfig
-    provenance: Provenance
 
 
 def save(bundle: Bundle, path: Path) -> None:
@@ -169,59 +111,7 @@ def load(path: Path) -> Bundle:
     )
 
 
-def read_document(path: Path) -> BundleDocument:
-    """Read and check `bundle.json` alone. Raises: BundleError."""
-    try:
-        text = (path / DOCUMENT).read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path} is no bundle: cannot read {DOCUMENT}: {error.strerror}"
-        ) from None
-    try:
-        return BundleDocument.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(
-            f"{path}: {DOCUMENT} is damaged or foreign: {where}: {first['msg']}"
-        ) from None
-
-
 def _first_line(error: Exception) -> str:
     return next(
         (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
     )
-
-
-def available(folders: Sequence[Path] = ()) -> list[BundleInfo]:
-    """Bundles in the folders, then the shipped ones; of two with one name, the first."""
-    found: dict[str, BundleInfo] = {}
-    for folder in (*folders, SHIPPED):
-        if not folder.is_dir():
-            continue
-        for path in sorted(entry.parent for entry in folder.glob(f"*/{DOCUMENT}")):
-            try:
-                document = read_document(path)
-            except BundleError:
-                continue
-            info = BundleInfo(path.name, path, folder == SHIPPED, document.net, document.provenance)
-            found.setdefault(info.name, info)
-    return list(found.values())
-
-
-def find(name_or_path: str, folders: Sequence[Path] = ()) -> Path:
-    """The folder of a bundle: a path as it is, or a name in the folders or among the shipped ones.
-
-    Raises: BundleError: there is none; the text lists what there is.
-    """
-    direct = Path(name_or_path)
-    if (direct / DOCUMENT).is_file():
-        return direct
-    names = []
-    for info in available(folders):
-        if info.name == name_or_path:
-            return info.path
-        names.append(info.name)
-    if direct.exists():
-        raise BundleError(f"{name_or_path} is no bundle: it holds no {DOCUMENT}")
-    raise BundleError(f"no bundle {name_or_path!r}; there are: {', '.join(names) or 'none'}")

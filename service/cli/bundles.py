@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 def load_bundle(name_or_path: str) -> Bundle:
     """A bundle by path, or by name among the user's and the shipped ones. Raises: BundleError."""
-    from model.bundle import find, load
+    from model.bundle import load
+    from model.catalog import find
 
     return load(find(name_or_path, [Settings().user_models, Path()]))
 
 
 def models() -> None:
     """List the bundles at hand: the user's, and those that come with normwatch."""
-    from model.bundle import available
+    from model.catalog import available
 
     settings = Settings()
     table = Table("name", "task", "width", "input", "trained on", "held-out/test results", "where")

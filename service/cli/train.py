@@ -267,6 +267,7 @@ def _finish(
 ) -> Bundle:
     from model import bundle as bundles
     from model.calibration import calibrate
+    from model.catalog import Provenance
     from model.config import Calibration
 
     console.print("measuring the held-out footage")
@@ -276,7 +277,7 @@ def _finish(
         network=run.network.eval().requires_grad_(False),
         items=run.items,
         calibration=Calibration(error_form=run.config.error_form),
-        provenance=bundles.Provenance(
+        provenance=Provenance(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             sources=tuple(source.name for source in sources),
             frames=run.windows.frames,

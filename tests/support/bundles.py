@@ -8,7 +8,8 @@ import torch
 
 from model import bundle as bundles
 from model import memory
-from model.bundle import Bundle, Provenance
+from model.bundle import Bundle
+from model.catalog import Provenance
 from model.config import Calibration, NetConfig, NormalRange, Span
 from model.network import build
 
