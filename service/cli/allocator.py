@@ -29,4 +29,4 @@ def restart_with_tunables() -> None:
         return
     environment = {**os.environ, "GLIBC_TUNABLES": TUNABLES}
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

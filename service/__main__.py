@@ -1,0 +1,5 @@
+"""`python -P -m service` is the `normwatch` command."""
+
+from service.cli.main import main
+
+main()

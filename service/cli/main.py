@@ -1,0 +1,91 @@
+"""The `normwatch` command: its subcommands, and how their errors look (one line, no traceback)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import typer
+from pydantic import ValidationError
+
+from service.cli import bundles, demo, evaluate, processes, score, train
+from service.errors import NormwatchError
+
+app = typer.Typer(
+    help="Watches fixed cameras and says when something happens that does not normally happen.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    show_version: bool = typer.Option(False, "--version", help="Print the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks (anywhere on the line)."),
+) -> None:
+    del debug  # taken out of the line before it is parsed; here for --help
+    if show_version:
+        typer.echo(version("normwatch"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise typer.Exit
+
+
+app.command("serve")(processes.serve)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("score")(score.score)
+app.command("models")(bundles.models)
+app.command("api")(processes.api)
+app.command("worker")(processes.worker)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line; exits with 0, 1 (failed), 2 (wrong input) or 130 (interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = app(words, prog_name="normwatch", standalone_mode=False)
+    except typer.TyperException as error:
+        _fail(error.format_message(), error.exit_code)
+    except typer.Abort:
+        _fail("aborted", 130)
+    except ValidationError as error:
+        if debug:
+            raise
+        _fail(_describe(error), 2)
+    except (
+        NormwatchError,
+        ValueError,
+    ) as error:  # BundleError, FootageError and such are ValueErrors
+        if debug:
+            raise
+        _fail(str(error), 2)
+    except OSError as error:
+        if debug:
+            raise
+        _fail(str(error), 1)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _describe(error: ValidationError) -> str:
+    """The first wrong setting, as its environment variable."""
+    first = error.errors(include_url=False)[0]
+    name = "_".join(str(part) for part in first["loc"][:1]).upper()
+    if not name.startswith("NORMWATCH_") and not name.endswith("_URL"):
+        name = f"NORMWATCH_{name}"
+    return f"{name}: {first['msg']} (got {first['input']!r})"
+
+
+def _fail(text: str, code: int) -> None:
+    print(f"normwatch: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(code)

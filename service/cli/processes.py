@@ -1,0 +1,208 @@
+"""`normwatch serve`, `api` and `worker`: the long-running commands."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from redis.exceptions import RedisError
+from rich.console import Console
+
+from service import logs
+from service.bus import embedded
+from service.bus.connection import connect
+from service.errors import BadInput
+from service.settings import Settings
+from service.supervisor import Program, Supervisor
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")]
+Port = Annotated[
+    int | None, typer.Option(help="Port to listen on; 8000 unless given.", min=0, max=65535)
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the database, Redis's file and your models.")
+]
+
+
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run everything: Redis (embedded unless REDIS_URL is given), front end, one worker."""
+    settings = _settings(host, port, data_dir)
+    logs.configure(settings.log_level, as_json=settings.log_json)
+    console = Console(highlight=False)
+    run_all(settings, on_ready=lambda url: console.print(f"normwatch is at [bold]{url}[/bold]"))
+
+
+def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run the front end alone. Needs REDIS_URL."""
+    settings = _with_redis(_settings(host, port, data_dir))
+    logs.configure(settings.log_level, as_json=settings.log_json)
+    import uvicorn
+
+    from service.api.app import create_app
+    from service.api.guard import check_exposure
+
+    check_exposure(settings)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        proxy_headers=False,
+    )
+    uvicorn.Server(config).run()
+
+
+def worker(
+    data_dir: DataDir = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+) -> None:
+    """Run one worker alone. Needs REDIS_URL."""
+    settings = _with_redis(_settings(None, None, data_dir))
+    if device is not None:
+        settings = settings.model_copy(update={"device": device})
+    logs.configure(settings.log_level, as_json=settings.log_json)
+    from service.infer.main import run_worker
+
+    raise typer.Exit(run_worker(settings))
+
+
+def _settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return Settings().model_copy(update=changes)
+
+
+def _with_redis(settings: Settings) -> Settings:
+    if settings.redis_url is None:
+        raise BadInput("REDIS_URL", None, "must be set for a front end or worker that runs alone")
+    return settings
+
+
+def run_all(
+    settings: Settings,
+    *,
+    on_ready: Callable[[str], None],
+    overrides: Mapping[str, str] | None = None,
+) -> None:
+    """Run all processes until SIGINT or SIGTERM; `on_ready` gets the URL once it answers.
+
+    Args:
+        overrides: environment variables for the children.
+    Raises: BadInput: the port is taken, the folder is in use, or the host is open without a key.
+        typer.Exit: a process gave up.
+    """
+    from service.api.guard import check_exposure
+
+    check_exposure(settings)
+    settings = settings.model_copy(update={"port": _free_port(settings)})
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    stop = threading.Event()
+    with _only_one(settings.data_dir), _stopping_on_signals(stop):
+        supervisor = Supervisor(_programs(settings, overrides or {}))
+        try:
+            status = supervisor.start(stop)
+            if status is None and not stop.is_set():
+                on_ready(_base_url(settings))
+                status = supervisor.run(stop)
+        finally:
+            supervisor.stop()
+    if status:
+        raise typer.Exit(status)
+
+
+def _programs(settings: Settings, overrides: Mapping[str, str]) -> list[Program]:
+    redis_url = settings.redis_url or embedded.url(settings.data_dir)
+    environment = (
+        os.environ
+        | {
+            "NORMWATCH_REDIS_URL": redis_url,
+            "NORMWATCH_DATA_DIR": str(settings.data_dir.absolute()),
+            "NORMWATCH_HOST": settings.host,
+            "NORMWATCH_PORT": str(settings.port),
+        }
+        | dict(overrides)
+    )
+    # -P: a `model/` or `service/` in the working directory must not shadow the installed ones.
+    own = [sys.executable, "-P", "-m", "service"]
+    programs = [
+        Program("api", [*own, "api"], environment, lambda: _answers(settings)),
+        Program("worker", [*own, "worker"], environment),
+    ]
+    if settings.redis_url is None:
+        command = embedded.command(settings.data_dir)
+        programs.insert(0, Program("redis", command, os.environ, lambda: _pings(redis_url)))
+    return programs
+
+
+def _pings(url: str) -> bool:
+    client = connect(url)
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _base_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{settings.port}"
+
+
+def _answers(settings: Settings) -> bool:
+    try:
+        return httpx.get(f"{_base_url(settings)}/readyz", timeout=2.0, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _free_port(settings: Settings) -> int:
+    """The port itself, or for 0 one that is free. Raises: BadInput: it can't be listened on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            raise BadInput("--port", where, f"cannot listen there: {error.strerror}") from None
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the folder's lock file. Raises: BadInput: another `serve` holds it."""
+    with (data_dir / "serve.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                "--data-dir", str(data_dir), "another normwatch serve uses this folder"
+            ) from None
+        yield
+
+
+@contextmanager
+def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    def ask(*_: object) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
