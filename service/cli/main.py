@@ -14,7 +14,6 @@ from service.errors import NormwatchError
 
 app = typer.Typer(
     help="Watches fixed cameras and says when something happens that does not normally happen.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -31,7 +30,7 @@ def _options(
         typer.echo(version("normwatch"))
         raise typer.Exit
     if context.invoked_subcommand is None:
-        raise typer.Exit
+        typer.echo(context.get_help())
 
 
 app.command("serve")(processes.serve)
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(words, prog_name="normwatch", standalone_mode=False)
     except typer.TyperException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(error.format_message() + _given(error, words), error.exit_code)
     except typer.Abort:
         _fail("aborted", 130)
     except ValidationError as error:
@@ -75,6 +74,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _given(error: typer.TyperException, words: Sequence[str]) -> str:
+    """The value on the line that the option was given, which Typer's own message leaves out."""
+    parameter = error.param if isinstance(error, typer.BadParameter) else None
+    for option in parameter.opts if parameter is not None else ():
+        for index, word in enumerate(words):
+            name, equals, value = word.partition("=")
+            if name == option and (equals or index + 1 < len(words)):
+                return f" (got {value if equals else words[index + 1]!r})"
+    return ""
 
 
 def _describe(error: ValidationError) -> str:

@@ -1,0 +1,76 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import free_port
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "service", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("serve", "--port", "banana"), ("--port", "banana")),
+        (("serve", "--port", "99999"), ("--port", "99999")),
+        (("train", "/no/such/footage", "--out", "x"), ("/no/such/footage",)),
+        (("train", "--out", "x"), ("sources",)),
+        (("evaluate", "no-such-bundle", "/tmp"), ("no-such-bundle",)),
+        (("fly",), ("fly",)),
+        (("api",), ("REDIS_URL",)),
+        (("worker",), ("REDIS_URL",)),
+    ],
+)
+def test_errors_are_one_line_that_names_argument_and_value(
+    arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = _run(*arguments, NORMWATCH_DATA_DIR=str(tmp_path / "data"))
+    assert done.returncode != 0
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("normwatch: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_debug_shows_where_it_failed(tmp_path: Path) -> None:
+    done = _run("evaluate", "no-such-bundle", str(tmp_path), "--debug")
+    assert "Traceback" in done.stderr
+
+
+def test_a_wrong_setting_is_named_as_its_variable(tmp_path: Path) -> None:
+    done = _run("serve", NORMWATCH_EVENT_RELEASE="7", NORMWATCH_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "NORMWATCH_EVENT_RELEASE" in done.stderr
+    assert "7" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_open_host_needs_a_key(tmp_path: Path) -> None:
+    done = _run(
+        "serve", "--host", "0.0.0.0", "--port", str(free_port()), "--data-dir", str(tmp_path)
+    )
+    assert done.returncode == 2
+    assert "NORMWATCH_API_KEYS" in done.stderr
+
+
+def test_help_and_version_name_the_commands() -> None:
+    shown = _run("--help").stdout
+    for command in ("serve", "demo", "train", "evaluate", "score", "models", "api", "worker"):
+        assert command in shown
+    assert _run("--version").stdout.strip()[0].isdigit()
