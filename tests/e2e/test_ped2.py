@@ -1,0 +1,132 @@
+"""Ped2's test clips 01 and 04 through the whole service: over RTSP, and as uploads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pytest_httpserver import HTTPServer
+from standardwebhooks import Webhook
+from werkzeug import Request, Response
+
+from tests.support.footage import folder_pictures, jpeg, write_video
+from tests.support.rtsp import rtsp_server
+from tests.support.servers import wait_for
+from tests.support.service import Service, running_service
+
+MODEL = "ped2-small"
+ONSETS = {"01": 60, "04": 30}
+FRAMES = 180
+RATE = 10
+FRAMES_A_REQUEST = 20
+
+
+@dataclass
+class Receiver:
+    """A webhook receiver that verifies each message."""
+
+    server: HTTPServer
+    secret: str = ""
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> Response:
+        Webhook(self.secret).verify(request.get_data(), dict(request.headers))
+        self.ids.append(request.headers["webhook-id"])
+        self.messages.append(json.loads(request.get_data()))
+        return Response(status=204)
+
+    def of(self, stream_id: str) -> list[str]:
+        """Types of the messages about a stream, in the order of their arrival."""
+        return [m["type"] for m in self.messages if m["data"]["stream_id"] == stream_id]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, ped2: Path) -> Iterator[Service]:
+    """One service for the module."""
+    with running_service(
+        tmp_path_factory.mktemp("data"),
+        NORMWATCH_ALLOW_PRIVATE_WEBHOOKS="true",
+        NORMWATCH_EVENT_SILENCE_S="3",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def receiver(service: Service, httpserver: HTTPServer) -> Receiver:
+    """A registered receiver."""
+    made = Receiver(httpserver)
+    httpserver.expect_request("/hook", method="POST").respond_with_handler(made)
+    made.secret = service.create("/webhooks", url=httpserver.url_for("/hook"))["secret"]
+    return made
+
+
+@pytest.mark.timeout(240)
+def test_clips_played_by_a_camera_over_rtsp(
+    service: Service, receiver: Receiver, ped2: Path, tmp_path: Path
+) -> None:
+    videos = {
+        f"/{clip}": write_video(
+            tmp_path / f"{clip}.mp4", folder_pictures(ped2 / "testing" / "frames" / clip), RATE
+        )
+        for clip in ONSETS
+    }
+    with rtsp_server(videos) as base:
+        streams = {
+            clip: service.create(
+                "/streams", name=f"camera {clip}", source=f"{base}/{clip}", model=MODEL
+            )["id"]
+            for clip in ONSETS
+        }
+        for stream_id in streams.values():
+            wait_for(
+                lambda stream_id=stream_id: len(service.scores(stream_id)) >= FRAMES, "scores", 120
+            )
+    for clip, stream_id in streams.items():
+        wait_for(lambda stream_id=stream_id: len(receiver.of(stream_id)) >= 2, "webhooks", 30)
+        _check(service, receiver, stream_id, ONSETS[clip])
+
+
+@pytest.mark.timeout(240)
+def test_clips_as_uploads(service: Service, receiver: Receiver, ped2: Path) -> None:
+    streams: dict[str, str] = {}
+    for clip in ONSETS:
+        stream_id = service.create(
+            "/streams", name=f"uploads {clip}", source="upload", model=MODEL
+        )["id"]
+        images = [jpeg(p) for p in folder_pictures(ped2 / "testing" / "frames" / clip)]
+        for start in range(0, FRAMES, FRAMES_A_REQUEST):
+            files = [
+                ("file", (f"{i}.jpg", image, "image/jpeg"))
+                for i, image in enumerate(images[start : start + FRAMES_A_REQUEST])
+            ]
+            answer = service.client.post(f"/streams/{stream_id}/frames", files=files)
+            assert answer.status_code == 202, answer.text
+            assert answer.json()["frames"]["first"] == start
+        streams[clip] = stream_id
+    for clip, stream_id in streams.items():
+        wait_for(
+            lambda stream_id=stream_id: len(service.scores(stream_id)) >= FRAMES, "scores", 120
+        )
+        wait_for(lambda stream_id=stream_id: len(receiver.of(stream_id)) >= 2, "webhooks", 30)
+        _check(service, receiver, stream_id, ONSETS[clip])
+
+
+def _check(service: Service, receiver: Receiver, stream_id: str, onset: int) -> None:
+    items = service.scores(stream_id)[:FRAMES]
+    assert [item["frame"] for item in items] == list(range(FRAMES))
+    scores = np.array([np.nan if item["score"] is None else item["score"] for item in items])
+    assert np.isnan(scores[:4]).all()
+    assert not np.isnan(scores[4:]).any()
+    assert np.median(scores[onset + 20 :]) > 1.5 * np.median(scores[4:onset])
+    assert receiver.of(stream_id) == ["event.started", "event.ended"]
+    assert len(set(receiver.ids)) == len(receiver.ids)
+    events = service.client.get("/events", params={"stream_id": stream_id}).json()["items"]
+    assert len(events) == 1
+    # The onset is where the label begins: a wheel at the picture's edge.
+    assert onset - 2 <= events[0]["first_frame"] <= onset + 60

@@ -1,0 +1,52 @@
+"""Recordings for tests: image folders as H.264 videos, and single encoded pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.footage import Source, pictures
+
+Picture = NDArray[np.uint8]
+
+
+def folder_pictures(folder: Path) -> Iterator[Picture]:
+    """The images of a folder in order, BGR."""
+    for _, picture in pictures(Source(folder.name, folder)):
+        yield picture
+
+
+def write_video(path: Path, frames: Iterable[Picture], fps: int = 10) -> Path:
+    """Encode BGR pictures as H.264 in MP4, nearly without loss; a key frame every second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = fps
+        stream.options = {"crf": "12", "preset": "veryfast", "tune": "zerolatency"}
+        for frame in frames:
+            stream.height, stream.width = frame.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def jpeg(picture: Picture, quality: int = 95) -> bytes:
+    """A picture as JPEG."""
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError("cannot encode the picture")
+    return data.tobytes()
+
+
+def drawn_picture(step: int, size: tuple[int, int] = (96, 96)) -> Picture:
+    """A bright square on a textured ground, a little further at each step."""
+    random = np.random.default_rng(0)
+    picture = random.integers(60, 90, (*size, 3), dtype=np.uint8)
+    left = (3 * step) % (size[1] - 16)
+    picture[40:56, left : left + 16] = 220
+    return picture
