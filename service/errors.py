@@ -6,7 +6,9 @@ NormwatchError
 ├── BacklogFull         a bounded queue cannot take more now
 ├── Unavailable         a part that is needed (Redis, the database) does not answer
 ├── SourceError         a camera or file cannot be read
-└── StaleOwner          a write carried an epoch that is no longer the camera's
+├── StaleOwner          a write carried an epoch that is no longer the camera's
+├── StaleCursor         another recorder has moved a stream's cursor
+└── AddressRefused      a webhook's host is at an address that must not be called
 """
 
 from __future__ import annotations
@@ -65,3 +67,20 @@ class StaleOwner(NormwatchError):
         super().__init__(f"stream {stream_id} has a newer owner than epoch {epoch}")
         self.stream_id = stream_id
         self.epoch = epoch
+
+
+class StaleCursor(NormwatchError):
+    """Another recorder has stored scores of the stream meanwhile: this write is rolled back."""
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(f"another recorder has moved the cursor of stream {stream_id}")
+        self.stream_id = stream_id
+
+
+class AddressRefused(NormwatchError):
+    """A webhook's host is at a private, loopback or otherwise special address."""
+
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(f"{host} is at {address}, and webhooks may not call such an address")
+        self.host = host
+        self.address = address

@@ -72,8 +72,8 @@ class StreamConfig(_Message):
 class FrameScore(_Message):
     """One frame's result. The measures are None while the stream is warming."""
 
-    frame: int
-    epoch: int
+    frame: int = Field(ge=0, lt=2**63)
+    epoch: int = Field(ge=0, lt=2**31)
     captured_at: float
     scored_at: float
     psnr: float | None = None

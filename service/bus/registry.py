@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from pydantic import ValidationError
 from redis import Redis
+from redis.exceptions import WatchError
 
 from service import keys
 from service.messages import StreamConfig, StreamStatus, WorkerStatus
@@ -40,6 +41,29 @@ class Registry:
         for config in configs:
             pipeline.hset(keys.STREAMS, config.id, config.model_dump_json())
         pipeline.execute()
+
+    def synchronise(self, wanted: Callable[[], Sequence[StreamConfig]]) -> bool:
+        """Make the registered streams those that `wanted` reads from the database.
+
+        `publish` and `remove` by others must follow their commit: then a write between the reading
+        and the writing here shows, and False is returned with nothing written.
+        """
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.watch(keys.STREAMS)
+            fields = cast(list[bytes], pipeline.hkeys(keys.STREAMS))
+            known = {field.decode() for field in fields}
+            configs = wanted()
+            pipeline.multi()
+            for config in configs:
+                pipeline.hset(keys.STREAMS, config.id, config.model_dump_json())
+            try:
+                pipeline.execute()
+            except WatchError:
+                return False
+        # Read before the database was: what it didn't have by then has been deleted.
+        for stream_id in known - {config.id for config in configs}:
+            self.remove(stream_id)
+        return True
 
     def remove(self, stream_id: str) -> None:
         """Forget a stream with all its keys; its owner finds its epoch gone, and stops."""

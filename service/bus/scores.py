@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
@@ -102,18 +104,33 @@ class Scores:
         ]
 
     def read(self, stream_ids: Sequence[str], count: int) -> dict[str, list[Incoming]]:
-        """The oldest scores of each stream, left where they are; streams without any are absent."""
+        """The oldest scores of each stream, left where they are; streams without any are absent.
+
+        Raises: pydantic.ValidationError: an entry is no score; `drop_malformed` helps.
+        """
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id in stream_ids:
             pipeline.xrange(keys.scores(stream_id), count=count)
         return {
             stream_id: [
-                Incoming(entry.decode(), FrameScore.model_validate_json(fields[b"score"]))
+                Incoming(entry.decode(), FrameScore.model_validate_json(fields.get(b"score", b"")))
                 for entry, fields in rows
             ]
             for stream_id, rows in zip(stream_ids, pipeline.execute(), strict=True)
             if rows
         }
+
+    def drop_malformed(self, stream_ids: Sequence[str], count: int) -> dict[str, int]:
+        """Delete those of the oldest entries that `read` can't take; how many, by stream."""
+        dropped: dict[str, int] = {}
+        for stream_id in stream_ids:
+            found = self._redis.xrange(keys.scores(stream_id), count=count)
+            rows = cast(list[tuple[bytes, dict[bytes, bytes]]], found)
+            entries = [entry for entry, fields in rows if not _is_score(fields)]
+            if entries:
+                self._redis.xdel(keys.scores(stream_id), *entries)
+                dropped[stream_id] = len(entries)
+        return dropped
 
     def acknowledge(self, stream_id: str, entries: Sequence[str]) -> None:
         """Delete what is stored now. Called after the commit, never before."""
@@ -124,3 +141,11 @@ class Scores:
         """Number of the newest published frame; -1 before the first."""
         last = self._redis.get(keys.last_frame(stream_id))
         return -1 if last is None else int(last)
+
+
+def _is_score(fields: Mapping[bytes, bytes]) -> bool:
+    try:
+        FrameScore.model_validate_json(fields.get(b"score", b""))
+    except ValidationError:
+        return False
+    return True

@@ -30,11 +30,19 @@ class Database:
         if self.is_sqlite:
             if parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+            self.engine = create_engine(
+                parsed,
+                # Values in an error's text would carry sources and secrets into logs.
+                hide_parameters=True,
+                connect_args={"timeout": BUSY_TIMEOUT_S},
+            )
             _prepare_sqlite(self.engine)
         else:
             self.engine = create_engine(
-                parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+                parsed,
+                hide_parameters=True,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": 5},
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 

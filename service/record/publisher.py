@@ -1,0 +1,49 @@
+"""Streams of the database, repeated to Redis: the database is the truth about what to watch."""
+
+from __future__ import annotations
+
+from redis import Redis
+from sqlalchemy import select
+
+from service.bus.registry import Registry
+from service.messages import StreamConfig
+from service.store.database import Database
+from service.store.tables import CursorRow, StreamRow
+
+
+def to_config(row: StreamRow, last_frame: int) -> StreamConfig:
+    """What workers are told of a stream; `last_frame` is the newest recorded frame, -1 for none."""
+    return StreamConfig(
+        id=row.id,
+        revision=row.revision,
+        source=row.source,
+        model=row.model,
+        gamma=row.gamma,
+        appearance_weight=row.appearance_weight,
+        threshold=row.threshold,
+        fps=row.fps,
+        loop=row.loop,
+        paused=row.paused,
+        last_frame=last_frame,
+    )
+
+
+def publish_streams(database: Database, redis: Redis) -> bool:
+    """Write every stream to Redis, and remove there what the database doesn't know.
+
+    Returns: False where an API call changed streams in Redis at the same moment: nothing was
+        written, and the next turn will.
+    """
+    return Registry(redis).synchronise(lambda: stream_configs(database))
+
+
+def stream_configs(database: Database) -> list[StreamConfig]:
+    """All streams as the database has them."""
+    query = select(StreamRow, CursorRow.last_frame).outerjoin(
+        CursorRow, CursorRow.stream_id == StreamRow.id
+    )
+    with database.read() as session:
+        return [
+            to_config(row, -1 if last_frame is None else last_frame)
+            for row, last_frame in session.execute(query)
+        ]
