@@ -24,6 +24,11 @@ from model.frames import Frame, FrameShape, Picture, fit, is_grey
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 OPEN_TIMEOUT_S = 15.0
+_SECRET_PARAMETER = re.compile(
+    r"((?<![a-z])(?:user|usr|username|login|pass|passwd|password|pwd|token|access_token|key|api_?key"
+    r"|auth|secret|sig|signature)=)[^&;/?#\s]*",
+    re.IGNORECASE,
+)
 
 
 class FootageError(ValueError):
@@ -67,14 +72,16 @@ def _images(folder: Path) -> list[Path]:
 
 
 def hide_credentials(url: str) -> str:
-    """The URL with whatever stands between `://` and the last `@` of its host replaced."""
+    """The URL with whatever stands between `://` and the last `@` of its host replaced, and the
+    values of parameters such as `password=`, which many cameras take in the query or the path."""
     scheme, found, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     if "@" in rest and "@" not in host:  # a raw slash in the password
         host, slash, path = rest.rpartition("@")[0] + "@" + rest.rpartition("@")[2], "", ""
     if found and "@" in host:
         host = "***@" + host.rpartition("@")[2]
-    return f"{scheme}{found}{host}{slash}{path}"
+    shown = f"{scheme}{found}{host}{slash}{path}"
+    return _SECRET_PARAMETER.sub(r"\1***", shown) if found else shown
 
 
 def discover(locations: Sequence[str]) -> list[Source]:
