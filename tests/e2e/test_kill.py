@@ -1,4 +1,4 @@
-"""kill -9 of each part while uploads go on: all comes back, nothing accepted is lost, none twice."""
+"""kill -9 of each part while uploads go on: all comes back, nothing accepted is lost or doubled."""
 
 from __future__ import annotations
 
