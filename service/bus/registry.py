@@ -8,7 +8,6 @@ from typing import cast
 
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import WatchError
 
 from service import keys
 from service.messages import StreamConfig, StreamStatus, WorkerStatus
@@ -42,28 +41,22 @@ class Registry:
             pipeline.hset(keys.STREAMS, config.id, config.model_dump_json())
         pipeline.execute()
 
-    def synchronise(self, wanted: Callable[[], Sequence[StreamConfig]]) -> bool:
+    def synchronise(self, wanted: Callable[[], Sequence[StreamConfig]]) -> None:
         """Make the registered streams those that `wanted` reads from the database.
 
-        `publish` and `remove` by others must follow their commit: then a write between the reading
-        and the writing here shows, and False is returned with nothing written.
+        What others write between this reading and this writing stays: their `publish` or `remove`
+        follows their commit, so it is newer.
         """
-        with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.watch(keys.STREAMS)
-            fields = cast(list[bytes], pipeline.hkeys(keys.STREAMS))
-            known = {field.decode() for field in fields}
-            configs = wanted()
-            pipeline.multi()
-            for config in configs:
-                pipeline.hset(keys.STREAMS, config.id, config.model_dump_json())
-            try:
-                pipeline.execute()
-            except WatchError:
-                return False
-        # Read before the database was: what it didn't have by then has been deleted.
-        for stream_id in known - {config.id for config in configs}:
-            self.remove(stream_id)
-        return True
+        before = cast(dict[bytes, bytes], self._redis.hgetall(keys.STREAMS))
+        configs = wanted()
+        replace = self._redis.register_script(_REPLACE)
+        pipeline = self._redis.pipeline(transaction=False)
+        for config in configs:
+            old = before.pop(config.id.encode(), b"")
+            replace([keys.STREAMS], [config.id, old, config.model_dump_json()], client=pipeline)
+        pipeline.execute()
+        for stream_id in before:
+            self.remove(stream_id.decode(errors="replace"))
 
     def remove(self, stream_id: str) -> None:
         """Forget a stream with all its keys; its owner finds its epoch gone, and stops."""
@@ -156,4 +149,10 @@ _SNAPSHOT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
 return 1
+"""
+
+_REPLACE = """
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') == ARGV[2] then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
 """

@@ -28,13 +28,9 @@ def to_config(row: StreamRow, last_frame: int) -> StreamConfig:
     )
 
 
-def publish_streams(database: Database, redis: Redis) -> bool:
-    """Write every stream to Redis, and remove there what the database doesn't know.
-
-    Returns: False where an API call changed streams in Redis at the same moment: nothing was
-        written, and the next turn will.
-    """
-    return Registry(redis).synchronise(lambda: stream_configs(database))
+def publish_streams(database: Database, redis: Redis) -> None:
+    """Write every stream to Redis, and remove there what the database doesn't know."""
+    Registry(redis).synchronise(lambda: stream_configs(database))
 
 
 def stream_configs(database: Database) -> list[StreamConfig]:

@@ -1,0 +1,164 @@
+"""Which addresses webhooks may call: none inside a network, unless the operator allows it.
+
+A URL is checked when it is registered, and its host's address again at each connection: the address
+that was checked is the one that is connected to, so a name can't change its mind in between.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import httpcore
+import httpx
+from httpcore import SOCKET_OPTION, NetworkBackend, NetworkStream
+
+from service.errors import AddressRefused, BadInput
+from service.logs import hide_secrets
+
+Resolver = Callable[[str, int], list[str]]
+"""Host and port to addresses, best first. Raises: OSError: there are none."""
+
+MAX_URL_LENGTH = 2000
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Whether a webhook may have this URL, as far as can be told without looking its host up.
+
+    Raises: BadInput: it may not.
+    """
+    shown = hide_secrets(url)
+    if len(url) > MAX_URL_LENGTH:
+        raise BadInput("url", shown[:50] + "…", f"it is longer than {MAX_URL_LENGTH} characters")
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError, UnicodeError):
+        raise BadInput("url", shown, "it is not a URL") from None
+    if parsed.scheme not in ("http", "https"):
+        raise BadInput("url", shown, "it must start with http:// or https://")
+    if not parsed.host:
+        raise BadInput("url", shown, "it names no host")
+    if parsed.userinfo:
+        raise BadInput("url", shown, "it must not hold a user name or password")
+    if not (parsed.port is None or 0 < parsed.port < 65536):
+        raise BadInput("url", shown, "its port must be between 1 and 65535")
+    if not allow_private and _is_private_host(parsed.host):
+        raise BadInput("url", shown, "its host is on a private network, which isn't allowed here")
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is out on the internet, and one machine's."""
+    ip = ip_address(address)
+    inner = _inner_address(ip)
+    if inner is not None:
+        return is_public(str(inner))
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _inner_address(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for."""
+    return None if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip.sixtofour
+
+
+def _is_private_host(host: str) -> bool:
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return not is_public(name)
+    except ValueError:  # a name: its address is checked at each connection
+        return False
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The system's answer."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class CheckedBackend(NetworkBackend):
+    """Connections for one request: to checked addresses only, and all of it within one time limit.
+
+    TLS and the Host header keep the name; only the connection goes to the address.
+    """
+
+    def __init__(
+        self, *, allow_private: bool, timeout_s: float, resolver: Resolver = resolve
+    ) -> None:
+        self._allow_private = allow_private
+        self._deadline = time.monotonic() + timeout_s
+        self._resolver = resolver
+        self._tcp = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> NetworkStream:
+        """Raises: AddressRefused: any of the host's addresses isn't allowed."""
+        try:
+            addresses = self._resolver(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"the host {host} can't be found") from error
+        for address in addresses:
+            if not (self._allow_private or is_public(address)):
+                raise AddressRefused(host, address)
+        failure: Exception = httpcore.ConnectError(f"the host {host} has no address")
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            # One that doesn't answer leaves time for the others.
+            share_s = remaining(self._deadline) / left
+            try:
+                stream = self._tcp.connect_tcp(
+                    address, port, share_s, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _LimitedStream(stream, self._deadline)
+        raise failure
+
+
+class _LimitedStream(NetworkStream):
+    """A connection whose every wait ends at the deadline, however slowly bytes trickle in."""
+
+    def __init__(self, stream: NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, remaining(self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, remaining(self._deadline))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> NetworkStream:
+        inner = self._stream.start_tls(ssl_context, server_hostname, remaining(self._deadline))
+        return _LimitedStream(inner, self._deadline)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def remaining(deadline: float) -> float:
+    """Seconds until the deadline.
+
+    Raises: httpcore.TimeoutException: it has passed.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("the time is up")
+    return left

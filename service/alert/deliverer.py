@@ -1,0 +1,182 @@
+"""Sends what waits in the outbox, one message at a time to each webhook, webhooks side by side."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import structlog
+
+from service.alert import claims
+from service.alert.claims import Claim
+from service.alert.posting import Answer, Poster, Undelivered, retry_after_s
+from service.alert.retries import delay_s
+from service.alert.signing import sign
+from service.metrics import Metrics
+from service.rounds import run_rounds
+from service.settings import Settings
+from service.store.database import Database
+
+log = structlog.stdlib.get_logger(__name__)
+
+POLL_S = 0.25
+CLEAR_EVERY_S = 60.0
+PARALLEL = 16
+"""Webhooks that are served at the same moment."""
+HOLD_MARGIN_S = 15.0
+"""A claim outlives the request by this, for the look-up of the host's name and the commit."""
+GONE = 410
+ASKS_TO_WAIT = (429, 503)
+
+
+class Deliverer:
+    """The part of a front end that calls webhooks. Several front ends may have one each."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.time,
+        poster: Poster | None = None,
+    ) -> None:
+        self._database = database
+        self._max_attempts = settings.webhook_max_attempts
+        self._hold_s = settings.webhook_timeout_s + HOLD_MARGIN_S
+        self._metrics = metrics
+        self._clock = clock
+        self._poster = poster or Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._cleared_at: float | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until stopped; a request that is under way is waited for."""
+        self._stop = stop
+        with ThreadPoolExecutor(PARALLEL, "deliver") as pool:
+
+            def look() -> bool:
+                self._dispatch(pool)
+                return self._clear()
+
+            run_rounds(
+                look,
+                stop,
+                name="delivering webhooks",
+                every_s=POLL_S,
+                on_failure=self._metrics.deliveries.labels("error").inc,
+            )
+
+    def step(self) -> int:
+        """Send all that is due now, and wait for it; how many requests were made."""
+        with ThreadPoolExecutor(PARALLEL, "deliver") as pool:
+            served = self._dispatch(pool)
+            wait(served)
+        self._clear()
+        return sum(future.result() for future in served)
+
+    def _dispatch(self, pool: ThreadPoolExecutor) -> list[Future[int]]:
+        with self._database.read() as session:
+            due = claims.due_webhooks(session, self._clock())
+        with self._lock:
+            # No more than the pool has threads for: none must wait behind another in a queue
+            # while its messages could be another front end's.
+            free = [webhook_id for webhook_id in due if webhook_id not in self._busy]
+            taken = free[: PARALLEL - len(self._busy)]
+            self._busy.update(taken)
+        return [pool.submit(self._serve, webhook_id) for webhook_id in taken]
+
+    def _serve(self, webhook_id: str) -> int:
+        """Send one webhook's messages until none is due; runs in a thread of the pool."""
+        attempts = 0
+        try:
+            while not self._stop.is_set():
+                now = self._clock()
+                with self._database.write() as session:
+                    claimed = claims.claim(
+                        session,
+                        webhook_id,
+                        now=now,
+                        hold_s=self._hold_s,
+                        max_attempts=self._max_attempts,
+                    )
+                if claimed is None:
+                    break
+                attempts += 1
+                self._attempt(claimed)
+        except Exception:
+            # The claim runs out by itself, and the message is sent again.
+            self._metrics.deliveries.labels("error").inc()
+            log.exception("serving a webhook failed", webhook=webhook_id)
+        finally:
+            with self._lock:
+                self._busy.discard(webhook_id)
+        return attempts
+
+    def _attempt(self, claimed: Claim) -> None:
+        try:
+            headers = sign(
+                claimed.secret,
+                message_id=claimed.message_id,
+                body=claimed.body,
+                now=self._clock(),
+            )
+            answer = self._poster.post(claimed.url, claimed.body, headers)
+        except Undelivered as error:
+            self._failed(claimed, None, str(error))
+        else:
+            self._answered(claimed, answer)
+
+    def _answered(self, claimed: Claim, answer: Answer) -> None:
+        if 200 <= answer.status < 300:
+            with self._database.write() as session:
+                claims.settle_delivered(session, claimed, now=self._clock(), status=answer.status)
+            self._count("delivered", claimed)
+        elif answer.status == GONE:
+            reason = "the receiver answered 410 Gone"
+            with self._database.write() as session:
+                claims.settle_dead(session, claimed, status=GONE, error=reason)
+                claims.disable_webhook(session, claimed.webhook_id, reason)
+            self._count("gone", claimed, reason)
+        else:
+            asked = answer.retry_after if answer.status in ASKS_TO_WAIT else None
+            self._failed(claimed, answer.status, f"the receiver answered {answer.status}", asked)
+
+    def _failed(
+        self, claimed: Claim, status: int | None, error: str, retry_after: str | None = None
+    ) -> None:
+        now = self._clock()
+        dead = claimed.attempts >= self._max_attempts
+        with self._database.write() as session:
+            if dead:
+                claims.settle_dead(session, claimed, status=status, error=error)
+            else:
+                at = now + delay_s(claimed.attempts, retry_after_s(retry_after, now))
+                claims.settle_retry(session, claimed, at=at, status=status, error=error)
+        self._count("dead" if dead else "failed", claimed, error)
+
+    def _count(self, outcome: str, claimed: Claim, error: str = "") -> None:
+        self._metrics.deliveries.labels(outcome).inc()
+        if error:
+            log.warning(
+                "a webhook was not delivered",
+                webhook=claimed.webhook_id,
+                message=claimed.message_id,
+                outcome=outcome,
+                attempts=claimed.attempts,
+                error=error,
+            )
+
+    def _clear(self) -> bool:
+        """Once a minute; True when there is more to clear."""
+        now = self._clock()
+        if self._cleared_at is not None and 0 <= now - self._cleared_at < CLEAR_EVERY_S:
+            return False
+        with self._database.write() as session:
+            more = claims.clear(session, now) >= claims.CLEAR_ROWS
+        self._cleared_at = None if more else now
+        return more

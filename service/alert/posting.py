@@ -1,0 +1,124 @@
+"""One POST to a webhook's receiver: no redirects, no proxies, a short answer, a time limit."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import cache
+
+import httpcore
+import httpx
+
+from service.alert.addresses import CheckedBackend, Resolver, resolve
+from service.errors import AddressRefused, NormwatchError
+
+MAX_ANSWER_BYTES = 1024
+MAX_RETRY_AFTER_S = 86_400.0
+
+
+class Undelivered(NormwatchError):
+    """There was no answer; the text says why, without the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver said."""
+
+    status: int
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """How requests are made; the parts can be replaced."""
+
+    allow_private: bool
+    timeout_s: float
+    """For everything after the look-up of the host's name, to the end of the answer."""
+    resolver: Resolver = resolve
+    tls: ssl.SSLContext | None = None
+    """None trusts the usual authorities."""
+
+    def post(self, url: str, body: str, headers: dict[str, str]) -> Answer:
+        """Send a JSON body once. A redirect is an answer like any other, and isn't followed.
+
+        Raises: Undelivered: no answer came.
+        """
+        try:
+            return self._post(url, body, headers)
+        except AddressRefused as error:
+            raise Undelivered(str(error)) from error
+        except httpcore.TimeoutException as error:
+            raise Undelivered(f"no answer within {self.timeout_s:g} s") from error
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            httpx.InvalidURL,
+            OSError,
+        ) as error:
+            raise Undelivered(f"the connection failed: {error}") from error
+
+    def _post(self, url: str, body: str, headers: dict[str, str]) -> Answer:
+        parsed = httpx.URL(url)
+        target = httpcore.URL(
+            scheme=parsed.raw_scheme,
+            host=parsed.raw_host,
+            port=parsed.port,
+            target=parsed.raw_path,
+        )
+        backend = CheckedBackend(
+            allow_private=self.allow_private, timeout_s=self.timeout_s, resolver=self.resolver
+        )
+        sent: list[tuple[bytes | str, bytes | str]] = [
+            ("Content-Type", "application/json"),
+            ("User-Agent", "normwatch"),
+            ("Connection", "close"),
+            *headers.items(),
+        ]
+        with (
+            httpcore.ConnectionPool(
+                ssl_context=self.tls or _usual_tls(), network_backend=backend
+            ) as pool,
+            pool.stream("POST", target, headers=sent, content=body.encode()) as response,
+        ):
+            _read_some(response)
+            return Answer(response.status, _header(response, b"retry-after"))
+
+
+def retry_after_s(text: str | None, now: float) -> float:
+    """Seconds that a Retry-After asks for, at most a day; 0 for none or a wrong one."""
+    if text is None:
+        return 0.0
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:10]), MAX_RETRY_AFTER_S)
+    try:
+        at = parsedate_to_datetime(text)
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+@cache
+def _usual_tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _read_some(response: httpcore.Response) -> None:
+    """Take a short answer to its end; leave the rest of a long one."""
+    taken = 0
+    for part in response.iter_stream():
+        taken += len(part)
+        if taken >= MAX_ANSWER_BYTES:
+            return
+
+
+def _header(response: httpcore.Response, name: bytes) -> str | None:
+    for key, value in response.headers:
+        if key.lower() == name:
+            return value.decode("latin-1")
+    return None

@@ -1,0 +1,231 @@
+"""The recorder: scores leave Redis for the database, and become events on the way.
+
+One front end records at a time. What makes a second one, a crash or a lost answer harmless is the
+cursor of each stream: its version is compared in the transaction that stores its scores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import structlog
+from pydantic import ValidationError
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError
+
+from service.bus.recorder_lock import RecorderLock
+from service.bus.registry import Registry
+from service.bus.scores import Incoming, Scores
+from service.errors import StaleCursor
+from service.messages import FrameScore
+from service.metrics import Metrics
+from service.record.events import (
+    Change,
+    Detection,
+    EventStarted,
+    Rules,
+    close,
+    from_json,
+    observe_all,
+)
+from service.record.publisher import publish_streams
+from service.record.storing import Position, Recording, store
+from service.rounds import run_rounds
+from service.settings import Settings
+from service.store.database import Database
+from service.store.tables import CursorRow, StreamRow
+
+log = structlog.stdlib.get_logger(__name__)
+
+POLL_S = 0.1
+READ_SCORES = 1000
+"""Scores of one stream in one transaction, at most."""
+PUBLISH_EVERY_S = 2.0
+SILENCE_EVERY_S = 1.0
+
+
+class Recorder:
+    """The part of a front end that records, while it holds the recorder's lock."""
+
+    def __init__(
+        self,
+        database: Database,
+        redis: Redis,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        owner: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._redis = redis
+        self._metrics = metrics
+        self._clock = clock
+        self._rules = Rules.from_settings(settings)
+        self._lock = RecorderLock(redis, owner)
+        self._registry = Registry(redis)
+        self._scores = Scores(redis, settings.max_score_backlog)
+        self._published_at: float | None = None
+        self._silence_at: float | None = None
+        self._more = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Record until stopped, whatever is away meanwhile."""
+
+        def work() -> bool:
+            self.step()
+            return self._more
+
+        try:
+            run_rounds(
+                work,
+                stop,
+                name="recording",
+                every_s=POLL_S,
+                on_failure=self._metrics.record_failures.inc,
+            )
+        finally:
+            self._metrics.recording.set(0)
+            with contextlib.suppress(RedisError):
+                self._lock.release()
+
+    def step(self) -> int:
+        """One round over all streams; how many scores were stored.
+
+        Raises: whatever failed. What concerns one stream only is raised after the others have had
+            their turn.
+        """
+        self._more = False
+        holding = self._lock.hold()
+        self._metrics.recording.set(int(holding))
+        if not holding:
+            return 0
+        if self._is_due(self._published_at, PUBLISH_EVERY_S):
+            publish_streams(self._database, self._redis)
+            self._published_at = self._clock()
+        with self._database.read() as session:
+            stream_ids = list(session.scalars(select(StreamRow.id)))
+        waiting = self._read(stream_ids)
+        recorded = self._record_all(waiting)
+        if self._is_due(self._silence_at, SILENCE_EVERY_S):
+            self._close_silent(waiting.keys())
+            self._silence_at = self._clock()
+        self._more = any(len(found) >= READ_SCORES for found in waiting.values())
+        return recorded
+
+    def _is_due(self, last: float | None, every_s: float) -> bool:
+        # A clock that was set back must not keep it from its turn.
+        return last is None or not 0 <= self._clock() - last < every_s
+
+    def _read(self, stream_ids: Sequence[str]) -> dict[str, list[Incoming]]:
+        try:
+            return self._scores.read(stream_ids, READ_SCORES)
+        except ValidationError:
+            for stream_id, count in self._scores.drop_malformed(stream_ids, READ_SCORES).items():
+                log.error("entries that are no scores were dropped", stream=stream_id, count=count)
+            return self._scores.read(stream_ids, READ_SCORES)
+
+    def _record_all(self, waiting: Mapping[str, Sequence[Incoming]]) -> int:
+        recorded = 0
+        failure: Exception | None = None
+        for stream_id, incoming in waiting.items():
+            try:
+                recorded += self._record(stream_id, incoming)
+            except (StaleCursor, IntegrityError, DataError) as error:
+                log.warning("scores were not stored", stream=stream_id, error=str(error))
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return recorded
+
+    def _record(self, stream_id: str, incoming: Sequence[Incoming]) -> int:
+        with self._database.read() as session:
+            stream = session.get(StreamRow, stream_id)
+            position = _position(session.get(CursorRow, stream_id), stream_id)
+        scores = _above(position.last_frame, incoming)
+        if stream is not None and scores:
+            detection, changes = observe_all(position.detection, scores, self._rules)
+            self._commit(
+                Recording(
+                    stream=stream,
+                    position=position,
+                    scores=scores,
+                    detection=detection,
+                    changes=changes,
+                    snapshot=self._snapshot(stream_id, changes),
+                )
+            )
+        # A deleted stream's scores are dropped.
+        self._scores.acknowledge(stream_id, [entry.entry for entry in incoming])
+        return 0 if stream is None else len(scores)
+
+    def _close_silent(self, heard: Collection[str]) -> None:
+        """End events of streams that nothing was recorded of for a while.
+
+        The time since the recording counts, and not the time since the scoring: a worker's clock
+        may differ from this one.
+        """
+        before = self._clock() - self._rules.silence_s
+        query = (
+            select(StreamRow, CursorRow)
+            .join(CursorRow, CursorRow.stream_id == StreamRow.id)
+            .where(CursorRow.recorded_at < before)
+        )
+        with self._database.read() as session:
+            found = session.execute(query).all()
+        for stream, cursor in found:
+            position = _position(cursor, stream.id)
+            if position.detection.is_open and stream.id not in heard:
+                detection, changes = close(position.detection)
+                self._commit(Recording(stream, position, (), detection, changes))
+
+    def _snapshot(self, stream_id: str, changes: Sequence[Change]) -> bytes | None:
+        if not any(isinstance(change, EventStarted) for change in changes):
+            return None
+        preview = self._registry.preview(stream_id)
+        return None if preview is None else preview.jpeg
+
+    def _commit(self, recording: Recording) -> None:
+        with self._database.write() as session:
+            store(session, recording, self._clock())
+        now = self._clock()
+        self._metrics.recorded_scores.inc(len(recording.scores))
+        for score in recording.scores:
+            self._metrics.record_delay.observe(max(0.0, now - score.scored_at))
+        for change in recording.changes:
+            kind = "started" if isinstance(change, EventStarted) else "ended"
+            self._metrics.events.labels(kind).inc()
+            log.info(
+                "an event changed",
+                change=kind,
+                stream=recording.stream.id,
+                first_frame=change.event.first_frame,
+                last_frame=change.event.last_frame,
+                peak_score=round(change.event.peak_score, 4),
+            )
+
+
+def _position(cursor: CursorRow | None, stream_id: str) -> Position:
+    if cursor is None:
+        return Position(version=None, last_frame=-1, recorded_at=0.0, detection=Detection())
+    try:
+        detection = from_json(cursor.detection)
+    except ValueError:
+        log.error("the state of event detection can't be read; it starts anew", stream=stream_id)
+        detection = Detection()
+    return Position(cursor.version, cursor.last_frame, cursor.recorded_at, detection)
+
+
+def _above(last_frame: int, incoming: Sequence[Incoming]) -> list[FrameScore]:
+    """Scores that aren't stored yet, in rising order of frames."""
+    scores: list[FrameScore] = []
+    for entry in incoming:
+        if entry.score.frame > last_frame:
+            scores.append(entry.score)
+            last_frame = entry.score.frame
+    return scores

@@ -1,0 +1,171 @@
+"""What the recorder writes for one stream, all of it in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
+
+from service.alert.outbox import EventData, EventType, enqueue, iso8601
+from service.errors import StaleCursor
+from service.messages import FrameScore
+from service.record.events import Change, Detection, Event, EventStarted, to_json
+from service.store.tables import CursorRow, EventRow, ScoreRow, StreamRow
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stream's cursor stood when the work for this transaction began."""
+
+    version: int | None
+    """None: there is no cursor yet."""
+    last_frame: int
+    recorded_at: float
+    detection: Detection
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """New scores of a stream, and what follows from them."""
+
+    stream: StreamRow
+    position: Position
+    scores: Sequence[FrameScore]
+    """Above the cursor, rising."""
+    detection: Detection
+    changes: Sequence[Change]
+    snapshot: bytes | None = None
+    """JPEG for events that start."""
+
+
+def event_id(stream_id: str, first_frame: int) -> str:
+    """The same for the same event, however often it is found."""
+    return "evt_" + hashlib.sha256(f"{stream_id}:{first_frame}".encode()).hexdigest()[:24]
+
+
+def store(session: Session, recording: Recording, now: float) -> None:
+    """Write scores, events and messages, and move the cursor.
+
+    Raises: StaleCursor: it was moved meanwhile; the transaction must be rolled back.
+    """
+    _move_cursor(session, recording, now)
+    stream_id = recording.stream.id
+    if recording.scores:
+        rows = [_score_values(stream_id, score) for score in recording.scores]
+        session.execute(insert(ScoreRow), rows)
+    for change in recording.changes:
+        if isinstance(change, EventStarted):
+            session.add(_event_row(stream_id, change.event, recording.snapshot))
+            session.flush()
+            _tell(session, recording.stream, EventType.STARTED, change.event, now)
+        else:
+            _update_event(session, stream_id, change.event, ended=True)
+            _tell(session, recording.stream, EventType.ENDED, change.event, now)
+    state = recording.detection
+    if state.is_open and state.event is not None:
+        _update_event(session, stream_id, state.event, ended=False)
+
+
+def _move_cursor(session: Session, recording: Recording, now: float) -> None:
+    stream_id, before = recording.stream.id, recording.position
+    last_frame = recording.scores[-1].frame if recording.scores else before.last_frame
+    recorded_at = now if recording.scores else before.recorded_at
+    detection = to_json(recording.detection)
+    if before.version is None:
+        # Fails where another recorder has made one meanwhile.
+        cursor = CursorRow(
+            stream_id=stream_id,
+            version=0,
+            last_frame=last_frame,
+            recorded_at=recorded_at,
+            detection=detection,
+        )
+        session.add(cursor)
+        session.flush()
+        return
+    moved = session.scalar(
+        update(CursorRow)
+        .where(CursorRow.stream_id == stream_id, CursorRow.version == before.version)
+        .values(
+            version=before.version + 1,
+            last_frame=last_frame,
+            recorded_at=recorded_at,
+            detection=detection,
+        )
+        .returning(CursorRow.version)
+    )
+    if moved is None:
+        raise StaleCursor(stream_id)
+
+
+def _score_values(stream_id: str, score: FrameScore) -> dict[str, object]:
+    return {
+        "stream_id": stream_id,
+        "frame": score.frame,
+        "epoch": score.epoch,
+        "captured_at": score.captured_at,
+        "scored_at": score.scored_at,
+        "psnr": score.psnr,
+        "distance": score.distance,
+        "gate_error": score.gate_error,
+        "score": score.score,
+        "threshold": score.threshold,
+        "memory_updated": score.memory_updated,
+        "state": score.state.value,
+    }
+
+
+def _event_row(stream_id: str, event: Event, snapshot: bytes | None) -> EventRow:
+    return EventRow(
+        id=event_id(stream_id, event.first_frame),
+        stream_id=stream_id,
+        started_at=event.started_at,
+        first_frame=event.first_frame,
+        last_frame=event.last_frame,
+        peak_score=event.peak_score,
+        peak_frame=event.peak_frame,
+        threshold=event.threshold,
+        region=_region(event),
+        snapshot=snapshot,
+    )
+
+
+def _update_event(session: Session, stream_id: str, event: Event, *, ended: bool) -> None:
+    session.execute(
+        update(EventRow)
+        .where(EventRow.id == event_id(stream_id, event.first_frame))
+        .values(
+            last_frame=event.last_frame,
+            peak_score=event.peak_score,
+            peak_frame=event.peak_frame,
+            region=_region(event),
+            ended_at=event.last_at if ended else None,
+        )
+    )
+
+
+def _tell(
+    session: Session, stream: StreamRow, event_type: EventType, event: Event, now: float
+) -> None:
+    ended = event_type is EventType.ENDED
+    data = EventData(
+        event_id=event_id(stream.id, event.first_frame),
+        stream_id=stream.id,
+        stream_name=stream.name,
+        started_at=iso8601(event.started_at),
+        ended_at=iso8601(event.last_at) if ended else None,
+        first_frame=event.first_frame,
+        last_frame=event.last_frame,
+        peak_score=event.peak_score,
+        peak_frame=event.peak_frame,
+        threshold=event.threshold,
+        region=event.region,
+    )
+    enqueue(session, stream=stream, event_type=event_type, data=data, now=now)
+
+
+def _region(event: Event) -> list[float] | None:
+    return None if event.region is None else list(event.region)

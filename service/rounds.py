@@ -1,0 +1,61 @@
+"""Rounds of work that go on until they are stopped, whatever goes wrong in one of them."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from service.errors import NormwatchError
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_BACKOFF_S = 5.0
+AWAY = (RedisError, OperationalError, InterfaceError, NormwatchError)
+"""What a round raises when Redis or the database is away, or another process was quicker."""
+
+
+def run_rounds(
+    work: Callable[[], bool],
+    stop: threading.Event,
+    *,
+    name: str,
+    every_s: float,
+    on_failure: Callable[[], object],
+) -> None:
+    """Call `work` until `stop` is set; it returns True when there is more to do at once.
+
+    A failed round is logged, told to `on_failure`, and followed by a longer pause, up to a few
+    seconds.
+    """
+    failures = 0
+    while not stop.is_set():
+        try:
+            pause_s = 0.0 if work() else every_s
+            failures = 0
+        except Exception as error:
+            failures += 1
+            on_failure()
+            pause_s = _backoff_s(failures, every_s)
+            # An outage is expected to come, and repeats: its traceback tells nothing.
+            log.error(
+                "a round failed; it will be tried again",
+                work=name,
+                error=_text(error),
+                pause_s=round(pause_s, 2),
+                exc_info=not isinstance(error, AWAY),
+            )
+        stop.wait(pause_s)
+
+
+def _backoff_s(failures: int, every_s: float) -> float:
+    return min(MAX_BACKOFF_S, every_s * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+
+
+def _text(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(error).__name__}: {cause}"
