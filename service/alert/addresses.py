@@ -6,6 +6,7 @@ that was checked is the one that is connected to, so a name can't change its min
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -23,6 +24,7 @@ Resolver = Callable[[str, int], list[str]]
 """Host and port to addresses, best first. Raises: OSError: there are none."""
 
 MAX_URL_LENGTH = 2000
+_NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
@@ -45,6 +47,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise BadInput("url", shown, "it must not hold a user name or password")
     if not (parsed.port is None or 0 < parsed.port < 65536):
         raise BadInput("url", shown, "its port must be between 1 and 65535")
+    if not (_is_address(parsed.host) or _NAME.fullmatch(parsed.raw_host)):
+        raise BadInput("url", shown, "its host is not a name or an address")
     if not allow_private and _is_private_host(parsed.host):
         raise BadInput("url", shown, "its host is on a private network, which isn't allowed here")
 
@@ -67,10 +71,16 @@ def _is_private_host(host: str) -> bool:
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    # A name's address is checked at each connection.
+    return _is_address(name) and not is_public(name)
+
+
+def _is_address(host: str) -> bool:
     try:
-        return not is_public(name)
-    except ValueError:  # a name: its address is checked at each connection
+        ip_address(host)
+    except ValueError:
         return False
+    return True
 
 
 def resolve(host: str, port: int) -> list[str]:
