@@ -6,6 +6,7 @@ import json
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisAway
@@ -316,6 +317,25 @@ def test_a_recorder_that_was_away_takes_what_waits_before_it_calls_it_silence(
     assert (event.last_frame, event.ended_at) == (9, None)
 
 
+def test_a_whole_round_of_stored_scores_is_no_silence(
+    database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the acknowledgement, away for long, and new scores wait behind the old."""
+    add_stream(database)
+    clock, worker = Clock(1010.0), Worker(redis)
+    worker.publish("cam", [frame_score(i, HIGH) for i in range(5)])
+    with monkeypatch.context() as patch:
+        patch.setattr(Scores, "acknowledge", lambda *_: None)
+        _recorder(database, redis, clock).step()
+    worker.publish("cam", [frame_score(i, HIGH) for i in range(5, 10)])
+    clock.now += 60.0
+    monkeypatch.setattr("service.record.recorder.READ_SCORES", 5)
+    recorder = _recorder(database, redis, clock)
+    assert [recorder.step(), recorder.step()] == [0, 5]
+    (event,) = _events(database)
+    assert (event.last_frame, event.ended_at) == (9, None)
+
+
 def test_a_workers_clock_that_is_slow_ends_no_event(database: Database, redis: Redis) -> None:
     add_stream(database)
     clock, worker = Clock(5000.0), Worker(redis)
@@ -435,6 +455,36 @@ def test_it_goes_on_when_redis_is_killed_and_comes_back(database: Database, tmp_
     assert len(_events(database)) == 1
     assert _messages(database) == [("cam", "event.started")]
     assert metrics.registry.get_sample_value("normwatch_recording") == 0
+
+
+def test_it_goes_on_when_the_database_drops_its_connections(
+    postgres_url: str, redis: Redis
+) -> None:
+    database = Database(postgres_url)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    database.migrate()
+    add_stream(database)
+    stop = threading.Event()
+    thread = threading.Thread(target=_recorder(database, redis).run, args=(stop,))
+    thread.start()
+    worker = Worker(redis)
+    try:
+        for first in range(0, 40, 4):
+            worker.publish("cam", [frame_score(i, HIGH) for i in range(first, first + 4)])
+            with psycopg.connect(postgres_url, autocommit=True) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                )
+        wait_for(lambda: _waiting(redis) == 0, "all scores")
+    finally:
+        stop.set()
+        thread.join()
+    assert _frames(database) == list(range(40))
+    assert len(_events(database)) == 1
+    database.close()
 
 
 def test_events_of_different_streams_have_different_ids(database: Database, redis: Redis) -> None:

@@ -38,9 +38,9 @@ def test_failures_are_counted_and_followed_by_longer_pauses_up_to_a_limit(
     def fails() -> bool:
         raise error
 
-    stop = Recording(20)
+    stop = Recording(8)
     run_rounds(fails, stop, name="work", every_s=0.1, on_failure=lambda: counted.append(None))
-    assert len(counted) == 20
+    assert len(counted) == 8
     assert stop.pauses[0] < 0.3
     assert MAX_BACKOFF_S / 2 <= stop.pauses[-1] <= MAX_BACKOFF_S
 
