@@ -1,6 +1,6 @@
 """What crosses Redis between the front end and the workers, as named types.
 
-Times are seconds since 1970 (UTC) as floats; frames are numbered from 0, per stream, and never reused.
+Times are seconds since 1970 (UTC) as floats; frames are numbered from 0, per stream, never reused.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class FrameScore(_Message):
 
 
 class UploadedFrame(_Message):
-    """An uploaded picture, as it waits in Redis; the bytes travel beside it in the field `image`."""
+    """An uploaded picture as it waits in Redis; its bytes travel beside it in the field `image`."""
 
     frame: int
     captured_at: float
