@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Comma-separated. Needed to listen anywhere but on loopback."""
+    published_host: str | None = None
+    """Where a container's port is published; judged in the place of `host`, which is inside it."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated names beside localhost that are answered while there is no API key."""
     media_dirs: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders, comma-separated, that stream sources may be local paths under."""
     models_dir: Path | None = None
@@ -83,7 +87,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_json: bool = False
 
-    @field_validator("api_keys", "media_dirs", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "media_dirs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
