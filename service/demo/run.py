@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,14 +21,27 @@ from service.demo.video import write_video
 
 NAME = "Drawn walkway (demo)"
 MODEL = "demo"
-SEED = 11
-SECONDS = 54.0
-STORY = (
-    Anomaly(AnomalyKind.VAN, 20.0),
-    Anomaly(AnomalyKind.CYCLIST, 32.0),
-    Anomaly(AnomalyKind.RUNNER, 43.0),
-)
 ALERT_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What is played, over and over."""
+
+    seed: int
+    seconds: float
+    anomalies: tuple[Anomaly, ...]
+
+
+SHOW = Show(
+    seed=11,
+    seconds=54.0,
+    anomalies=(
+        Anomaly(AnomalyKind.VAN, 20.0),
+        Anomaly(AnomalyKind.CYCLIST, 32.0),
+        Anomaly(AnomalyKind.RUNNER, 43.0),
+    ),
+)
 
 
 class _Registered(BaseModel):
@@ -47,6 +61,7 @@ def play(
     media_dir: Path,
     console: Console,
     *,
+    show: Show = SHOW,
     api_key: str | None = None,
     stop: threading.Event | None = None,
     alert_timeout_s: float = ALERT_TIMEOUT_S,
@@ -61,17 +76,23 @@ def play(
     stop = stop or threading.Event()
     alerted = threading.Event()
 
-    def show(alert: Alert) -> None:
+    def tell(alert: Alert) -> None:
         console.print(describe(alert, time.time()))
         alerted.set()
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
         with (
-            Receiver(new_secret(), show) as receiver,
+            Receiver(new_secret(), tell) as receiver,
             httpx.Client(base_url=base_url, headers=headers, timeout=30, trust_env=False) as client,
         ):
-            _start(client, receiver, media_dir, console)
+            console.print("drawing the scene …")
+            _start(client, receiver, media_dir, show)
+            first = show.anomalies[0]
+            console.print(
+                f"watch it at [bold]{base_url}[/bold]: people walk; "
+                f"after {first.at_s:.0f} s comes a {first.kind}"
+            )
             _wait(alerted, stop, alert_timeout_s, console)
             stop.wait()
     except httpx.HTTPStatusError as error:
@@ -80,19 +101,14 @@ def play(
         console.print(f"[red]the service does not answer the demo:[/red] {escape(str(error))}")
 
 
-def _start(client: httpx.Client, receiver: Receiver, media_dir: Path, console: Console) -> None:
+def _start(client: httpx.Client, receiver: Receiver, media_dir: Path, show: Show) -> None:
     """Draw the video, and register webhook and stream."""
     _forget_earlier(client)
-    console.print("drawing the scene …")
     video = media_dir.absolute() / "walkway.mp4"
-    write_video(video, frames(SEED, SECONDS, STORY))
+    write_video(video, frames(show.seed, show.seconds, show.anomalies))
     webhook = _create(client, "/webhooks", {"url": receiver.url, "secret": receiver.secret})
     stream: dict[str, object] = {"name": NAME, "source": str(video), "model": MODEL, "loop": True}
     _create(client, "/streams", {**stream, "webhook_ids": [webhook.id]})
-    console.print(
-        f"watch it at [bold]{client.base_url}[/bold]: people walk; "
-        f"after {STORY[0].at_s:.0f} s a van drives among them"
-    )
 
 
 def _forget_earlier(client: httpx.Client) -> None:

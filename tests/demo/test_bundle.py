@@ -1,0 +1,81 @@
+"""The shipped bundle on footage it has never seen: an event where one belongs, none elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import bundle as bundles
+from model.bundle import Bundle
+from model.catalog import available, find
+from model.detector import Detector
+from model.footage import Source, fitted
+from service.demo.scene import FPS, Anomaly, AnomalyKind, frames, labels
+from service.demo.video import write_video
+from service.messages import FrameScore
+from service.record.events import Change, Detection, EventEnded, EventStarted, Rules, observe
+from service.settings import Settings
+
+MAX_BYTES = 2_000_000
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    """The shipped one."""
+    return bundles.load(find("demo"))
+
+
+def _changes(
+    bundle: Bundle, folder: Path, seed: int, seconds: float, anomalies: Sequence[Anomaly] = ()
+) -> list[Change]:
+    """What the recorder would make of the drawn footage, compressed as in the demo."""
+    video = folder / "scene.mp4"
+    write_video(video, frames(seed, seconds, anomalies))
+    detector, detection = Detector(bundle), Detection()
+    rules = Rules.from_settings(Settings())
+    camera = detector.start()
+    changes: list[Change] = []
+    for number, frame in enumerate(fitted(Source("scene", video), bundle.frame_shape)):
+        observed = detector.observe([camera], [frame])[0]
+        at = number / FPS
+        score = FrameScore(
+            frame=number,
+            epoch=1,
+            captured_at=at,
+            scored_at=at,
+            score=observed.score,
+            threshold=observed.threshold,
+        )
+        detection, more = observe(detection, score, rules)
+        changes += more
+    return changes
+
+
+def test_it_is_shipped_small_and_says_where_it_comes_from(bundle: Bundle) -> None:
+    info = next(info for info in available() if info.name == "demo")
+    assert info.shipped
+    assert sum(file.stat().st_size for file in info.path.iterdir()) < MAX_BYTES
+    assert bundle.name == "demo"
+    assert info.provenance.frame_rate == FPS
+    assert info.provenance.notes
+    for protocol in ("offline", "causal"):
+        assert 90.0 < info.provenance.results[f"demo.auc.{protocol}.micro"] <= 100.0
+
+
+@pytest.mark.parametrize("kind", list(AnomalyKind))
+def test_an_anomaly_is_one_event(bundle: Bundle, tmp_path: Path, kind: AnomalyKind) -> None:
+    anomalies = [Anomaly(kind, 6.0)]
+    changes = _changes(bundle, tmp_path, 501, 14.0, anomalies)
+    assert [type(change) for change in changes] == [EventStarted, EventEnded]
+    abnormal = np.flatnonzero(labels(501, 14.0, anomalies))
+    event = changes[-1].event
+    assert abnormal[0] <= event.first_frame < abnormal[0] + FPS
+    # The average of scores fades within a few frames.
+    assert event.last_frame <= abnormal[-1] + FPS
+
+
+def test_normal_footage_gives_no_event(bundle: Bundle, tmp_path: Path) -> None:
+    assert _changes(bundle, tmp_path, 502, 60.0) == []
