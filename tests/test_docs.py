@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics_core import Metric
 
+from service.api.app import create_app
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
 from service.metrics import Metrics, StreamCollector
 from service.settings import Settings
@@ -43,6 +44,14 @@ def test_every_metric_is_documented() -> None:
     for family in _families():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}`" in text
+
+
+def test_every_endpoint_is_documented(tmp_path: Path) -> None:
+    settings = Settings(redis_url="redis://127.0.0.1:1", data_dir=tmp_path)
+    text = _text("docs/api.md")
+    for path, methods in create_app(settings).openapi()["paths"].items():
+        for method in methods:
+            assert f"`{method.upper()} {path}`" in text
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:
