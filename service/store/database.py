@@ -42,7 +42,8 @@ class Database:
                 parsed,
                 hide_parameters=True,
                 pool_pre_ping=True,
-                connect_args={"connect_timeout": 5},
+                # Named, because a server set up in the C locale hands out bytes instead of text.
+                connect_args={"connect_timeout": 5, "client_encoding": "utf8"},
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
