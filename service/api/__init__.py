@@ -1,0 +1,1 @@
+"""HTTP: streams, uploads, scores, events, webhooks, health and metrics."""

@@ -1,0 +1,167 @@
+"""The front end as one ASGI application: its parts are made at start-up and closed at shutdown."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Security
+from fastapi.staticfiles import StaticFiles
+from redis.exceptions import RedisError
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from service.alert.deliverer import Deliverer
+from service.api import errors
+from service.api.auth import Gate, api_key, bearer
+from service.api.background import Background
+from service.api.context import Context
+from service.api.middleware import BodyLimit, RequestCount
+from service.api.routes import events, frames, health, models, scores, streams, webhooks
+from service.api.schemas.errors import ErrorOut
+from service.bus.connection import connect
+from service.bus.registry import Registry
+from service.bus.uploads import Uploads
+from service.errors import BadInput
+from service.messages import StreamStatus, WorkerStatus
+from service.metrics import Metrics, StreamCollector
+from service.page import STATIC
+from service.record.recorder import Recorder
+from service.settings import Settings
+from service.store.database import Database
+from service.store.tables import StreamRow
+
+STOP_TIMEOUT_S = 5.0
+DESCRIPTION = (
+    "Watches fixed cameras and says when something happens that does not normally happen there. "
+    "Times are ISO 8601 in UTC; errors have one form, with a code, a message, and the fields."
+)
+ERRORS: dict[int | str, dict[str, object]] = {
+    status: {"model": ErrorOut, "description": text}
+    for status, text in (
+        (401, "An API key is needed."),
+        (422, "A value can't be used; it is named."),
+        (503, "A part that is needed does not answer now."),
+    )
+}
+NOT_FOUND: dict[int | str, dict[str, object]] = {
+    404: {"model": ErrorOut, "description": "There is no such thing."}
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Nothing is opened before its lifespan begins.
+
+    Raises: BadInput: `redis_url` isn't set.
+    """
+    if settings.redis_url is None:
+        raise BadInput("REDIS_URL", None, "must be set for the front end")
+    metrics = Metrics()
+    redis_url = settings.redis_url
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        context = await run_in_threadpool(_open, settings, redis_url, metrics)
+        app.state.context = context
+        background = Background()
+        _start(background, context)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(background.stop, STOP_TIMEOUT_S)
+            context.redis.close()
+            context.database.close()
+
+    app = FastAPI(
+        title="normwatch",
+        version=version("normwatch"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # Their pages load from another host; the document itself is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would go to the Host that the request claims.
+        redirect_slashes=False,
+    )
+    errors.install(app)
+    _add_routes(app)
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(RequestCount, metrics=metrics)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.include_router(health.router, responses={503: ERRORS[503]})
+    protected = [Security(bearer), Security(api_key)]
+    for router in (
+        streams.router,
+        frames.router,
+        scores.router,
+        events.router,
+        webhooks.router,
+    ):
+        app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
+    for router in (models.router, health.metrics_router):
+        app.include_router(router, dependencies=protected, responses=ERRORS)
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+
+def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
+    database = Database(settings.database)
+    database.migrate()
+    redis = connect(redis_url)
+    context = Context(
+        settings=settings,
+        database=database,
+        redis=redis,
+        registry=Registry(redis),
+        uploads=Uploads(redis),
+        metrics=metrics,
+    )
+    metrics.registry.register(
+        StreamCollector(lambda: _statuses(context), lambda: _workers(context))
+    )
+    return context
+
+
+def _start(background: Background, context: Context) -> None:
+    settings, metrics = context.settings, context.metrics
+    recorder = Recorder(
+        context.database,
+        context.redis,
+        settings,
+        metrics,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+    )
+    background.start("recorder", recorder.run)
+    background.start("deliverer", Deliverer(context.database, settings, metrics).run)
+
+
+def _statuses(context: Context) -> Mapping[str, StreamStatus]:
+    """For the metrics, which go on without the parts that are away."""
+    try:
+        with context.database.read() as session:
+            ids = session.scalars(select(StreamRow.id)).all()
+        return context.registry.statuses(ids)
+    except (RedisError, SQLAlchemyError):
+        return {}
+
+
+def _workers(context: Context) -> Sequence[WorkerStatus]:
+    try:
+        return context.registry.workers(time.time())
+    except RedisError:
+        return []

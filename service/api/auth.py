@@ -1,0 +1,72 @@
+"""Who may ask: API keys, the Host header, and where a page that asks comes from."""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.errors import answer
+from service.api.guard import host_name, is_loopback
+from service.settings import Settings
+
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz"})
+"""Need no key: health, and the page, which asks for the key itself."""
+STATIC = "/static/"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+bearer = HTTPBearer(auto_error=False, description="Wanted where the operator has set API keys.")
+api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header.")
+"""Both only document; `Gate` checks, so that no route can forget to."""
+
+
+class Gate:
+    """Refuses requests before anything reads them."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
+        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            path = scope["path"]
+            refusal = (
+                self._without_keys(headers, scope["method"])
+                if not self._keys
+                else self._with_keys(headers, path)
+            )
+            if refusal is not None:
+                status, message = refusal
+                extra = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+                await answer(status, message, headers=extra)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _with_keys(self, headers: Headers, path: str) -> tuple[int, str] | None:
+        if path in OPEN_PATHS or path.startswith(STATIC):
+            return None
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        if not given:
+            return 401, "an API key is needed, as Authorization: Bearer or X-API-Key"
+        # All are compared, whatever comes out, so that time tells nothing.
+        matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
+        return None if any(matches) else (401, "the API key is not known")
+
+    def _without_keys(self, headers: Headers, method: str) -> tuple[int, str] | None:
+        # No key: only this machine may ask. A foreign page in this machine's browser must not,
+        # neither under a name of its own that resolves to loopback nor across origins.
+        host = headers.get("host", "")
+        name = host_name(host)
+        if not is_loopback(name) and name.lower() not in self._hosts:
+            return 421, "without an API key, only localhost and loopback addresses are answered"
+        origin = headers.get("origin")
+        if origin is not None and method not in SAFE_METHODS and urlsplit(origin).netloc != host:
+            return 403, "a page of another origin may not change anything here"
+        return None

@@ -1,0 +1,37 @@
+"""What every route works with: made once by `create_app`'s lifespan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from redis import Redis
+
+from service.bus.registry import Registry
+from service.bus.uploads import Uploads
+from service.metrics import Metrics
+from service.settings import Settings
+from service.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that are shared by all requests; each is safe to use from many threads."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    registry: Registry
+    uploads: Uploads
+    metrics: Metrics
+
+
+def _context(request: Request) -> Context:
+    context = request.app.state.context
+    if not isinstance(context, Context):
+        raise TypeError(f"the application has no context, but {context!r}")
+    return context
+
+
+Shared = Annotated[Context, Depends(_context)]

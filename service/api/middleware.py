@@ -1,0 +1,93 @@
+"""Around every request: its count, the headers that browsers obey, and the size of its body."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import answer
+from service.metrics import Metrics
+from service.settings import Settings
+
+MAX_JSON_BYTES = 256 * 1024
+MULTIPART_SLACK_BYTES = 1024 * 1024
+"""Boundaries, part headers and timestamps around an upload."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class RequestCount:
+    """Counts answers by route template, and sets the security headers."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._requests = metrics.requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            # The template, never the path: the number of label values stays bounded.
+            route = getattr(scope.get("route"), "path", None) or "unmatched"
+            self._requests.labels(method, route, str(status)).inc()
+
+
+class BodyLimit:
+    """Stops reading a body that is too large, wherever it is read."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._upload_bytes = (
+            max(settings.max_video_bytes, settings.max_upload_bytes, settings.max_image_bytes)
+            + MULTIPART_SLACK_BYTES
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with a `receive` that counts."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._upload_bytes if scope["path"].endswith("/frames") else MAX_JSON_BYTES
+        message = f"the body is larger than {limit} bytes"
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > limit:
+            await answer(413, message)(scope, receive, send)
+            return
+        read = 0
+
+        async def counting() -> Message:
+            nonlocal read
+            part = await receive()
+            read += len(part.get("body", b""))
+            if read > limit:
+                raise HTTPException(413, message)
+            return part
+
+        await self._app(scope, counting, send)

@@ -1,0 +1,229 @@
+"""Frames: uploaded to a stream, and the newest picture of one."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
+
+from model.catalog import BundleInfo
+from service.api.catalog import bundles
+from service.api.context import Context, Shared
+from service.api.errors import Refused, field_refused
+from service.api.pictures import KINDS, check_picture, is_picture
+from service.api.schemas.frames import FrameRange, FramesOut
+from service.api.sources import UPLOAD
+from service.api.streams import find_stream, publish, recorded_frame
+from service.api.times import iso_time
+from service.api.uploads import Part, Upload, read_upload
+from service.api.videos import decode
+from service.bus.registry import Preview
+from service.bus.uploads import Picture
+from service.errors import BacklogFull, NotFound
+from service.store.tables import StreamRow
+
+router = APIRouter(tags=["frames"])
+
+PREVIEW_QUALITY = 85
+HEAT_STRENGTH = 0.65
+"""How much of the picture the strongest heat covers."""
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD_BODY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "captured_at",
+            "in": "query",
+            "required": False,
+            "description": "As in the form: one for each picture, or a video's start.",
+            "schema": {"type": "array", "items": {"type": "string"}},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Pictures in order, or one video.",
+                        },
+                        "captured_at": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "One for each picture, or a video's start: ISO 8601 or "
+                            "seconds since 1970. Left out, it is now.",
+                        },
+                    },
+                },
+                "example": {"file": ["frame.jpg"], "captured_at": ["2026-11-24T08:30:00Z"]},
+            },
+            "image/*": _BINARY,
+            "video/*": _BINARY,
+        },
+    },
+}
+
+
+@router.post(
+    "/streams/{stream_id}/frames",
+    status_code=202,
+    summary="Upload pictures or a video",
+    openapi_extra=_UPLOAD_BODY,
+)
+async def upload_frames(stream_id: str, request: Request, context: Shared) -> FramesOut:
+    """For streams whose source is `upload`. All frames of a request are taken, or none. Once this
+    is answered they are on disk; their scores come with these numbers. A video is taken at the
+    stream's rate, or at that of its model."""
+    row = await run_in_threadpool(_uploadable, context, stream_id)
+    async with read_upload(request, context.settings) as upload:
+        pictures = await run_in_threadpool(_pictures, context, row, upload)
+        numbers = await run_in_threadpool(_enqueue, context, stream_id, pictures)
+    context.metrics.uploaded_frames.inc(len(numbers))
+    return FramesOut(
+        frames=FrameRange(first=numbers.start, last=numbers.stop - 1, count=len(numbers))
+    )
+
+
+def _uploadable(context: Context, stream_id: str) -> StreamRow:
+    with context.database.read() as session:
+        row = find_stream(session, stream_id)
+    if row.source != UPLOAD:
+        raise Refused(409, "the stream reads its own source; only upload streams take frames")
+    if row.paused:
+        raise Refused(409, "the stream is paused; resume it before uploading frames")
+    return row
+
+
+def _pictures(context: Context, row: StreamRow, upload: Upload) -> list[Picture]:
+    settings, now = context.settings, time.time()
+    heads = [_head(part) for part in upload.parts]
+    if len(upload.parts) == 1 and _is_video(upload.parts[0], heads[0]):
+        part = upload.parts[0]
+        if _size(part) > settings.max_video_bytes:
+            raise field_refused(413, part.field, f"is larger than {settings.max_video_bytes} bytes")
+        starts_at = upload.times[0] if upload.times else now
+        rate = row.fps if row.fps is not None else _trained_rate(bundles(settings), row.model)
+        return decode(part.field, part.file, starts_at=starts_at, fps=rate, settings=settings)
+    pictures: list[Picture] = []
+    total = 0
+    for place, part in enumerate(upload.parts):
+        data = part.file.read(settings.max_image_bytes + 1)
+        check_picture(part.field, data, settings)
+        total += len(data)
+        if total > settings.max_upload_bytes:
+            raise field_refused(413, "file", f"has more than {settings.max_upload_bytes} bytes")
+        pictures.append(Picture(upload.times[place] if upload.times else now, data))
+    return pictures
+
+
+def _head(part: Part) -> bytes:
+    part.file.seek(0)
+    head = part.file.read(32)
+    part.file.seek(0)
+    return head
+
+
+def _size(part: Part) -> int:
+    return part.file.seek(0, 2)
+
+
+def _is_video(part: Part, head: bytes) -> bool:
+    if is_picture(head):
+        return False
+    if part.media_type.startswith("image/"):
+        raise field_refused(422, part.field, f"is not {KINDS}")
+    return True
+
+
+def _trained_rate(known: list[BundleInfo], model: str) -> float | None:
+    return next((info.provenance.frame_rate for info in known if info.name == model), None)
+
+
+def _enqueue(context: Context, stream_id: str, pictures: list[Picture]) -> range:
+    settings = context.settings
+
+    def queue(last_frame: int) -> range:
+        return context.uploads.enqueue(
+            stream_id,
+            pictures,
+            first_frame=last_frame + 1,
+            max_frames=settings.max_upload_frames,
+            max_bytes=settings.max_upload_bytes,
+        )
+
+    try:
+        try:
+            return queue(_published_frame(context, stream_id, publishes=False))
+        except NotFound:  # Redis has lost its data; or the stream has just been deleted
+            return queue(_published_frame(context, stream_id, publishes=True))
+    except BacklogFull:
+        context.metrics.refused_frames.inc(len(pictures))
+        raise
+
+
+def _published_frame(context: Context, stream_id: str, *, publishes: bool) -> int:
+    with context.database.read() as session:
+        row = find_stream(session, stream_id)
+        last_frame = recorded_frame(session, stream_id)
+    if publishes:
+        publish(context, row, last_frame)
+    return last_frame
+
+
+@router.get(
+    "/streams/{stream_id}/frame.jpg",
+    summary="The newest picture",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}},
+)
+def newest_frame(
+    stream_id: str,
+    context: Shared,
+    heat: Annotated[bool, Query(description="Show where the error is.")] = False,
+) -> Response:
+    """X-Frame and X-Captured-At tell which frame it is. 404 until there is one."""
+    with context.database.read() as session:
+        find_stream(session, stream_id)
+    preview = context.registry.preview(stream_id)
+    if preview is None:
+        raise Refused(404, "the stream has no picture yet")
+    return Response(
+        _heated(preview) if heat and preview.heat else preview.jpeg,
+        media_type="image/jpeg",
+        headers={
+            "Cache-Control": "no-store",
+            "X-Frame": str(preview.frame),
+            "X-Captured-At": iso_time(preview.captured_at),
+        },
+    )
+
+
+def _heated(preview: Preview) -> bytes:
+    picture = _decoded(preview.jpeg, cv2.IMREAD_COLOR)
+    heat = _decoded(preview.heat, cv2.IMREAD_GRAYSCALE)
+    if picture is None or heat is None:
+        return preview.jpeg
+    size = (picture.shape[1], picture.shape[0])
+    heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    colours = cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO).astype(np.float32)
+    share = (heat.astype(np.float32) * (HEAT_STRENGTH / 255.0))[:, :, None]
+    blended = picture * (1.0 - share) + colours * share
+    done, jpeg = cv2.imencode(
+        ".jpg", blended.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY]
+    )
+    return jpeg.tobytes() if done else preview.jpeg
+
+
+def _decoded(data: bytes, flags: int) -> NDArray[np.uint8] | None:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return None if picture is None else np.asarray(picture, np.uint8)

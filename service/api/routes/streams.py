@@ -1,0 +1,113 @@
+"""Registering, changing and removing cameras."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import structlog
+from fastapi import APIRouter, Response
+from redis.exceptions import RedisError
+from sqlalchemy import select
+
+from service.api.catalog import chosen_model
+from service.api.context import Context, Shared
+from service.api.schemas.streams import StreamIn, StreamOut, StreamPatch, StreamsOut
+from service.api.sources import check_content, checked_source
+from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
+from service.store.tables import StreamRow
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["streams"])
+
+
+@router.post("/streams", status_code=201, summary="Register a camera")
+def create_stream(body: StreamIn, context: Shared, response: Response) -> StreamOut:
+    """A worker takes it within a second or so. A camera that doesn't answer now is accepted, and
+    tried again for ever; a source that answers and is no video is refused."""
+    source = checked_source(body.source, context.settings.media_dirs)
+    model = chosen_model(body.model, context.settings)
+    with context.database.read() as session:
+        checked_webhooks(session, body.webhook_ids)
+    check_content(source)
+    row = StreamRow(
+        id=uuid.uuid4().hex,
+        name=body.name,
+        source=source,
+        model=model,
+        gamma=body.gamma,
+        appearance_weight=body.appearance_weight,
+        threshold=body.threshold,
+        fps=body.fps,
+        loop=body.loop,
+        paused=False,
+        revision=1,
+        created_at=time.time(),
+    )
+    with context.database.write() as session:
+        row.webhook_ids = checked_webhooks(session, body.webhook_ids)
+        session.add(row)
+    publish(context, row, -1)
+    response.headers["Location"] = f"/streams/{row.id}"
+    return views(context, [row])[0]
+
+
+@router.get("/streams", summary="All cameras, and how they are doing")
+def list_streams(context: Shared) -> StreamsOut:
+    """The oldest first."""
+    with context.database.read() as session:
+        rows = session.scalars(select(StreamRow).order_by(StreamRow.created_at, StreamRow.id)).all()
+    return StreamsOut(items=views(context, rows))
+
+
+@router.get("/streams/{stream_id}", summary="One camera, and how it is doing")
+def read_stream(stream_id: str, context: Shared) -> StreamOut:
+    """Its source is shown without credentials."""
+    with context.database.read() as session:
+        row = find_stream(session, stream_id)
+    return views(context, [row])[0]
+
+
+@router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
+def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
+    """What is left out stays; null takes an override back. γ, λ, threshold, rate and pause apply
+    while the camera runs, without losing its memory; another source or model starts it anew."""
+    given = body.model_fields_set
+    with context.database.read() as session:
+        find_stream(session, stream_id)
+        checked_webhooks(session, body.webhook_ids)
+    changes: dict[str, object] = {name: getattr(body, name) for name in given - {"webhook_ids"}}
+    if body.source is not None:
+        changes["source"] = checked_source(body.source, context.settings.media_dirs)
+    if "model" in given:
+        changes["model"] = chosen_model(body.model, context.settings)
+    if body.source is not None:
+        check_content(str(changes["source"]))
+    row, last_frame = _apply(context, stream_id, body, changes)
+    publish(context, row, last_frame)
+    return views(context, [row])[0]
+
+
+def _apply(
+    context: Context, stream_id: str, body: StreamPatch, changes: dict[str, object]
+) -> tuple[StreamRow, int]:
+    with context.database.write() as session:
+        row = find_stream(session, stream_id, locked=True)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        if "webhook_ids" in body.model_fields_set:
+            row.webhook_ids = checked_webhooks(session, body.webhook_ids)
+        if session.is_modified(row):
+            row.revision += 1
+        return row, recorded_frame(session, stream_id)
+
+
+@router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")
+def delete_stream(stream_id: str, context: Shared) -> None:
+    """Its scores and events go with it."""
+    with context.database.write() as session:
+        session.delete(find_stream(session, stream_id, locked=True))
+    try:
+        context.registry.remove(stream_id)
+    except RedisError as error:
+        log.warning("a removal will be told to the workers later", stream=stream_id, error=error)

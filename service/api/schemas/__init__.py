@@ -1,0 +1,1 @@
+"""What the API takes and gives, a module per noun. Built from rows; nothing here reads them."""

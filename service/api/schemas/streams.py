@@ -1,0 +1,222 @@
+"""Streams: what registers one, and how one is doing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+
+from model.footage import hide_credentials
+from service.api.times import TimeOut
+from service.messages import DropReason, StreamState, StreamStatus
+from service.store.tables import StreamRow
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_printable),
+]
+Source = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Gamma = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="γ: frames whose error is at or above it leave the memory as it is. "
+        "Null takes the model's.",
+    ),
+]
+AppearanceWeight = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="λ: the share of the prediction error in the score. Null takes the model's.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Scores at or above it are abnormal. Null takes the model's.",
+    ),
+]
+Fps = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=240,
+        allow_inf_nan=False,
+        description="Frames a second to look at. Null takes the rate that the model was trained "
+        "at, where it is known.",
+    ),
+]
+WebhookIds = Annotated[
+    list[str] | None,
+    Field(
+        max_length=100,
+        description="The webhooks that hear of this stream. Null is all of them, [] is none.",
+    ),
+]
+
+
+class StreamIn(BaseModel):
+    """A camera to watch."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "North gate",
+                    "source": "rtsp://viewer:secret@192.0.2.10:554/stream1",
+                    "model": "demo",
+                },
+                {"name": "Uploads from the yard", "source": "upload", "threshold": 0.6},
+            ]
+        },
+    )
+
+    name: Name
+    source: Source = Field(
+        description="A URL (rtsp, rtsps, rtmp, http, https), `upload`, or a path in a folder that "
+        "the operator named in NORMWATCH_MEDIA_DIRS."
+    )
+    model: ModelName | None = Field(
+        None, description="A model's name. Null takes the default, or the only one there is."
+    )
+    gamma: Gamma = None
+    appearance_weight: AppearanceWeight = None
+    threshold: Threshold = None
+    fps: Fps = None
+    loop: bool = Field(False, description="Play a file or folder again when it ends.")
+    webhook_ids: WebhookIds = None
+
+
+class StreamPatch(BaseModel):
+    """Changes to a stream. What is left out stays; null takes an override back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"threshold": 0.7, "gamma": None}, {"paused": True}]},
+    )
+
+    name: Name | None = None
+    source: Source | None = None
+    model: ModelName | None = None
+    gamma: Gamma = None
+    appearance_weight: AppearanceWeight = None
+    threshold: Threshold = None
+    fps: Fps = None
+    loop: bool | None = None
+    paused: bool | None = None
+    webhook_ids: WebhookIds = None
+
+    @field_validator("name", "source", "loop", "paused", mode="before")
+    @classmethod
+    def _given(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
+
+
+class StatusOut(BaseModel):
+    """How a stream is doing."""
+
+    state: StreamState
+    reason: str
+    since: TimeOut | None
+    threshold: float | None
+    """In force: the stream's own, or its model's."""
+    fps: float
+    frame_age_s: float | None
+    captured: int
+    scored: int
+    dropped: dict[DropReason, int]
+    reconnects: int
+    worker: str
+    updated_at: TimeOut | None
+
+
+class StreamOut(BaseModel):
+    """A registered stream."""
+
+    id: str
+    name: str
+    source: str
+    """Without credentials."""
+    model: str
+    gamma: float | None
+    appearance_weight: float | None
+    threshold: float | None
+    fps: float | None
+    loop: bool
+    paused: bool
+    webhook_ids: list[str] | None
+    revision: int
+    created_at: TimeOut
+    status: StatusOut
+
+
+class StreamsOut(BaseModel):
+    """All streams, the oldest first."""
+
+    items: list[StreamOut]
+
+
+def status_out(status: StreamStatus, threshold: float | None) -> StatusOut:
+    """A worker's word, as it is shown."""
+    return StatusOut(
+        state=status.state,
+        reason=hide_credentials(status.reason),
+        since=status.since or None,
+        threshold=threshold,
+        fps=round(status.fps, 3),
+        frame_age_s=status.frame_age_s,
+        captured=status.captured,
+        scored=status.scored,
+        dropped=status.dropped,
+        reconnects=status.reconnects,
+        worker=status.worker,
+        updated_at=status.updated_at or None,
+    )
+
+
+def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
+    """A row, as it is shown."""
+    return StreamOut(
+        id=row.id,
+        name=row.name,
+        source=hide_credentials(row.source),
+        model=row.model,
+        gamma=row.gamma,
+        appearance_weight=row.appearance_weight,
+        threshold=row.threshold,
+        fps=row.fps,
+        loop=row.loop,
+        paused=row.paused,
+        webhook_ids=row.webhook_ids,
+        revision=row.revision,
+        created_at=row.created_at,
+        status=status,
+    )

@@ -1,0 +1,43 @@
+"""Values as they may be shown: printable, short, and without credentials."""
+
+from __future__ import annotations
+
+import re
+
+from model.footage import hide_credentials
+from service.logs import hide_secrets
+
+MAX_LENGTH = 200
+_HIDDEN_FIELDS = frozenset({"secret"})
+_SCHEME = re.compile(r"^\s*[a-z][a-z0-9+.-]*:/*", re.IGNORECASE)
+
+Scalar = str | int | float | bool | None
+
+
+def printable(text: str) -> str:
+    """The text without control characters and lone surrogates, which no encoder takes."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in safe)
+
+
+def shown(field: str, value: object) -> Scalar:
+    """What an error repeats of a user's value: nothing of structures, secrets and credentials."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return str(value)[:MAX_LENGTH]
+    if not isinstance(value, str):
+        return None
+    if field in _HIDDEN_FIELDS:
+        return "***"
+    return printable(hide_secrets(_without_credentials(value)))[:MAX_LENGTH]
+
+
+def _without_credentials(text: str) -> str:
+    if "://" in text:
+        text = hide_credentials(text)
+    if "@" not in text:
+        return text
+    # A URL with a slip in its scheme still holds a password before its last "@".
+    scheme = _SCHEME.match(text)
+    return f"{scheme.group() if scheme else ''}***@{text.rpartition('@')[2]}"
