@@ -1,4 +1,4 @@
-"""A trained model on disk: `weights.safetensors` (weights and items) beside a readable `bundle.json`.
+"""A trained model on disk: `weights.safetensors` (with the items) beside a readable `bundle.json`.
 
 Loading executes nothing. Whatever is wrong with the files becomes one BundleError.
 """
@@ -27,7 +27,7 @@ ITEMS = "memory.items"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A trained network in evaluation mode, its items as trained, and what it knows of normal footage."""
+    """A trained network in evaluation mode, its items, and what it knows of normal footage."""
 
     name: str
     config: NetConfig
@@ -85,21 +85,7 @@ def load(path: Path) -> Bundle:
         raise BundleError(
             f"{path}: {WEIGHTS} is damaged: it isn't the file that {DOCUMENT} was written for"
         )
-    try:
-        tensors = load_tensors(weights)
-        items = tensors.pop(ITEMS)
-        network = build(document.net)
-        network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise BundleError(
-            f"{path}: {WEIGHTS} doesn't fit the network: {_first_line(error)}"
-        ) from None
-    expected = (1, document.net.memory_items, document.net.memory_channels)
-    if tuple(items.shape) != expected or not bool(torch.isfinite(items).all()):
-        raise BundleError(
-            f"{path}: items must be finite and of shape {expected}, got {tuple(items.shape)}"
-        )
-    network.eval().requires_grad_(False)
+    network, items = _network(path, document.net, weights)
     return Bundle(
         document.name,
         document.net,
@@ -109,6 +95,32 @@ def load(path: Path) -> Bundle:
         document.score,
         document.provenance,
     )
+
+
+def _network(path: Path, config: NetConfig, weights: bytes) -> tuple[MemoryNetwork, Tensor]:
+    """The network and the items that the file holds. Raises: BundleError: they don't fit."""
+    expected = (1, config.memory_items, config.memory_channels)
+    try:
+        tensors = load_tensors(weights)
+        for name, tensor in tensors.items():
+            wanted = torch.int64 if name.endswith("num_batches_tracked") else torch.float32
+            if tensor.dtype is not wanted or not bool(tensor.isfinite().all()):
+                raise ValueError(f"{name} must be {wanted} and finite")
+        items = tensors.pop(ITEMS)
+        if tuple(items.shape) != expected:
+            raise ValueError(f"{ITEMS} must be of shape {expected}, got {tuple(items.shape)}")
+        # On the meta device a damaged configuration can't ask for more memory than the file has.
+        with torch.device("meta"):
+            network = build(config)
+        network.load_state_dict(tensors, assign=True)
+    except KeyError as missing:
+        raise BundleError(f"{path}: {WEIGHTS} lacks {missing}") from None
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise BundleError(
+            f"{path}: {WEIGHTS} doesn't fit the network: {_first_line(error)}"
+        ) from None
+    network.eval().requires_grad_(False)
+    return network, items
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What held-out normal footage says: γ, the ranges that scores start from, a threshold for each score."""
+"""What held-out normal footage says: γ, the ranges that scores start from, a threshold a score."""
 
 from __future__ import annotations
 
@@ -19,29 +19,40 @@ GATE_QUANTILE = 0.99
 THRESHOLD_MARGIN = 1.15
 """The threshold lies this many times as high as the highest score of held-out normal footage."""
 
+LEAST_THRESHOLD = 0.1
+"""Where held-out footage hardly scores (it is too short, or nothing moves), so much is no event."""
 
-def split(clips: Sequence[Clip], share: float) -> tuple[list[Clip], list[Clip]]:
+LEAST_MEASURED = 2
+"""Frames of a held-out clip that can be scored, at least: a range has two ends."""
+
+
+def split(clips: Sequence[Clip], share: float, context: int = 0) -> tuple[list[Clip], list[Clip]]:
     """Clips to train on, and normal footage kept back, about `share` of the frames.
 
-    Of many clips whole ones are kept, evenly spread; of few, the end of each.
-    Raises: ValueError: the share isn't in (0, 0.5].
+    Of many clips whole ones are kept, evenly spread; of few, the end of each that is long enough.
+
+    Args:
+        context: frames that come before the first one that can be scored.
+    Raises: ValueError: the share isn't in (0, 0.5], or the footage is too short.
     """
     if not 0.0 < share <= 0.5:
-        raise ValueError(f"the held-out share must be above 0 and at most 0.5, got {share!r}")
+        raise ValueError(f"the share to hold out must be above 0 and at most 0.5, got {share!r}")
     every = round(1.0 / share)
+    least = context + LEAST_MEASURED
+    training: list[Clip] = []
+    held: list[Clip] = []
     if len(clips) >= every:
-        # Ped2's first clip holds the left-most people; the middle of each run of clips is as good.
-        kept = set(range(every // 2, len(clips), every))
-        return (
-            [clip for i, clip in enumerate(clips) if i not in kept],
-            [clip for i, clip in enumerate(clips) if i in kept],
-        )
-    training, held = [], []
-    for clip in clips:
-        cut = len(clip) - max(1, round(share * len(clip)))
-        training.append(Clip(clip.name, clip.frames[:cut]))
-        held.append(Clip(clip.name, clip.frames[cut:]))
-    return training, held
+        for index, clip in enumerate(clips):
+            (held if index % every == every // 2 else training).append(clip)
+    else:
+        for clip in clips:
+            tail = max(least, round(share * len(clip)))
+            cut = len(clip) - tail if len(clip) - tail >= least else len(clip)
+            training.append(Clip(clip.name, clip.frames[:cut]))
+            held.append(Clip(clip.name, clip.frames[cut:]))
+    if max(map(len, held), default=0) < least:
+        raise ValueError(f"the footage is too short: {least} frames in a row are to be kept back")
+    return training, [clip for clip in held if len(clip)]
 
 
 def measure(
@@ -95,9 +106,13 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
 def threshold(
     clips: Sequence[Sequence[Measures | None]], score: ScoreConfig, normal: NormalRange
 ) -> float:
-    """What no score of this normal footage reaches, by a margin."""
+    """What no score of this normal footage reaches, by a margin; at most halfway up to 1.
+
+    Scores end at 1: a margin without that limit could put the threshold out of their reach.
+    """
     scores = [s for clip in causal_scores(clips, score, normal) for s in clip if s is not None]
-    return THRESHOLD_MARGIN * max(scores)
+    highest = max(scores)
+    return max(LEAST_THRESHOLD, min(THRESHOLD_MARGIN * highest, (1.0 + highest) / 2.0))
 
 
 def causal_scores(

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from model.config import Calibration, NetConfig, ScoreConfig
 
@@ -58,6 +58,12 @@ class BundleDocument(BaseModel):
     score: ScoreConfig
     calibration: Calibration
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _cells_fit(self) -> Self:
+        if self.score.cell > min(self.net.height, self.net.width):
+            raise ValueError(f"score.cell must fit the picture, got {self.score.cell}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +117,13 @@ def find(name_or_path: str, folders: Sequence[Path] = ()) -> Path:
     Raises: BundleError: there is none; the text lists what there is.
     """
     direct = Path(name_or_path)
-    if (direct / DOCUMENT).is_file():
-        return direct
-    names = []
-    for info in available(folders):
-        if info.name == name_or_path:
-            return info.path
-        names.append(info.name)
+    candidates = [direct]
+    if len(direct.parts) == 1:  # a damaged one is found, too: reading it says what is wrong
+        candidates += [folder / direct for folder in (*folders, SHIPPED)]
+    for path in candidates:
+        if (path / DOCUMENT).is_file():
+            return path
     if direct.exists():
         raise BundleError(f"{name_or_path} is no bundle: it holds no {DOCUMENT}")
+    names = [info.name for info in available(folders)]
     raise BundleError(f"no bundle {name_or_path!r}; there are: {', '.join(names) or 'none'}")

@@ -133,7 +133,7 @@ class ScoreConfig:
             (self.cell, self.stride),
             "at least 1",
         )
-        _require(self.blur_cells >= 0.0, "blur_cells", self.blur_cells, "0 or more")
+        _require(0.0 <= self.blur_cells <= 100.0, "blur_cells", self.blur_cells, "from 0 to 100")
         _require(self.top_cells >= 1, "top_cells", self.top_cells, "at least 1")
         _require(
             math.isfinite(self.headroom) and self.headroom >= 1.0,
@@ -141,7 +141,12 @@ class ScoreConfig:
             self.headroom,
             "a number, at least 1",
         )
-        _require(self.relax_frames >= 0.0, "relax_frames", self.relax_frames, "0 or more")
+        _require(
+            math.isfinite(self.relax_frames) and self.relax_frames >= 0.0,
+            "relax_frames",
+            self.relax_frames,
+            "a number, 0 or more",
+        )
         _require(0.0 < self.smoothing <= 1.0, "smoothing", self.smoothing, "above 0, at most 1")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import struct
 from collections import deque
 from collections.abc import Sequence
@@ -34,6 +36,15 @@ class CameraOptions:
     adapt: bool = True
     """Whether frames below γ update the memory."""
 
+    def __post_init__(self) -> None:
+        if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0.0):
+            raise ValueError(f"gamma must be a number, 0 or more, got {self.gamma!r}")
+        weight = self.appearance_weight
+        if weight is not None and not 0.0 <= weight <= 1.0:
+            raise ValueError(f"appearance_weight must be from 0 to 1, got {weight!r}")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ValueError(f"threshold must be finite, got {self.threshold!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -58,11 +69,15 @@ class Observation:
 class CameraState:
     """What the detector keeps of one camera: its items, its last frames, its running ranges."""
 
-    def __init__(self, config: NetConfig, items: Tensor, scorer: Scorer | None) -> None:
+    def __init__(
+        self, config: NetConfig, items: Tensor, scorer: Scorer | None, *, origin: str
+    ) -> None:
         self.items = items
         """(M, C), float32, on the CPU or the detector's device."""
-        self.frames: deque[Frame] = deque(maxlen=max(config.context, 1))
+        self.frames: deque[Frame] = deque(maxlen=config.context)
         self.scorer = scorer
+        self.origin = origin
+        """Of which trained memory the items are; another network couldn't read them."""
 
     def cut(self) -> None:
         """Say that the next frame doesn't follow the last one. Items and ranges stay."""
@@ -75,6 +90,7 @@ class CameraState:
         items = self.items.detach().cpu().numpy().astype("<f4")
         header = json.dumps(
             {
+                "origin": self.origin,
                 "items": items.shape,
                 "frames": [frame.shape for frame in self.frames],
                 "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
@@ -98,49 +114,43 @@ class Detector:
         self._network = bundle.network.to(self.device).channels_last()
         normal = bundle.calibration.normal
         self._heat_scale = 1.0 / max(normal.pooled.high, 1e-6) if normal else 1.0
+        trained = bundle.items.cpu().numpy().astype("<f4").tobytes()
+        self._origin = hashlib.sha256(trained).hexdigest()
 
     def start(self) -> CameraState:
         """A camera that has seen nothing: items as trained, ranges as saved with the bundle."""
-        return CameraState(self.bundle.config, self.bundle.items[0].to(self.device), self._scorer())
-
-    def _scorer(self) -> Scorer | None:
         normal = self.bundle.calibration.normal
-        return Scorer(self.bundle.score, normal) if normal else None
+        return CameraState(
+            self.bundle.config,
+            self.bundle.items[0].to(self.device),
+            Scorer(self.bundle.score, normal) if normal else None,
+            origin=self._origin,
+        )
 
     def restore(self, data: bytes) -> CameraState:
         """A camera as `CameraState.save` left it.
 
-        Raises: ValueError: not such bytes, or those of another network.
+        Raises: ValueError: not such bytes, damaged ones, or those of another bundle.
         """
         state = self.start()
-        prefix = len(STATE_MAGIC) + 4
-        if len(data) < prefix or not data.startswith(STATE_MAGIC):
-            raise ValueError("not a saved camera state")
-        (length,) = struct.unpack_from("<I", data, len(STATE_MAGIC))
-        try:
-            header = json.loads(data[prefix : prefix + length])
-            numbers = header["numbers"]
-            shapes = [tuple(header["items"]), *map(tuple, header["frames"])]
-        except (ValueError, KeyError, TypeError):
-            raise ValueError("a saved camera state's header is damaged") from None
+        header, body = _parse_state(data)
         frame_shape = self.bundle.frame_shape.array_shape
-        if shapes[0] != tuple(state.items.shape) or any(s != frame_shape for s in shapes[1:]):
-            raise ValueError(f"a saved camera state of another network: shapes {shapes}")
-        body = memoryview(data)[prefix + length :]
-        sizes = [4 * int(np.prod(shapes[0])), *(int(np.prod(s)) for s in shapes[1:])]
-        if len(body) != sum(sizes) or len(shapes) - 1 > (state.frames.maxlen or 0):
+        if header.origin != self._origin or header.items != tuple(state.items.shape):
+            raise ValueError("a saved camera state of another bundle")
+        if any(shape != frame_shape for shape in header.frames):
+            raise ValueError(f"a saved camera state with frames of shapes {header.frames}")
+        count, size = len(header.frames), int(np.prod(frame_shape))
+        cut = len(body) - count * size
+        if cut != 4 * state.items.numel() or count > self.bundle.config.context:
             raise ValueError("a saved camera state has the wrong length")
-        items = np.frombuffer(body[: sizes[0]], dtype="<f4").reshape(shapes[0]).copy()
+        items = np.frombuffer(body[:cut], dtype="<f4").reshape(header.items)
         if not np.isfinite(items).all():
             raise ValueError("a saved camera state's items are not finite")
-        state.items = torch.from_numpy(items).to(self.device)
-        offset = sizes[0]
-        for size in sizes[1:]:
-            pixels = np.frombuffer(body[offset : offset + size], dtype=np.uint8)
-            state.frames.append(pixels.reshape(frame_shape).copy())
-            offset += size
-        if state.scorer is not None and numbers is not None:
-            state.scorer.restore({name: float.fromhex(text) for name, text in numbers.items()})
+        state.items = torch.from_numpy(items.astype(np.float32)).to(self.device)
+        frames = np.frombuffer(body[cut:], dtype=np.uint8).reshape(count, *frame_shape)
+        state.frames.extend(frame.copy() for frame in frames)
+        if state.scorer is not None and header.numbers is not None:
+            state.scorer.restore(header.numbers)
         return state
 
     @torch.inference_mode()
@@ -154,9 +164,9 @@ class Detector:
 
         Args:
             cameras: different ones; each is changed, all of them or, when this raises, none.
-            frames: one for each, uint8, of the bundle's frame shape.
+            frames: one for each, uint8, of the bundle's frame shape; copied.
             options: one for each; None stands for the bundle's settings throughout.
-        Raises: ValueError: a frame of another shape or type, a camera twice, or lengths that differ.
+        Raises: ValueError: a frame of another shape or type, a camera twice, unequal lengths.
         """
         options = options if options is not None else [CameraOptions()] * len(cameras)
         self._check(cameras, frames, options)
@@ -170,7 +180,7 @@ class Detector:
             for index, result in zip(ready, observed, strict=True):
                 results[index] = result
         for camera, frame in zip(cameras, frames, strict=True):
-            camera.frames.append(frame)
+            camera.frames.append(np.array(frame))
         return results
 
     def _check(
@@ -181,7 +191,7 @@ class Detector:
     ) -> None:
         if not len(cameras) == len(frames) == len(options):
             raise ValueError(
-                f"{len(cameras)} cameras, {len(frames)} frames and {len(options)} options don't match"
+                f"{len(cameras)} cameras, {len(frames)} frames, {len(options)} options: unequal"
             )
         if len({id(camera) for camera in cameras}) != len(cameras):
             raise ValueError("a camera stands twice in one batch")
@@ -190,12 +200,13 @@ class Detector:
             if frame.dtype != np.uint8 or frame.shape != shape:
                 raise ValueError(f"a frame must be uint8 {shape}, got {frame.dtype} {frame.shape}")
 
-    def _tensor(self, frames: Sequence[Frame]) -> Tensor:
-        """Stack frames (T of them) to (T*C, H, W), uint8."""
-        stacked = np.stack(frames)  # (T, H, W) or (T, H, W, 3)
-        if stacked.ndim == 4:
-            stacked = stacked.transpose(0, 3, 1, 2)
-        return torch.from_numpy(stacked.reshape(-1, *stacked.shape[-2:]))
+    def _pictures(self, frames: Sequence[Sequence[Frame]]) -> Tensor:
+        """T frames of each of B cameras to (B, T*C, H, W), in [0, 1]."""
+        stacked = np.stack([np.stack(each) for each in frames])  # (B, T, H, W) or (B, T, H, W, 3)
+        if stacked.ndim == 5:
+            stacked = stacked.transpose(0, 1, 4, 2, 3)
+        flat = stacked.reshape(len(stacked), -1, *stacked.shape[-2:])
+        return torch.from_numpy(flat).to(self.device).float() / 255.0
 
     def _infer(
         self,
@@ -203,44 +214,53 @@ class Detector:
         frames: Sequence[Frame],
         options: Sequence[CameraOptions],
     ) -> list[Observation]:
-        config, calibration = self.bundle.config, self.bundle.calibration
-        actual = (
-            torch.stack([self._tensor([frame]) for frame in frames]).to(self.device).float() / 255.0
-        )
-        if config.context:
-            pictures = torch.stack([self._tensor(camera.frames) for camera in cameras]).to(
-                self.device
-            )
-            pictures = pictures.float() / 255.0
-        else:
-            pictures = actual
+        config, form = self.bundle.config, self.bundle.calibration.error_form
+        actual = self._pictures([[frame] for frame in frames])
+        past = self._pictures([camera.frames for camera in cameras]) if config.context else actual
         items = torch.stack([camera.items for camera in cameras])  # (B, M, C)
-        pictures = (pictures * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
-        predicted, queries = self._network(pictures, items)
+        inputs = (past * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
+        predicted, queries = self._network(inputs, items)
         predicted = (predicted.float() + 1.0) / 2.0
 
         chosen = memory.select(items, memory.nearest(queries, items)[..., 0])
-        distance = measures.query_distance(queries, chosen, calibration.error_form)
-        psnr = measures.psnr(predicted, actual, self.bundle.score.peak)
-        gate = measures.gate_error(predicted, actual, calibration.error_form)
         cells = pool_cells(measures.error_map(predicted, actual), self.bundle.score)
-        pooled = measures.require_finite(
-            "pooled error", pool_top(cells, self.bundle.score.top_cells)
+        pooled = pool_top(cells, self.bundle.score.top_cells)
+        columns = (
+            measures.psnr(predicted, actual, self.bundle.score.peak),
+            measures.query_distance(queries, chosen, form),
+            measures.require_finite("pooled error", pooled),
+            measures.gate_error(predicted, actual, form),
         )
-        updated = memory.update(queries, items)
-
+        measured = [Measures(*row) for row in torch.stack(columns, dim=1).tolist()]
+        accepted = [
+            option.adapt and row.gate_error < self._gamma(option)
+            for option, row in zip(options, measured, strict=True)
+        ]
+        # Nothing raises below this line: all cameras change, or none does.
+        self._update(cameras, queries, items, accepted)
         maps = cells.cpu().numpy()
-        columns = (psnr.tolist(), distance.tolist(), pooled.tolist(), gate.tolist())
-        results: list[Observation] = []
-        for index, values in enumerate(zip(*columns, strict=True)):
-            option, camera = options[index], cameras[index]
-            measured = Measures(*values)
-            gamma = calibration.gamma if option.gamma is None else option.gamma
-            accept = option.adapt and measured.gate_error < gamma
-            if accept:
-                camera.items = updated[index].clone()
-            results.append(self._observation(camera, option, measured, maps[index], accept))
-        return results
+        return [
+            self._observation(*each)
+            for each in zip(cameras, options, measured, maps, accepted, strict=True)
+        ]
+
+    def _gamma(self, option: CameraOptions) -> float:
+        return self.bundle.calibration.gamma if option.gamma is None else option.gamma
+
+    def _update(
+        self,
+        cameras: Sequence[CameraState],
+        queries: Tensor,
+        items: Tensor,
+        accepted: Sequence[bool],
+    ) -> None:
+        """Give the accepted cameras their new items; the others' stay, bit for bit."""
+        chosen = [index for index, accept in enumerate(accepted) if accept]
+        if not chosen:
+            return
+        updated = memory.update(queries[chosen], items[chosen])
+        for index, moved in zip(chosen, updated, strict=True):
+            cameras[index].items = moved.clone()  # a view would keep the whole batch alive
 
     def _observation(
         self,
@@ -268,6 +288,38 @@ class Detector:
             region=region_of(cells),
             measures=measured,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _StateHeader:
+    """What a saved camera state says of the bytes that follow."""
+
+    origin: str
+    items: tuple[int, ...]
+    frames: list[tuple[int, ...]]
+    numbers: dict[str, float] | None
+
+
+def _parse_state(data: bytes) -> tuple[_StateHeader, memoryview]:
+    """Header and body. Raises: ValueError: not a saved camera state."""
+    prefix = len(STATE_MAGIC) + 4
+    if len(data) < prefix or not data.startswith(STATE_MAGIC):
+        raise ValueError("not a saved camera state")
+    (length,) = struct.unpack_from("<I", data, len(STATE_MAGIC))
+    try:
+        header = json.loads(data[prefix : prefix + length])
+        numbers = header["numbers"]
+        parsed = _StateHeader(
+            str(header["origin"]),
+            tuple(map(int, header["items"])),
+            [tuple(map(int, shape)) for shape in header["frames"]],
+            None
+            if numbers is None
+            else {str(name): float.fromhex(text) for name, text in numbers.items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise ValueError("a saved camera state's header is damaged") from None
+    return parsed, memoryview(data)[prefix + length :]
 
 
 def region_of(cells: NDArray[np.float32]) -> tuple[float, float, float, float]:

@@ -1,8 +1,8 @@
 """How well scores tell abnormal frames from normal ones.
 
 Two protocols, always named: `offline` is the papers' (each clip normalised with its own minimum and
-maximum, its future included); `causal` is what a live service can emit (one camera, ranges carried on
-from the ones saved with the model, nothing from the future).
+maximum, its future included); `causal` is what a live service can emit (one camera, ranges carried
+on from the ones saved with the model, nothing from the future).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from model.bundle import Bundle
 from model.calibration import causal_scores, measure
-from model.config import SCORES, Pooling, ScoreConfig
+from model.config import SCORES, NormalRange, Pooling, ScoreConfig
 from model.detector import CameraOptions, Detector
 from model.footage import Clip
 from model.score import Measures
@@ -85,6 +85,11 @@ def evaluate(
     for clip, labels in zip(clips, abnormal, strict=True):
         if len(clip) != len(labels):
             raise ValueError(f"clip {clip.name} has {len(clip)} frames but {len(labels)} labels")
+    normal = bundle.calibration.normal
+    if normal is None:
+        raise ValueError(
+            f"bundle {bundle.name} has no range of normal footage: causal scores need one"
+        )
     options = options or CameraOptions()
     measured = measure(Detector(bundle), clips, options, on_frame)
     rows = [row for clip_rows in measured for row in clip_rows if row is not None]
@@ -93,7 +98,7 @@ def evaluate(
     names = [clip.name for clip in clips]
     return Report(
         evaluations={
-            name: _evaluate(bundle, score, names, measured, abnormal)
+            name: _evaluate(score, normal, names, measured, abnormal)
             for name, score in compositions.items()
         },
         frames=sum(map(len, clips)),
@@ -106,17 +111,12 @@ def evaluate(
 
 
 def _evaluate(
-    bundle: Bundle,
     score: ScoreConfig,
+    normal: NormalRange,
     names: Sequence[str],
     measured: Sequence[Sequence[Measures | None]],
     abnormal: Sequence[Labels],
 ) -> Evaluation:
-    normal = bundle.calibration.normal
-    if normal is None:
-        raise ValueError(
-            f"bundle {bundle.name} has no range of normal footage: causal scores need one"
-        )
     causal = [_array(scores) for scores in causal_scores(measured, score, normal)]
     offline = [offline_scores(rows, score) for rows in measured]
     clips = tuple(

@@ -6,9 +6,11 @@ bounded), and a clip never runs across a cut.
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +18,7 @@ from typing import IO
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
@@ -63,7 +66,7 @@ class Clip:
 def natural_key(text: str) -> list[tuple[int, int | str]]:
     """Sort key under which frame 10 follows frame 9."""
     parts = re.split(r"(\d+)", text)
-    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in parts if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in parts if part]
 
 
 def _images(folder: Path) -> list[Path]:
@@ -85,7 +88,7 @@ def hide_credentials(url: str) -> str:
 
 
 def discover(locations: Sequence[str]) -> list[Source]:
-    """Each location's clips: a URL or a video is one, a folder of images is one, a folder of those many.
+    """Each location's clips: a URL, a video or a folder of images is one, a folder of those many.
 
     Raises: FootageError: nothing is there, or nothing of use.
     """
@@ -140,15 +143,22 @@ def pictures(source: Source) -> Iterator[tuple[float | None, Picture]]:
                 raise FootageError(f"not an image: {file}")
             yield None, np.asarray(picture, np.uint8)
         return
+    with _opened(source) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for frame in container.decode(stream):
+            yield frame.time, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[InputContainer]:
+    """A container that holds video; what FFmpeg can't do becomes a FootageError."""
     options = {"rtsp_transport": "tcp"} if source.is_url else {}
     try:
         with av.open(str(source.location), options=options, timeout=OPEN_TIMEOUT_S) as container:
             if not container.streams.video:
                 raise FootageError(f"{source.name}: holds no video")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                yield frame.time, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+            yield container
     except FFmpegError as error:
         raise FootageError(
             f"{source.name}: {error.strerror or 'cannot be read as video'}"
@@ -156,21 +166,19 @@ def pictures(source: Source) -> Iterator[tuple[float | None, Picture]]:
 
 
 def frame_rate(source: Source) -> float | None:
-    """Frames a second that a video file or URL declares; None for folders or where it says nothing."""
+    """Frames a second that a video file or URL declares; None for folders, or if it says nothing.
+
+    Raises: FootageError: it can't be opened.
+    """
     if isinstance(source.location, Path) and source.location.is_dir():
         return None
-    try:
-        with av.open(str(source.location), timeout=OPEN_TIMEOUT_S) as container:
-            rate = container.streams.video[0].average_rate if container.streams.video else None
-    except FFmpegError as error:
-        raise FootageError(
-            f"{source.name}: {error.strerror or 'cannot be read as video'}"
-        ) from None
+    with _opened(source) as container:
+        rate = container.streams.video[0].average_rate
     return float(rate) if rate else None
 
 
 def has_colour(source: Source, looks: int = 5) -> bool:
-    """Whether any of the first pictures holds colour, which decides between a grey and an RGB net."""
+    """Whether any of the first pictures holds colour, which an RGB network could make use of."""
     for count, (_, picture) in enumerate(pictures(source), start=1):
         if not is_grey(picture):
             return True
@@ -188,6 +196,12 @@ class Sampling:
     limit: int | None = None
     """At most this many frames of each source."""
 
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0.0 < self.fps < math.inf:
+            raise ValueError(f"fps must be a number above 0, got {self.fps!r}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, got {self.limit!r}")
+
 
 def fitted(source: Source, shape: FrameShape, sampling: Sampling | None = None) -> Iterator[Frame]:
     """The source's frames as a network of this shape takes them."""
@@ -198,21 +212,23 @@ def fitted(source: Source, shape: FrameShape, sampling: Sampling | None = None) 
         if sampling.limit is not None and taken >= sampling.limit:
             return
         if sampling.fps is not None and time_s is not None:
+            period_s = 1.0 / sampling.fps
             due = time_s if due is None else due
-            if time_s < due - 1e-6:
+            # Many containers round times to milliseconds: a frame may come a little early.
+            if time_s < due - 0.1 * period_s:
                 continue
             # The next one is due a period later, or after a gap a period from now.
-            due = max(due, time_s - 1.0 / sampling.fps) + 1.0 / sampling.fps
+            due = max(due, time_s - period_s) + period_s
         taken += 1
         yield fit(picture, shape)
 
 
 class FrameStore:
-    """Clips of fitted frames, held in one unnamed file, mapped into memory."""
+    """Clips of fitted frames, held in one file, mapped into memory; see `frame_store`."""
 
-    def __init__(self, shape: FrameShape, folder: Path | None = None) -> None:
+    def __init__(self, shape: FrameShape, file: IO[bytes]) -> None:
         self.shape = shape
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)
+        self._file = file
         self._lengths: list[tuple[str, int]] = []
 
     def add(self, source: Source, sampling: Sampling | None = None) -> int:
@@ -243,3 +259,10 @@ class FrameStore:
                 clips.append(Clip(name, frames[start : start + length]))
             start += length
         return clips
+
+
+@contextmanager
+def frame_store(shape: FrameShape, folder: Path | None = None) -> Iterator[FrameStore]:
+    """A store in an unnamed temporary file. Its clips outlive it: their map keeps the file."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield FrameStore(shape, file)

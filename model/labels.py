@@ -34,7 +34,7 @@ def read_labels(path: Path) -> Mapping[str, NDArray[np.bool_]]:
     """
     clips: dict[str, list[bool]] = {}
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
@@ -48,7 +48,7 @@ def read_labels(path: Path) -> Mapping[str, NDArray[np.bool_]]:
                         f"{where}: expected frame {len(labels)} of clip {clip}, 0 or 1"
                     )
                 labels.append(bool(abnormal))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"cannot read labels {path}: {error}") from None
     return {clip: np.array(labels, dtype=np.bool_) for clip, labels in clips.items()}
 

@@ -1,4 +1,4 @@
-"""The three losses of training (MNAD, section 3.3). Each is a mean, so that batch size is no factor.
+"""The three losses of training (MNAD, section 3.3); means, so that batch size is no factor.
 
 The items are constants here: the losses train the encoder, the update trains the items.
 """
@@ -47,7 +47,7 @@ def compactness_loss(queries: Tensor, items: Tensor, form: ErrorForm) -> Tensor:
 
 
 def separateness_loss(queries: Tensor, items: Tensor, form: ErrorForm, margin: float) -> Tensor:
-    """L_separate: mean over queries of [ ||q^k - p_p|| - ||q^k - p_n|| + α ]_+, p_n second nearest."""
+    """L_separate: mean of [ ||q^k - p_p|| - ||q^k - p_n|| + α ]_+, p_n the second nearest item."""
     fixed = items.detach()
     indices = memory.nearest(queries.detach(), fixed, 2)
     first = norm(queries - memory.select(fixed, indices[..., 0]), form, dim=2)

@@ -1,4 +1,4 @@
-"""What is measured of a prediction: P, D, E_t, and the error map. Pure functions, one value a camera.
+"""What is measured of a prediction: P, D, E_t and the error map; pure, one value a camera.
 
 Equations: MNAD (Park, Noh, Ham, CVPR 2020), section 3.4. Frames are in [0, 1] here.
 """
@@ -18,17 +18,16 @@ LEAST_PEAK = 1.0 / 255.0
 
 
 def require_finite(name: str, values: Tensor) -> Tensor:
-    """The values themselves; ValueError where one is NaN or infinite (NaN in, NaN out: refused here)."""
+    """The values themselves. Raises: ValueError: one is NaN or infinite."""
     if not bool(values.isfinite().all()):
         raise ValueError(f"{name} is not finite: the frames, queries or items hold NaN or infinity")
     return values
 
 
-def _require_alike(predicted: Tensor, actual: Tensor) -> None:
-    if predicted.shape != actual.shape:
+def _require_alike(what: str, one: Tensor, other: Tensor) -> None:
+    if one.shape != other.shape:
         raise ValueError(
-            f"predicted and actual must have one shape, got {tuple(predicted.shape)} "
-            f"and {tuple(actual.shape)}"
+            f"{what}: both must have one shape, got {tuple(one.shape)} and {tuple(other.shape)}"
         )
 
 
@@ -44,7 +43,7 @@ def psnr(predicted: Tensor, actual: Tensor, peak: PsnrPeak = PsnrPeak.FRAME) -> 
     Returns: shape (B,), at most 100 + 10 log10(peak).
     Raises: ValueError: shapes differ, or a value is not finite.
     """
-    _require_alike(predicted, actual)
+    _require_alike("frames", predicted, actual)
     mean_square = (predicted - actual).square().mean(dim=(1, 2, 3)).clamp_min(LEAST_MEAN_SQUARE)
     top = actual.amax(dim=(1, 2, 3)).clamp_min(LEAST_PEAK) if peak is PsnrPeak.FRAME else 1.0
     return require_finite("psnr", 10.0 * torch.log10(top / mean_square))
@@ -58,7 +57,9 @@ def query_distance(queries: Tensor, nearest_items: Tensor, form: ErrorForm) -> T
     Args:
         queries: (B, K, C). nearest_items: the item nearest to each query, (B, K, C).
     Returns: shape (B,), >= 0.
+    Raises: ValueError: shapes differ, or a value is not finite.
     """
+    _require_alike("queries", queries, nearest_items)
     return require_finite("distance", norm(queries - nearest_items, form, dim=2).mean(dim=1))
 
 
@@ -83,7 +84,7 @@ def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
     Returns: shape (B,), >= 0; 0 where the two are equal.
     Raises: ValueError: shapes differ, or a value is not finite.
     """
-    _require_alike(predicted, actual)
+    _require_alike("frames", predicted, actual)
     error = norm(predicted - actual, form, dim=1).flatten(1)  # (B, H*W)
     weight = -torch.expm1(-error)
     total = weight.sum(dim=1)
@@ -93,5 +94,5 @@ def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
 
 def error_map(predicted: Tensor, actual: Tensor) -> Tensor:
     """Mean absolute error of each pixel over its channels: (B, C, H, W) to (B, H, W), in [0, 1]."""
-    _require_alike(predicted, actual)
+    _require_alike("frames", predicted, actual)
     return (predicted - actual).abs().mean(dim=1)

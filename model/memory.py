@@ -1,4 +1,4 @@
-"""The memory of normal patterns: read, update, nearest items. Pure functions over a batch of cameras.
+"""The memory of normal patterns: read, update, nearest items; pure functions, batched over cameras.
 
 Shapes: B cameras, K queries of a frame, M items, C channels. Queries and items have unit length.
 Every softmax over k and every maximum over U^m runs within one camera, never over the batch.

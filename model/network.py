@@ -56,7 +56,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, channels_in, H, W) to (B, C, H/8, W/8), and the three stages' outputs, widest first."""
+        """(B, channels_in, H, W) to (B, C, H/8, W/8), and the stages' outputs, widest first."""
         skips: list[Tensor] = []
         x = pictures
         for stage in self.stages:
@@ -75,7 +75,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.skips = skips
         widths = [8 * base_width, 4 * base_width, 2 * base_width, base_width]
-        # With skips an "up" halves the channels and the skip fills them again; without, it keeps them.
+        # With skips an "up" halves the channels and the skip fills them again; else it keeps them.
         ups = widths[1:] if skips else widths[:-1]
         self.stages = nn.ModuleList()
         self.ups = nn.ModuleList()
@@ -134,7 +134,7 @@ class MemoryNetwork(nn.Module):
         return self.decode(queries, memory.read(queries, items), skips), queries
 
     def channels_last(self) -> MemoryNetwork:
-        """Lay the weights out as the processor's convolutions read them; values stay. Returns itself."""
+        """Lay the weights out as convolutions read them fastest; values stay. Returns itself."""
         for parameter in self.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -20,9 +20,9 @@ OTHER = "#8a94a3"
 def plot_evaluation(
     evaluation: Evaluation, threshold: float | None, title: str, path: Path
 ) -> None:
-    """Causal and offline curves over the labelled spans of all clips, and both ROC curves, as PNG."""
+    """Both protocols' curves over the labelled spans of all clips, and their ROC, as PNG."""
     figure = Figure(figsize=(14, 9), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplot_mosaic([["causal", "causal"], ["offline", "offline"], ["roc", "text"]])
     abnormal = np.concatenate([clip.abnormal for clip in evaluation.clips])
     cuts = np.cumsum([len(clip.abnormal) for clip in evaluation.clips])[:-1]
@@ -38,7 +38,7 @@ def plot_evaluation(
     axes["offline"].set_xlabel("frame, all clips in a row")
     _roc(axes["roc"], evaluation)
     _figures(axes["text"], evaluation)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
 
 
 def plot_scores(scores: Scores, threshold: float | None, title: str, path: Path) -> None:
@@ -49,8 +49,9 @@ def plot_scores(scores: Scores, threshold: float | None, title: str, path: Path)
     if threshold is not None:
         axes.axhline(threshold, color=OTHER, linestyle="--", linewidth=1, label="threshold")
     axes.legend(loc="upper left", fontsize="small")
-    axes.set(xlabel="frame", ylabel="score", title=title)
-    figure.savefig(path, dpi=110)
+    axes.set(xlabel="frame", ylabel="score")
+    axes.set_title(title, parse_math=False)
+    figure.savefig(path, dpi=110, format="png")
 
 
 def _curve(axes: Axes, scores: Scores, abnormal: Labels, cuts: Sequence[int]) -> None:
@@ -61,8 +62,7 @@ def _curve(axes: Axes, scores: Scores, abnormal: Labels, cuts: Sequence[int]) ->
     for cut in cuts:
         axes.axvline(cut, color=OTHER, linewidth=0.6)
     axes.plot(scores, color=CURVE, linewidth=1, label="score")
-    axes.set_xlim(0, len(scores))
-    axes.margins(x=0)
+    axes.set_xlim(0, max(len(scores), 1))
 
 
 def spans(abnormal: Labels) -> list[tuple[int, int]]:
@@ -83,7 +83,8 @@ def _roc(axes: Axes, evaluation: Evaluation) -> None:
         axes.plot(false_alarms, hits, color=colour, label=f"{protocol}: AUC {auc:.1f} %")
     axes.plot([0, 1], [0, 1], color=OTHER, linewidth=0.6, linestyle=":")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    axes.legend(loc="lower right", fontsize="small")
+    if evaluation.causal.micro is not None:
+        axes.legend(loc="lower right", fontsize="small")
 
 
 def _figures(axes: Axes, evaluation: Evaluation) -> None:

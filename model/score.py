@@ -101,8 +101,8 @@ class RunningRange:
 class Scorer:
     """One camera's score: its running ranges and its causal averages.
 
-    S_t = λ g(prediction error) + (1 - λ) g(D)  (MNAD, eq. 11), the prediction error -P or the pooled
-    map, each smoothed over time as the configuration says.
+    S_t = λ g(prediction error) + (1 - λ) g(D)  (MNAD, eq. 11), the prediction error -P or the
+    pooled map, each smoothed over time as the configuration says.
     """
 
     def __init__(self, config: ScoreConfig, normal: NormalRange) -> None:
@@ -123,7 +123,7 @@ class Scorer:
         }
 
     def score(self, measures: Measures, appearance_weight: float | None = None) -> float:
-        """S_t in [0, 1]; `appearance_weight` stands for λ instead of the configured one.
+        """S_t in [0, 1]; an `appearance_weight` that is given stands for λ.
 
         Raises: ValueError: a measure is NaN or infinite; nothing was taken in.
         """
@@ -154,14 +154,20 @@ class Scorer:
         return numbers
 
     def restore(self, numbers: dict[str, float]) -> None:
-        """Take back what `numbers` gave. Raises: ValueError: a range is missing or not finite."""
+        """Take back what `numbers` gave.
+
+        Raises: ValueError: a range is missing, out of order or not finite; nothing was taken in.
+        """
         if not all(math.isfinite(value) for value in numbers.values()):
             raise ValueError("saved ranges and averages must be finite")
-        for name, span in self._ranges.items():
-            try:
-                span.low, span.high = numbers[f"low.{name}"], numbers[f"high.{name}"]
-            except KeyError as missing:
-                raise ValueError(f"saved state lacks {missing}") from None
+        try:
+            spans = {
+                name: Span(numbers[f"low.{name}"], numbers[f"high.{name}"]) for name in self._ranges
+            }
+        except KeyError as missing:
+            raise ValueError(f"saved state lacks {missing}") from None
+        for name, span in spans.items():
+            self._ranges[name].low, self._ranges[name].high = span.low, span.high
         self._averages = {
             name: numbers[f"average.{name}"]
             for name in self._ranges

@@ -1,7 +1,7 @@
-"""Training on normal footage: windows of clips, the three losses, the memory's update at every step.
+"""Training on normal footage: windows of clips, the three losses, the memory's update at each step.
 
-A run is cut into epochs, each a permutation of the windows that follows from seed and epoch alone, so
-that a run resumed from a checkpoint takes the same steps as one that was never stopped.
+A run is cut into epochs, each a permutation of the windows that follows from seed and epoch alone,
+so that a run resumed from a checkpoint takes the same steps as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -24,6 +25,16 @@ from model.losses import LossParts, LossWeights, total_loss
 from model.network import MemoryNetwork, build
 
 CHECKPOINT_VERSION = 1
+_NOT_A_CHECKPOINT = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    UnpicklingError,
+)
 
 
 class TrainingError(ValueError):
@@ -32,7 +43,7 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """What a run needs beside the network's shape. The defaults are the reference's, but for epochs."""
+    """What a run needs beside the network's shape; the reference's values where nothing is said."""
 
     epochs: int = 60
     batch: int = 4
@@ -42,7 +53,7 @@ class TrainConfig:
     weights: LossWeights = field(default_factory=LossWeights)
     error_form: ErrorForm = ErrorForm.MEAN_SQUARE
     separation_form: ErrorForm = ErrorForm.NORM
-    """Mean squares of unit vectors are at most 4/C, far below the margin of 1: too flat to train by."""
+    """Mean squares of unit vectors are at most 4/C, far below the margin of 1: too flat to use."""
     flip: bool = False
     """Mirror half of the windows left to right."""
     seed: int = 0
@@ -55,6 +66,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
         if not 0.0 <= self.warmup < 1.0:
             raise ValueError(f"warmup must be from 0 to below 1, got {self.warmup!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ class Progress:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bf16; elsewhere autocast is several times slower than fp32."""
+    """Whether this processor multiplies bf16; elsewhere autocast is far slower than fp32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -159,7 +172,7 @@ class Training:
         self.uses_bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
 
     def _schedule(self) -> LRScheduler:
-        if self.config.warmup > 0.0:
+        if self.config.warmup * self.steps > 1.0:  # a shorter rise has no step of its own
             return OneCycleLR(
                 self.optimiser,
                 self.config.learning_rate,
@@ -303,7 +316,7 @@ class Training:
             self.elapsed_s = float(saved["elapsed_s"])
         except TrainingError:
             raise
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+        except _NOT_A_CHECKPOINT as error:
             raise TrainingError(f"{path}: not a checkpoint: {type(error).__name__}") from None
 
     def _identity(self) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from model import bundle as bundles
 from model.evaluation import Report, evaluate
-from model.footage import FrameStore
+from model.footage import frame_store
 from model.labels import LABELS, labelled_clips
 from service.demo.scene import Anomaly, AnomalyKind, frames, labels
 from service.demo.video import write_video
@@ -87,10 +87,11 @@ def finish(trained: Path, testing: Path, out: Path) -> None:
     """Measure the bundle on the test clips, and save it with the figures."""
     bundle = bundles.load(trained)
     labelled = labelled_clips(testing)
-    store = FrameStore(bundle.frame_shape)
-    for clip in labelled:
-        store.add(clip.source)
-    report = evaluate(bundle, store.clips(), [clip.abnormal for clip in labelled])
+    with frame_store(bundle.frame_shape) as store:
+        for clip in labelled:
+            store.add(clip.source)
+        clips = store.clips()
+    report = evaluate(bundle, clips, [clip.abnormal for clip in labelled])
     results = figures(report, bundle.score.name)
     provenance = replace(bundle.provenance, results=results, notes=NOTES)
     if out.exists():

@@ -51,37 +51,39 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a bundle on labelled footage: AUC offline (papers' protocol) and causal (live)."""
+    from model.config import SCORES
     from model.detector import CameraOptions
     from model.evaluation import evaluate as evaluate_bundle
-    from model.footage import FrameStore
-    from model.labels import labelled_clips
+    from model.footage import frame_store
+    from model.labels import LabelError, labelled_clips
     from model.plots import plot_evaluation
     from service.errors import BadInput
 
     console = Console(highlight=False)
     loaded = load_bundle(bundle)
     chosen = score or loaded.score.name
+    known = {*SCORES, loaded.score.name}
+    if chosen not in known:
+        raise BadInput("--score", chosen, f"must be one of {', '.join(sorted(known))}")
+    options = CameraOptions(gamma=gamma, adapt=memory is Updates.ON)
     labelled = labelled_clips(data)
-    store = FrameStore(loaded.frame_shape)
-    for clip in track(labelled, "reading", console=console, disable=not console.is_terminal):
-        store.add(clip.source)
-    clips = store.clips()
-    advance = iter(
-        track(
-            range(sum(map(len, clips))), "scoring", console=console, disable=not console.is_terminal
-        )
-    )
+    with frame_store(loaded.frame_shape) as store:
+        for clip in track(labelled, "reading", console=console, disable=not console.is_terminal):
+            count = store.add(clip.source)
+            if count != len(clip.abnormal):
+                raise LabelError(
+                    f"clip {clip.source.name} has {count} frames but {len(clip.abnormal)} labels"
+                )
+        clips = store.clips()
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("scoring", total=sum(map(len, clips)))
         report = evaluate_bundle(
             loaded,
             clips,
             [clip.abnormal for clip in labelled],
-            options=CameraOptions(gamma=gamma, adapt=memory is Updates.ON),
+            options=options,
             on_frame=lambda: bar.advance(task),
         )
-    if chosen not in report.evaluations:
-        raise BadInput("--score", chosen, f"must be one of {', '.join(report.evaluations)}")
     console.print(_table(report, loaded.name))
     console.print(
         f"{report.frames} frames, {report.scored} scored, {report.abnormal} abnormal; "

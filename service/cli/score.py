@@ -49,7 +49,13 @@ def score(
         Path | None, typer.Option(help="File to write; standard output unless given.")
     ] = None,
     format: Annotated[Format, typer.Option(help="CSV, or JSON lines.")] = Format.CSV,
-    fps: Annotated[float | None, typer.Option(help="Frames a second to score.", min=0.1)] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames a second to score of a video; those of the bundle's footage unless given.",
+            min=0.1,
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="PNG of the score curve.")] = None,
 ) -> None:
     """Score each frame of a recording."""
@@ -60,6 +66,7 @@ def score(
     from model.plots import plot_scores
 
     loaded = load_bundle(bundle)
+    sampling = Sampling(fps or loaded.provenance.frame_rate)
     sources = discover([video])
     detector = Detector(loaded)
     camera = detector.start()
@@ -69,11 +76,11 @@ def score(
         write = _writer(file, format)
         for source in sources:
             camera.cut()
-            for frame, pixels in enumerate(fitted(source, loaded.frame_shape, Sampling(fps))):
+            for frame, pixels in enumerate(fitted(source, loaded.frame_shape, sampling)):
                 seen = detector.observe([camera], [pixels])[0]
                 write(_row(source.name, frame, seen))
                 scores.append(np.nan if seen.score is None else seen.score)
-                threshold = seen.threshold or threshold
+                threshold = threshold if seen.threshold is None else seen.threshold
     if plot is not None:
         plot_scores(np.array(scores), threshold, f"{loaded.name} on {video}", plot)
 

@@ -88,7 +88,7 @@ def train(
     max_frames: Annotated[
         int | None, typer.Option(help="Frames to take of each source; URLs need it.", min=1)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     threads: Annotated[int, typer.Option(help="Processor threads; 0 is all cores.", min=0)] = 0,
 ) -> None:
@@ -108,21 +108,24 @@ def train(
         learning_rate=learning_rate or chosen.train.learning_rate,
     )
     height, columns = _parse_size(size)
+    try:
+        net = NetConfig(
+            task=Task(task.value),
+            base_width=width or chosen.base_width,
+            height=height,
+            width=columns,
+            memory_items=items,
+            memory_channels=memory_channels,
+        )
+    except ValueError as error:
+        raise BadInput("--size", size, str(error)) from None
     found = _discover(sources, max_frames)
-    net = NetConfig(
-        task=Task(task.value),
-        base_width=width or chosen.base_width,
-        channels=_channels(colour, found),
-        height=height,
-        width=columns,
-        memory_items=items,
-        memory_channels=memory_channels,
-    )
+    net = replace(net, channels=_channels(colour, found))
     _use_threads(threads)
     checkpoint = out.with_name(out.name + ".checkpoint")
     _check_checkpoint(checkpoint, resume)
     clips, rate = _read(console, found, net, fps, max_frames)
-    training_clips, held_out = _split(clips, hold_out)
+    training_clips, held_out = _split(clips, hold_out, net.context)
     run = training.Training(net, config, training_clips)
     if resume:
         run.resume(checkpoint)
@@ -192,28 +195,29 @@ def _read(
     fps: float | None,
     max_frames: int | None,
 ) -> tuple[list[Clip], float | None]:
-    from model.footage import FrameStore, Sampling, frame_rate
+    from model.footage import Sampling, frame_rate, frame_store
     from model.frames import FrameShape
 
-    store = FrameStore(FrameShape(net.height, net.width, net.channels))
-    for source in sources:
-        count = store.add(source, Sampling(fps, max_frames))
-        console.print(f"read {source.name}: {count} frames")
-    return store.clips(), fps or frame_rate(sources[0])
+    sampling = Sampling(fps, max_frames)
+    with frame_store(FrameShape(net.height, net.width, net.channels)) as store:
+        for source in sources:
+            count = store.add(source, sampling)
+            console.print(f"read {source.name}: {count} frames")
+        return store.clips(), fps or frame_rate(sources[0])
 
 
-def _split(clips: Sequence[Clip], hold_out: float) -> tuple[list[Clip], list[Clip]]:
+def _split(clips: Sequence[Clip], hold_out: float, context: int) -> tuple[list[Clip], list[Clip]]:
     from model.calibration import split
 
     try:
-        return split(clips, hold_out)
+        return split(clips, hold_out, context)
     except ValueError as error:
         raise BadInput("--hold-out", hold_out, str(error)) from None
 
 
 @contextmanager
 def _interruptible() -> Iterator[list[bool]]:
-    """A list that fills when the user asks to stop; the run ends after its step, with a checkpoint."""
+    """A list that fills when the user asks to stop; the run then ends with a checkpoint."""
     stopped: list[bool] = []
 
     def ask(*_: object) -> None:
