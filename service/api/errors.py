@@ -89,8 +89,14 @@ def install(app: FastAPI) -> None:
         return _from_own(error)
 
     @app.exception_handler(HTTPException)
-    def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, str(error.detail), headers=error.headers)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = f"there is nothing at {request.url.path[:200]}"
+        elif error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "other methods")
+            message = f"{request.method} is not allowed here; allowed: {allowed}"
+        return answer(error.status_code, message, headers=error.headers)
 
     @app.exception_handler(RedisError)
     def _redis(_: Request, error: RedisError) -> JSONResponse:

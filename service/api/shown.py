@@ -20,6 +20,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in safe)
 
 
+def shown_url(url: str) -> str:
+    """The URL without credentials. Where its path holds an `@` too, which of them ends the password
+    is anybody's guess: everything before the last one goes."""
+    hidden = hide_credentials(url)
+    scheme, found, rest = hidden.partition("://***@")
+    return f"{scheme}{found}{rest.rpartition('@')[2]}" if found else hidden
+
+
 def shown(field: str, value: object) -> Scalar:
     """What an error repeats of a user's value: nothing of structures, secrets and credentials."""
     if value is None or isinstance(value, bool):
@@ -35,7 +43,7 @@ def shown(field: str, value: object) -> Scalar:
 
 def _without_credentials(text: str) -> str:
     if "://" in text:
-        text = hide_credentials(text)
+        text = shown_url(text)
     if "@" not in text:
         return text
     # A URL with a slip in its scheme still holds a password before its last "@".

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.footage import FootageError, discover, hide_credentials
+from model.footage import FootageError, discover
+from service.capture.locations import split_userinfo
 from service.capture.probe import ProbeVerdict, probe
 from service.errors import BadInput
 
@@ -30,8 +31,8 @@ def checked_source(source: str, media_dirs: Sequence[Path]) -> str:
         raise BadInput("source", source, f"must have one of the schemes {', '.join(SCHEMES)}")
     if "://***@" in source:
         raise BadInput("source", source, "holds *** where its user name and password belong")
-    _, found, rest = hide_credentials(source).partition("://")
-    host = _HOST.match(re.split(r"[/?#]", rest.removeprefix("***@"), maxsplit=1)[0])
+    _, found, rest = source.partition("://")
+    host = _HOST.match(re.split(r"[/?#]", split_userinfo(rest)[1], maxsplit=1)[0])
     if not found or host is None or int(host.group(3) or 0) > 65535:
         raise BadInput("source", source, "must name a host, as in rtsp://camera:554/path")
     return source

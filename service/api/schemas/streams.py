@@ -13,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-from model.footage import hide_credentials
+from service.api.shown import shown_url
 from service.api.times import TimeOut
 from service.messages import DropReason, StreamState, StreamStatus
 from service.store.tables import StreamRow
@@ -188,7 +188,7 @@ def status_out(status: StreamStatus, threshold: float | None) -> StatusOut:
     """A worker's word, as it is shown."""
     return StatusOut(
         state=status.state,
-        reason=hide_credentials(status.reason),
+        reason=shown_url(status.reason),
         since=status.since or None,
         threshold=threshold,
         fps=round(status.fps, 3),
@@ -207,7 +207,7 @@ def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
     return StreamOut(
         id=row.id,
         name=row.name,
-        source=hide_credentials(row.source),
+        source=shown_url(row.source),
         model=row.model,
         gamma=row.gamma,
         appearance_weight=row.appearance_weight,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from model.footage import hide_credentials
 from service.alert.outbox import EventType
+from service.api.shown import shown_url
 from service.api.times import TimeOut
 from service.logs import hide_secrets
 from service.store.tables import DeliveryRow, WebhookRow
@@ -103,7 +103,7 @@ def webhook_out(row: WebhookRow) -> WebhookOut:
     """A row, as it is shown."""
     return WebhookOut(
         id=row.id,
-        url=hide_credentials(row.url),
+        url=shown_url(row.url),
         event_types=row.event_types,
         enabled=row.enabled,
         disabled_reason=row.disabled_reason,
