@@ -25,7 +25,8 @@ COPY service /src/service
 RUN pip install --no-deps --no-build-isolation --prefix=/install /src
 
 FROM dependencies
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /data normwatch \
+RUN groupadd --gid 10001 normwatch \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data normwatch \
     && install -d -o normwatch -g normwatch /data /models /media /spool
 COPY --from=project /install /opt/normwatch
 COPY deploy/health.py /opt/normwatch/health.py
@@ -36,7 +37,6 @@ ENV PYTHONUNBUFFERED=1 \
     NORMWATCH_MODELS_DIR=/models
 USER normwatch
 WORKDIR /data
-VOLUME ["/data", "/models"]
 EXPOSE 8000
 ENTRYPOINT ["normwatch"]
 CMD ["--help"]
