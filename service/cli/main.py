@@ -9,7 +9,7 @@ from importlib.metadata import version
 import typer
 from pydantic import ValidationError
 
-from service.cli import bundles, demo, evaluate, processes, score, train
+from service.cli import bundles, demo, evaluate, listen, processes, score, train
 from service.errors import NormwatchError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("models")(bundles.models)
+app.command("listen")(listen.listen)
 app.command("api")(processes.api)
 app.command("worker")(processes.worker)
 

@@ -110,7 +110,7 @@ def run_all(
     settings = settings.model_copy(update={"port": _free_port(settings)})
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
-    with _only_one(settings.data_dir), _stopping_on_signals(stop):
+    with _only_one(settings.data_dir), stopping_on_signals(stop):
         supervisor = Supervisor(_programs(settings, overrides or {}))
         try:
             status = supervisor.start(stop)
@@ -196,7 +196,9 @@ def _only_one(data_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Within the block, SIGINT and SIGTERM set the event instead of ending the process."""
+
     def ask(*_: object) -> None:
         stop.set()
 

@@ -29,11 +29,11 @@ class Receiver:
     Messages come in threads of the server's; an answer is sent when `on_alert` has returned.
     """
 
-    def __init__(self, secret: str, on_alert: Callable[[Alert], None]) -> None:
+    def __init__(self, secret: str, on_alert: Callable[[Alert], None], port: int = 0) -> None:
         self.secret = secret
         self._webhook = Webhook(secret)
         self._on_alert = on_alert
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

@@ -71,6 +71,16 @@ def test_an_open_host_needs_a_key(tmp_path: Path) -> None:
 
 def test_help_and_version_name_the_commands() -> None:
     shown = _run("--help").stdout
-    for command in ("serve", "demo", "train", "evaluate", "score", "models", "api", "worker"):
+    for command in (
+        "serve",
+        "demo",
+        "train",
+        "evaluate",
+        "score",
+        "models",
+        "listen",
+        "api",
+        "worker",
+    ):
         assert command in shown
     assert _run("--version").stdout.strip()[0].isdigit()
