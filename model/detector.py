@@ -96,7 +96,8 @@ class CameraState:
                 "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
                 if self.scorer
                 else None,
-            }
+            },
+            sort_keys=True,
         ).encode()
         parts = [STATE_MAGIC, struct.pack("<I", len(header)), header, items.tobytes()]
         return b"".join(parts + [frame.tobytes() for frame in self.frames])

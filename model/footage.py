@@ -27,6 +27,8 @@ from model.frames import Frame, FrameShape, Picture, fit, is_grey
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 OPEN_TIMEOUT_S = 15.0
+EARLY_S = 0.002
+"""A frame may come so much before it is due: many containers round times to milliseconds."""
 _SECRET_PARAMETER = re.compile(
     r"((?<![a-z])(?:user|usr|username|login|pass|passwd|password|pwd|token|access_token|key|api_?key"
     r"|auth|secret|sig|signature)=)[^&;/?#\s]*",
@@ -214,8 +216,7 @@ def fitted(source: Source, shape: FrameShape, sampling: Sampling | None = None) 
         if sampling.fps is not None and time_s is not None:
             period_s = 1.0 / sampling.fps
             due = time_s if due is None else due
-            # Many containers round times to milliseconds: a frame may come a little early.
-            if time_s < due - 0.1 * period_s:
+            if time_s < due - min(EARLY_S, 0.1 * period_s):
                 continue
             # The next one is due a period later, or after a gap a period from now.
             due = max(due, time_s - period_s) + period_s

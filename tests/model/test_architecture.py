@@ -1,0 +1,105 @@
+"""`service` imports `model`, never the other way; and the names that others may use."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import model
+
+ROOT = Path(model.__file__).parent
+TORCHLESS = ("catalog", "config", "footage", "frames", "labels")
+
+PUBLIC = {
+    "bundle": {"Bundle", "ITEMS", "load", "save"},
+    "calibration": {
+        "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",
+        "causal_scores", "measure", "split", "threshold",
+    },
+    "catalog": {
+        "BundleDocument", "BundleError", "BundleInfo", "DOCUMENT", "Provenance", "SHIPPED",
+        "WEIGHTS", "available", "find", "read_document",
+    },
+    "config": {
+        "Calibration", "DOWNSCALE", "ErrorForm", "LIVE", "NetConfig", "NormalRange", "PAPER",
+        "Pooling", "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
+    },
+    "detector": {
+        "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",
+    },
+    "evaluation": {
+        "Accuracy", "Evaluation", "Labels", "Report", "ScoredClip", "Scores", "accuracy",
+        "evaluate", "offline_scores", "smooth",
+    },
+    "footage": {
+        "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S", "Sampling",
+        "Source", "URL", "discover", "fitted", "frame_rate", "frame_store", "has_colour",
+        "hide_credentials", "natural_key", "pictures",
+    },
+    "frames": {"Frame", "FrameShape", "Picture", "fit", "is_grey"},
+    "labels": {"LABELS", "LabelError", "LabelledClip", "labelled_clips", "read_labels"},
+    "losses": {
+        "LossParts", "LossWeights", "compactness_loss", "frame_loss", "separateness_loss",
+        "total_loss",
+    },
+    "measures": {
+        "LEAST_MEAN_SQUARE", "LEAST_PEAK", "error_map", "gate_error", "norm", "psnr",
+        "query_distance", "require_finite",
+    },
+    "memory": {
+        "initial_items", "nearest", "read", "select", "similarity", "update", "usage",
+    },
+    "network": {"Decoder", "Encoder", "MemoryNetwork", "build"},
+    "plots": {"ABNORMAL", "CURVE", "OTHER", "plot_evaluation", "plot_scores", "spans"},
+    "score": {
+        "LEAST_SPAN", "Measures", "RunningRange", "Scorer", "pool_cells", "pool_top",
+    },
+    "training": {
+        "CHECKPOINT_VERSION", "PRESETS", "Preset", "Progress", "TrainConfig", "Training",
+        "TrainingError", "Windows", "cpu_has_bf16", "default_weights",
+    },
+}  # fmt: skip
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def _defined(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_the_model_knows_nothing_of_the_service() -> None:
+    files = sorted(ROOT.glob("**/*.py"))
+    assert files
+    for file in files:
+        assert not _imported(file) & {"service", "tests", "fastapi", "redis", "sqlalchemy"}, file
+
+
+def test_public_names_are_those_that_others_may_use() -> None:
+    modules = {path.stem: path for path in ROOT.glob("*.py") if path.stem != "__init__"}
+    assert {name: _defined(path) for name, path in modules.items()} == PUBLIC
+
+
+def test_bundles_and_footage_are_read_without_torch() -> None:
+    code = "import sys; " + "; ".join(f"import model.{name}" for name in TORCHLESS)
+    code += "; from model.catalog import available; available(); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        capture_output=True, text=True, check=True, cwd=ROOT.parent,
+    )  # fmt: skip
+    assert done.stdout.strip() == "False"

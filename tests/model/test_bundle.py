@@ -1,0 +1,253 @@
+"""Bundles on disk: what comes back, and that whatever is wrong is one clear error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model import bundle as bundles
+from model.catalog import DOCUMENT, WEIGHTS, BundleError, Provenance, available, find
+from model.config import PAPER, Calibration, ErrorForm, NetConfig, NormalRange, ScoreConfig, Span
+from tests.support.bundles import SMALL, small_bundle
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A bundle on disk."""
+    path = tmp_path / "camera"
+    bundles.save(small_bundle(), path)
+    return path
+
+
+def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
+    bundle = replace(
+        small_bundle(
+            net=NetConfig(base_width=3, channels=3, height=32, width=48, memory_channels=7)
+        ),
+        score=replace(PAPER, name="mine", cell=4),
+        calibration=Calibration(
+            0.02, ErrorForm.NORM, NormalRange(Span(1, 2), Span(3, 4), Span(5, 6)), {"mine": 0.7}
+        ),
+        provenance=Provenance(
+            sources=("a", "b"), frame_rate=12.5, settings={"flip": True}, results={"auc": 97.0}
+        ),
+    )
+    bundles.save(bundle, tmp_path / "x")
+    back = bundles.load(tmp_path / "x")
+    for name in ("name", "config", "score", "calibration", "provenance"):
+        assert getattr(back, name) == getattr(bundle, name)
+    assert torch.equal(back.items, bundle.items)
+    pictures = torch.rand(1, 12, 32, 48)
+    one, other = (each.network(pictures, each.items)[0] for each in (bundle, back))
+    assert torch.equal(one, other)
+    assert not back.network.training
+    assert not any(parameter.requires_grad for parameter in back.network.parameters())
+
+
+def test_saving_again_replaces_both_files_and_leaves_no_others(saved: Path) -> None:
+    bundles.save(small_bundle("second", seed=4), saved)
+    assert bundles.load(saved).name == "second"
+    assert sorted(file.name for file in saved.iterdir()) == [DOCUMENT, WEIGHTS]
+
+
+def test_version_1_is_read_as_it_was_written(saved: Path) -> None:
+    """Bundles of version 1 are out there: these names may not change."""
+    document = json.loads((saved / DOCUMENT).read_text())
+    assert set(document) == {
+        "format", "version", "name", "weights_sha256", "net", "score", "calibration", "provenance",
+    }  # fmt: skip
+    assert (document["format"], document["version"]) == ("normwatch-bundle", 1)
+    assert set(document["net"]) == {
+        "task", "base_width", "channels", "height", "width", "history", "memory_items",
+        "memory_channels",
+    }  # fmt: skip
+    assert set(document["score"]) == {
+        "name", "pooling", "appearance_weight", "peak", "cell", "stride", "blur_cells",
+        "top_cells", "headroom", "relax_frames", "smoothing",
+    }  # fmt: skip
+    assert set(document["calibration"]) == {"gamma", "error_form", "normal", "thresholds"}
+    assert set(document["calibration"]["normal"]) == {"psnr", "distance", "pooled"}
+    tensors = load_file(saved / WEIGHTS)
+    assert tensors["memory.items"].shape == (1, 10, 32)
+    assert {"encoder.stages.0.0.weight", "decoder.ups.2.0.weight", "decoder.last.bias"} <= set(
+        tensors
+    )
+
+
+def _edit(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
+    def apply(path: Path) -> None:
+        document = json.loads((path / DOCUMENT).read_text())
+        change(document)
+        (path / DOCUMENT).write_text(json.dumps(document))
+
+    return apply
+
+
+def _set(*keys: str, value: object) -> Callable[[Path], None]:
+    def change(document: dict[str, object]) -> None:
+        place: dict[str, object] = document
+        for key in keys[:-1]:
+            inner = place[key]
+            assert isinstance(inner, dict)
+            place = inner
+        place[keys[-1]] = value
+
+    return _edit(change)
+
+
+def _weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    """Other weights, with a digest that fits them: a foreign file, not a damaged one."""
+
+    def apply(path: Path) -> None:
+        tensors = load_file(path / WEIGHTS)
+        change(tensors)
+        save_file(tensors, path / WEIGHTS)
+        _sign(path)
+
+    return apply
+
+
+def _sign(path: Path) -> None:
+    digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()
+    _set("weights_sha256", value=digest)(path)
+
+
+class Bomb:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.target),)
+
+
+def _pickle(path: Path) -> None:
+    (path / WEIGHTS).write_bytes(pickle.dumps(Bomb(path / "bang")))
+    _sign(path)
+
+
+def _torch_pickle(path: Path) -> None:
+    torch.save({"x": Bomb(path / "bang")}, path / WEIGHTS)
+    _sign(path)
+
+
+def _truncated(path: Path) -> None:
+    data = (path / WEIGHTS).read_bytes()
+    (path / WEIGHTS).write_bytes(data[: len(data) // 2])
+
+
+def _truncated_and_signed(path: Path) -> None:
+    _truncated(path)
+    _sign(path)
+
+
+def _fill(name: str, value: float) -> Callable[[Path], None]:
+    return _weights(lambda tensors: tensors[name].fill_(value))
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no document": (lambda p: (p / DOCUMENT).unlink(), "bundle.json"),
+    "no weights": (lambda p: (p / WEIGHTS).unlink(), "weights.safetensors"),
+    "empty document": (lambda p: (p / DOCUMENT).write_text(""), "damaged or foreign"),
+    "broken JSON": (lambda p: (p / DOCUMENT).write_text('{"name": '), "damaged or foreign"),
+    "not UTF-8": (lambda p: (p / DOCUMENT).write_bytes(b"\xff\xfe{}"), "damaged or foreign"),
+    "foreign JSON": (lambda p: (p / DOCUMENT).write_text('{"a": 1}'), "damaged or foreign"),
+    "a list": (lambda p: (p / DOCUMENT).write_text("[]"), "damaged or foreign"),
+    "version 2": (_set("version", value=2), "version"),
+    "another format": (_set("format", value="onnx"), "format"),
+    "an unknown part": (_set("extra", value=1), "extra"),
+    "NaN γ": (_set("calibration", "gamma", value=float("nan")), "calibration"),
+    "infinite range": (_set("calibration", "normal", "psnr", "high", value=float("inf")), "psnr"),
+    "range out of order": (_set("calibration", "normal", "psnr", "low", value=1e9), "psnr"),
+    "NaN threshold": (_set("calibration", "thresholds", "live", value=float("nan")), "threshold"),
+    "NaN result": (_set("provenance", "results", value={"a": float("nan")}), "provenance"),
+    "NaN setting": (_set("provenance", "settings", value={"a": float("inf")}), "provenance"),
+    "NaN frame rate": (_set("provenance", "frame_rate", value=float("nan")), "frame_rate"),
+    "NaN smoothing": (_set("score", "smoothing", value=float("nan")), "smoothing"),
+    "a cell larger than the picture": (_set("score", "cell", value=65), "cell"),
+    "a wrong size": (_set("net", "height", value=60), "height"),
+    "a word for a number": (_set("net", "base_width", value="wide"), "base_width"),
+    "another width": (_set("net", "base_width", value=5), "doesn't fit"),
+    "a giant's width": (_set("net", "base_width", value=10**6), "doesn't fit"),
+    "more items": (_set("net", "memory_items", value=11), "memory.items"),
+    "another task": (_set("net", "task", value="reconstruction"), "doesn't fit"),
+    "truncated weights": (_truncated, "damaged"),
+    "truncated weights, signed": (_truncated_and_signed, "doesn't fit"),
+    "a tensor missing": (_weights(lambda t: t.pop("decoder.last.bias")), "doesn't fit"),
+    "no items": (_weights(lambda t: t.pop("memory.items")), "memory.items"),
+    "a tensor too many": (_weights(lambda t: t.update(x=torch.ones(1))), "doesn't fit"),
+    "foreign tensors": (
+        _weights(lambda t: (t.clear(), t.update(x=torch.ones(1)))), "lacks 'memory.items'"
+    ),
+    "half precision": (
+        _weights(lambda t: t.update({"memory.items": t["memory.items"].half()})), "float32"
+    ),
+    "NaN weights": (_fill("decoder.last.weight", float("nan")), "decoder.last.weight"),
+    "infinite items": (_fill("memory.items", float("inf")), "memory.items"),
+    "a pickle": (_pickle, "doesn't fit"),
+    "a pickle of torch": (_torch_pickle, "doesn't fit"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_whatever_is_wrong_is_one_clear_error(what: str, saved: Path) -> None:
+    damage, words = DAMAGE[what]
+    damage(saved)
+    with pytest.raises(BundleError) as caught:
+        bundles.load(saved)
+    text = str(caught.value)
+    assert str(saved) in text
+    assert words in text
+    assert len(text) < 400
+    assert not (saved / "bang").exists()
+
+
+def test_a_file_or_nothing_in_a_bundles_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for name in ("file", "nothing"):
+        with pytest.raises(BundleError, match="is no bundle"):
+            bundles.load(tmp_path / name)
+
+
+def test_bundles_are_found_by_path_and_by_name(saved: Path) -> None:
+    folders = [saved.parent]
+    assert find(str(saved)) == saved
+    assert find("camera", folders) == saved
+    assert [(b.name, b.shipped, b.config) for b in available(folders) if not b.shipped] == [
+        ("camera", False, SMALL)
+    ]
+    with pytest.raises(BundleError, match=r"no bundle 'camcorder'; there are: .*camera"):
+        find("camcorder", folders)
+    with pytest.raises(BundleError, match="holds no bundle"):
+        find(str(saved.parent))
+
+
+def test_the_first_of_two_with_one_name_counts(saved: Path, tmp_path: Path) -> None:
+    other = tmp_path / "more"
+    bundles.save(small_bundle(net=replace(SMALL, base_width=5)), other / "camera")
+    assert find("camera", [other, saved.parent]) == other / "camera"
+    listed = {info.name: info.config.base_width for info in available([other, saved.parent])}
+    assert listed["camera"] == 5
+
+
+def test_a_damaged_bundle_is_left_out_of_the_list_but_named_when_asked_for(saved: Path) -> None:
+    (saved / DOCUMENT).write_text("{")
+    assert "camera" not in [info.name for info in available([saved.parent])]
+    with pytest.raises(BundleError, match="damaged"):
+        bundles.load(find("camera", [saved.parent]))
+
+
+def test_every_shipped_bundle_loads() -> None:
+    for info in available():
+        assert info.shipped
+        assert isinstance(bundles.load(info.path).score, ScoreConfig)
