@@ -251,7 +251,7 @@ class Training:
         )
         if not bool(parts.total.isfinite()):
             raise TrainingError(
-                f"the loss is {float(parts.total)} at step {self.step}: lower the learning rate"
+                f"the loss is {float(parts.total.detach())} at step {self.step}: lower the learning rate"
             )
         self.optimiser.zero_grad()
         torch.autograd.backward(parts.total)

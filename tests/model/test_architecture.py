@@ -34,8 +34,8 @@ PUBLIC = {
         "evaluate", "offline_scores", "smooth",
     },
     "footage": {
-        "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S", "Sampling",
-        "Source", "URL", "discover", "fitted", "frame_rate", "frame_store", "has_colour",
+        "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",
+        "Sampling", "Source", "URL", "discover", "fitted", "frame_rate", "frame_store", "has_colour",
         "hide_credentials", "natural_key", "pictures",
     },
     "frames": {"Frame", "FrameShape", "Picture", "fit", "is_grey"},

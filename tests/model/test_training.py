@@ -1,0 +1,268 @@
+"""Training learns, follows from its seed, and goes on after a stop as if there had been none."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.config import ErrorForm, NetConfig, Task
+from model.losses import LossWeights
+from model.training import (
+    PRESETS,
+    Progress,
+    TrainConfig,
+    Training,
+    TrainingError,
+    Windows,
+    default_weights,
+)
+from tests.model.drawn import NET, clip
+
+CONFIG = TrainConfig(epochs=2, batch=3, learning_rate=1e-3, flip=True, bf16=False)
+CLIPS = [clip("a", 9), clip("b", 3), clip("c", 8, seed=5)]  # 5 + 0 + 4 windows: 3 steps an epoch
+
+
+def _training(config: TrainConfig = CONFIG, net: NetConfig = NET) -> Training:
+    return Training(net, config, CLIPS)
+
+
+def _finished(config: TrainConfig = CONFIG, net: NetConfig = NET) -> tuple[Training, list[float]]:
+    run = _training(config, net)
+    losses: list[float] = []
+    run.run(on_step=lambda progress: losses.append(progress.total))
+    return run, losses
+
+
+def _assert_equal(one: Training, other: Training) -> None:
+    assert torch.equal(one.items, other.items)
+    for name, value in one.network.state_dict().items():
+        assert torch.equal(value, other.network.state_dict()[name]), name
+
+
+def _stop_after(run: Training, steps: int) -> Callable[[], bool]:
+    return lambda: run.step >= steps
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.3])
+@pytest.mark.parametrize("stops", [(1,), (3,), (2, 4, 5)])  # within an epoch, and at its end
+def test_a_resumed_run_equals_one_that_was_never_stopped(
+    tmp_path: Path, stops: tuple[int, ...], warmup: float
+) -> None:
+    config = replace(CONFIG, warmup=warmup)
+    whole, losses = _finished(config)
+    path = tmp_path / "run.checkpoint"
+    seen: list[float] = []
+    for count, stop in enumerate((*stops, whole.steps)):
+        run = _training(config)
+        if count:
+            run.resume(path)
+        run.run(
+            on_step=lambda progress: seen.append(progress.total),
+            checkpoint=path,
+            stop=_stop_after(run, stop),
+        )
+        assert run.step == stop
+    assert seen == losses
+    _assert_equal(run, whole)
+    assert run.done
+
+
+def test_a_run_follows_from_its_seed() -> None:
+    one, losses = _finished()
+    other, same = _finished()
+    assert losses == same
+    _assert_equal(one, other)
+    assert _finished(replace(CONFIG, seed=1))[1] != losses
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("form", list(ErrorForm))
+def test_the_loss_falls(task: Task, form: ErrorForm) -> None:
+    config = replace(CONFIG, epochs=12, learning_rate=5e-3, error_form=form, flip=False)
+    _, losses = _finished(config, replace(NET, task=task))
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+
+
+def test_progress_tells_parts_usage_and_time() -> None:
+    run = _training()
+    told: list[Progress] = []
+    run.run(on_step=told.append)
+    assert [(p.epoch, p.step, p.steps) for p in told] == [
+        (0, 1, 6), (0, 2, 6), (0, 3, 6), (1, 4, 6), (1, 5, 6), (1, 6, 6),
+    ]  # fmt: skip
+    for progress in told:
+        weights = CONFIG.weights
+        parts = weights.compact * progress.compact + weights.separate * progress.separate
+        assert progress.total == pytest.approx(progress.frame + parts, rel=1e-5)
+        assert len(progress.usage) == NET.memory_items
+        assert sum(progress.usage) == pytest.approx(1.0)
+        assert progress.elapsed_s >= 0.0
+    assert told[0].learning_rate == CONFIG.learning_rate
+    assert [p.learning_rate for p in told] == sorted((p.learning_rate for p in told), reverse=True)
+    assert told[-1].remaining_s == 0.0
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+def test_a_warm_up_as_long_as_one_step_is_no_trouble(epochs: int) -> None:
+    run = Training(NET, replace(CONFIG, epochs=epochs, batch=64, warmup=0.1), CLIPS)
+    assert run.steps == epochs
+    run.run()
+    assert run.done
+
+
+def test_the_memory_is_updated_at_every_step_and_stays_on_the_sphere() -> None:
+    run = _training()
+    seen = [run.items]
+    run.run(on_step=lambda _: seen.append(run.items))
+    assert all(not torch.equal(a, b) for a, b in pairwise(seen))
+    torch.testing.assert_close(seen[-1].norm(dim=2), torch.ones(1, NET.memory_items))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_one_sentence() -> None:
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        _finished(replace(CONFIG, epochs=30, learning_rate=1e30))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 7}, {"batch": 2}, {"learning_rate": 2e-3}, {"weights": LossWeights(compact=0.2)}],
+)
+def test_a_checkpoint_of_other_settings_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    path = tmp_path / "x.checkpoint"
+    _training().save(path)
+    other = Training(NET, TrainConfig(**{**_fields(), **change}), CLIPS)
+    with pytest.raises(TrainingError, match="other settings"):
+        other.resume(path)
+
+
+def _fields() -> dict[str, object]:
+    names = ("epochs", "batch", "learning_rate", "flip", "bf16")
+    return {name: getattr(CONFIG, name) for name in names}
+
+
+def test_a_checkpoint_of_another_network_or_footage_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.checkpoint"
+    _training().save(path)
+    others = (
+        Training(replace(NET, base_width=3), CONFIG, CLIPS),
+        Training(NET, CONFIG, [*CLIPS, clip("d", 20)]),
+    )
+    for other in others:
+        with pytest.raises(TrainingError, match="other settings or other footage"):
+            other.resume(path)
+
+
+class Bomb:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "text", "cut short", "a list", "a bomb"])
+def test_what_is_no_checkpoint_is_refused_and_not_run(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "x.checkpoint"
+    run = _training()
+    if what == "empty":
+        path.write_bytes(b"")
+    elif what == "text":
+        path.write_text("hello")
+    elif what == "cut short":
+        run.save(path)
+        path.write_bytes(path.read_bytes()[:-500])
+    elif what == "a list":
+        torch.save([1, 2], path)
+    elif what == "a bomb":
+        torch.save({"version": 1, "identity": Bomb(tmp_path / "bang")}, path)
+    with pytest.raises(TrainingError, match=r"x\.checkpoint"):
+        run.resume(path)
+    assert not (tmp_path / "bang").exists()
+
+
+def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x.checkpoint"
+    _training().save(path)
+    assert [file.name for file in path.parent.iterdir()] == ["x.checkpoint"]
+
+
+def test_windows_never_cross_a_cut() -> None:
+    windows = Windows(CLIPS, NET)
+    assert len(windows) == 9
+    assert windows.frames == 20
+    inputs, targets = windows.batch(range(9), [False] * 9)
+    frames = [torch.from_numpy(c.frames.copy()).float() / 127.5 - 1.0 for c in CLIPS]
+    torch.testing.assert_close(inputs[4], frames[0][4:8])
+    torch.testing.assert_close(targets[4, 0], frames[0][8])
+    torch.testing.assert_close(inputs[5], frames[2][0:4])
+    torch.testing.assert_close(targets[8, 0], frames[2][7])
+
+
+def test_flipped_windows_are_mirrored_whole() -> None:
+    windows = Windows(CLIPS, NET)
+    plain, mirrored = (windows.batch([2], [flip]) for flip in (False, True))
+    for one, other in zip(plain, mirrored, strict=True):
+        assert torch.equal(one.flip(3), other)
+
+
+def test_reconstruction_rebuilds_what_it_is_given() -> None:
+    windows = Windows(CLIPS, replace(NET, task=Task.RECONSTRUCTION))
+    assert len(windows) == 20
+    inputs, targets = windows.batch([0, 7], [False, True])
+    assert torch.equal(inputs, targets)
+
+
+def test_colour_windows_stack_frames_then_channels() -> None:
+    coloured = clip("x", 5)
+    frames = np.stack([coloured.frames + shade for shade in range(3)], axis=3)
+    windows = Windows([replace(coloured, frames=frames)], replace(NET, channels=3))
+    inputs, targets = windows.batch([0], [False])
+    assert inputs.shape == (1, 12, 16, 24)
+    expected = torch.from_numpy(frames[1, :, :, 2].copy()).float() / 127.5 - 1.0
+    torch.testing.assert_close(inputs[0, 5], expected)
+    assert targets.shape == (1, 3, 16, 24)
+
+
+def test_footage_without_a_window_is_refused() -> None:
+    with pytest.raises(TrainingError, match="no clip has 5 frames in a row"):
+        Windows([clip("short", 4)], NET)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch", -1),
+        ("learning_rate", math.nan),
+        ("learning_rate", 0.0),
+        ("warmup", 1.0),
+        ("warmup", math.nan),
+        ("seed", -1),
+    ],
+)
+def test_bad_settings_name_field_and_value(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be.*{value}"):
+        replace(CONFIG, **{field: value})
+
+
+def test_presets_and_weights_are_the_references() -> None:
+    paper = PRESETS["paper"]
+    assert (paper.base_width, paper.train.epochs, paper.train.batch) == (64, 60, 4)
+    assert (paper.train.learning_rate, paper.train.warmup) == (2e-4, 0.0)
+    assert default_weights(Task.PREDICTION) == LossWeights(0.1, 0.1, 1.0)
+    assert default_weights(Task.RECONSTRUCTION) == LossWeights(0.01, 0.01, 1.0)
+    assert {name: preset.base_width for name, preset in PRESETS.items()} == {
+        "paper": 64, "small": 16, "tiny": 8,
+    }  # fmt: skip
