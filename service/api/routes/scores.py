@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated
 
+import anyio
 import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -30,6 +30,8 @@ router = APIRouter(tags=["scores"])
 MAX_FRAME = 2**63 - 1
 POLL_S = 0.25
 PING_S = 15
+STOP_S = 2.0
+"""How long an answer has to end by itself when the server stops."""
 BATCH = 500
 RECONNECT_MS = 1000
 
@@ -118,8 +120,13 @@ async def follow_scores(
     comes back with Last-Event-ID misses none. An event `end` says that the stream was deleted."""
     newest = await run_in_threadpool(_newest, context, stream_id)
     start = last_event_id if last_event_id is not None else after
-    events = _follow(context, stream_id, newest if start is None else start)
-    return EventSourceResponse(events, ping=PING_S, headers={"Cache-Control": "no-store"})
+    stopping = anyio.Event()
+    return EventSourceResponse(
+        _follow(context, stream_id, newest if start is None else start, stopping),
+        ping=PING_S,
+        shutdown_event=stopping,
+        shutdown_grace_period=STOP_S,
+    )
 
 
 def _newest(context: Context, stream_id: str) -> int:
@@ -128,9 +135,11 @@ def _newest(context: Context, stream_id: str) -> int:
         return recorded_frame(session, stream_id)
 
 
-async def _follow(context: Context, stream_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _follow(
+    context: Context, stream_id: str, after: int, stopping: anyio.Event
+) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(comment="scores follow", retry=RECONNECT_MS)
-    while True:
+    while not stopping.is_set():
         try:
             items = await run_in_threadpool(_behind, context, stream_id, after)
         except NotFound:
@@ -143,7 +152,8 @@ async def _follow(context: Context, stream_id: str, after: int) -> AsyncIterator
             after = item.frame
             yield ServerSentEvent(event="score", id=str(after), data=item.model_dump_json())
         if len(items) < BATCH:
-            await asyncio.sleep(POLL_S)
+            with anyio.move_on_after(POLL_S):
+                await stopping.wait()
 
 
 def _behind(context: Context, stream_id: str, after: int) -> list[ScoreOut]:

@@ -52,7 +52,7 @@ def create_webhook(body: WebhookIn, context: Shared, response: Response) -> NewW
     with context.database.write() as session:
         session.add(row)
     response.headers["Location"] = f"/webhooks/{row.id}"
-    return NewWebhookOut(**webhook_out(row).model_dump(), secret=row.secret)
+    return NewWebhookOut(**dict(webhook_out(row)), secret=row.secret)
 
 
 @router.get("/webhooks", summary="All webhooks")

@@ -1,0 +1,42 @@
+// Small helpers for the page. Text from the service only ever becomes text, never markup.
+
+export const byId = (id) => document.getElementById(id);
+
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "dataset") Object.assign(made.dataset, value);
+    else if (name.startsWith("aria-")) made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children);
+  return made;
+}
+
+const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+export function clock(iso) {
+  return timeFormat.format(new Date(iso));
+}
+
+export function when(iso) {
+  const moment = new Date(iso);
+  const isToday = moment.toDateString() === new Date().toDateString();
+  return (isToday ? timeFormat : dayFormat).format(moment);
+}
+
+export function duration(seconds) {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function figures(list, entries) {
+  list.replaceChildren(
+    ...entries.map(([name, value]) =>
+      element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })),
+    ),
+  );
+}

@@ -1,0 +1,120 @@
+// The list of events, newest first, with their pictures; one of them large.
+
+import { get, picture } from "./api.js";
+import { byId, duration, element, figures, when } from "./dom.js";
+
+const PAGE = 30;
+
+export class Events {
+  constructor({ onChoose }) {
+    this.onChoose = onChoose;
+    this.streamId = null;
+    this.wanted = PAGE;
+    this.rows = new Map();
+    this.turn = 0;
+    byId("only-this").addEventListener("change", () => this.refresh());
+    byId("more-events").addEventListener("click", () => {
+      this.wanted += PAGE;
+      this.refresh();
+    });
+  }
+
+  /** The events of this stream are shown where only those are wanted. */
+  select(streamId) {
+    if (streamId === this.streamId) return;
+    this.streamId = streamId;
+    if (byId("only-this").checked) this.refresh();
+  }
+
+  async refresh() {
+    const turn = ++this.turn;
+    const only = byId("only-this").checked && this.streamId;
+    const filter = only ? `&stream_id=${this.streamId}` : "";
+    const limit = Math.min(this.wanted, 1000);
+    const { items, next } = await get(`/events?limit=${limit}${filter}`);
+    if (turn !== this.turn) return; // a later question has been asked since
+    const kept = new Set(items.map((item) => item.id));
+    for (const [id, row] of this.rows) {
+      if (!kept.has(id)) {
+        if (row.url) URL.revokeObjectURL(row.url);
+        this.rows.delete(id);
+      }
+    }
+    const list = byId("events");
+    const rows = items.map((item) => this.row(item));
+    // Rows that stay are not put in again: that would take the focus from them.
+    const isSame = rows.length === list.children.length && rows.every((row, i) => row === list.children[i]);
+    if (!isSame) list.replaceChildren(...rows);
+    byId("no-events").hidden = items.length > 0;
+    byId("more-events").hidden = next === null || limit >= 1000;
+  }
+
+  row(event) {
+    let row = this.rows.get(event.id);
+    if (!row) {
+      row = { ...rowElements(), url: null, event };
+      row.button.addEventListener("click", () => this.open(row));
+      this.rows.set(event.id, row);
+      if (event.snapshot) this.load(row);
+    }
+    row.event = event;
+    const isOpen = event.ended_at === null;
+    row.button.classList.toggle("open", isOpen);
+    row.name.textContent = event.stream_name;
+    row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${lasted(event)}`;
+    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}`;
+    return row.item;
+  }
+
+  async load(row) {
+    try {
+      row.url = (await picture(row.event.snapshot)).url;
+      row.thumb.src = row.url;
+    } catch {
+      row.url = null; // it may have gone with its stream; the row goes with the next turn
+    }
+  }
+
+  open(row) {
+    const { event } = row;
+    this.onChoose(event.stream_id);
+    byId("event-title").textContent = event.stream_name;
+    byId("event-when").textContent = when(event.started_at);
+    const image = byId("event-picture");
+    image.hidden = !row.url;
+    if (row.url) image.src = row.url;
+    showRegion(row.url ? event.region : null);
+    figures(byId("event-figures"), [
+      ["Lasted", event.ended_at === null ? "goes on" : lasted(event)],
+      ["Peak", event.peak_score.toFixed(3)],
+      ["Threshold", event.threshold.toFixed(3)],
+      ["Frames", `${event.first_frame}–${event.last_frame}`],
+    ]);
+    byId("event-dialog").showModal();
+  }
+}
+
+function rowElements() {
+  const thumb = element("img", { className: "thumb", alt: "" });
+  const [name, time, peak] = ["name", "when", "peak"].map((className) =>
+    element("div", { className }),
+  );
+  const text = element("div", {}, name, time, peak);
+  const button = element("button", { type: "button", className: "event" }, thumb, text);
+  return { item: element("li", {}, button), button, thumb, name, when: time, peak };
+}
+
+function showRegion(region) {
+  const box = byId("event-region");
+  box.hidden = region === null;
+  if (region === null) return;
+  const [left, top, right, bottom] = region;
+  box.style.left = `${100 * left}%`;
+  box.style.top = `${100 * top}%`;
+  box.style.width = `${100 * (right - left)}%`;
+  box.style.height = `${100 * (bottom - top)}%`;
+}
+
+function lasted(event) {
+  return duration(Math.max(0, (new Date(event.ended_at) - new Date(event.started_at)) / 1000));
+}

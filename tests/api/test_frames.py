@@ -1,0 +1,227 @@
+"""Uploading pictures and videos, and the newest picture."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from redis import Redis
+
+from service.bus.registry import Preview, Registry
+from service.bus.uploads import QueuedFrame, Uploads
+from service.store.database import Database
+from service.store.tables import CursorRow
+from tests.support.clips import encoded, picture, video
+
+
+def _queued(redis: Redis, stream_id: str) -> list[QueuedFrame]:
+    return Uploads(redis).read(stream_id, "0-0", 100)
+
+
+def _files(*images: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("file", (f"{i}.jpg", image, "image/jpeg")) for i, image in enumerate(images)]
+
+
+def test_pictures_are_queued_in_order_as_they_are(
+    api: httpx.Client, redis: Redis, stream_id: str
+) -> None:
+    images = [encoded(suffix, number=i) for i, suffix in enumerate((".jpg", ".png", ".webp"))]
+    times = ["2026-11-24T08:00:00Z", "1795507201.5", "2026-11-24T10:00:02+02:00"]
+    answer = api.post(
+        f"/streams/{stream_id}/frames", files=_files(*images), data={"captured_at": times}
+    )
+    assert answer.status_code == 202, answer.text
+    assert answer.json() == {"frames": {"first": 0, "last": 2, "count": 3}}
+    queued = _queued(redis, stream_id)
+    assert [frame.image for frame in queued] == images
+    assert [frame.meta.frame for frame in queued] == [0, 1, 2]
+    assert [frame.meta.captured_at for frame in queued] == [
+        1795507200.0,
+        1795507201.5,
+        1795507202.0,
+    ]
+
+
+def test_a_raw_picture_is_taken(api: httpx.Client, redis: Redis, stream_id: str) -> None:
+    answer = api.post(
+        f"/streams/{stream_id}/frames?captured_at=100.25",
+        content=encoded(".bmp"),
+        headers={"Content-Type": "image/bmp"},
+    )
+    assert answer.json() == {"frames": {"first": 0, "last": 0, "count": 1}}
+    assert _queued(redis, stream_id)[0].meta.captured_at == 100.25
+
+
+def test_numbers_go_on_from_what_is_recorded(
+    api: httpx.Client, redis: Redis, rows: Database, stream_id: str
+) -> None:
+    with rows.write() as session:
+        session.add(CursorRow(stream_id=stream_id, last_frame=41))
+    redis.flushall()  # and the stream is told to Redis again before the frame is queued
+    answer = api.post(f"/streams/{stream_id}/frames", files=_files(encoded()))
+    assert answer.json()["frames"]["first"] == 42
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_video_becomes_pictures(
+    api: httpx.Client, redis: Redis, stream_id: str, raw: bool
+) -> None:
+    clip = video(8, fps=10, width=1280, height=64)
+    path = f"/streams/{stream_id}/frames"
+    if raw:
+        answer = api.post(
+            path,
+            params={"captured_at": "100"},
+            content=clip,
+            headers={"Content-Type": "video/mp4"},
+        )
+    else:
+        answer = api.post(path, files={"file": ("clip", clip)}, data={"captured_at": "100"})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["frames"] == {"first": 0, "last": 7, "count": 8}
+    queued = _queued(redis, stream_id)
+    assert [frame.meta.cut for frame in queued] == [True] + [False] * 7
+    assert [frame.meta.captured_at for frame in queued] == pytest.approx(
+        [100 + i / 10 for i in range(8)]
+    )
+    shapes = {
+        cv2.imdecode(np.frombuffer(frame.image, np.uint8), cv2.IMREAD_COLOR).shape
+        for frame in queued
+    }
+    assert shapes == {(51, 1024, 3)}
+
+
+def test_a_video_is_taken_at_the_streams_rate(
+    api: httpx.Client, redis: Redis, stream_id: str
+) -> None:
+    api.patch(f"/streams/{stream_id}", json={"fps": 5})
+    answer = api.post(f"/streams/{stream_id}/frames", files={"file": ("a.mp4", video(12))})
+    assert answer.json()["frames"]["count"] == 6
+
+
+def test_a_full_backlog_takes_nothing_and_says_when_to_come_back(
+    api: httpx.Client, redis: Redis, stream_id: str
+) -> None:
+    path = f"/streams/{stream_id}/frames"
+    assert api.post(path, files=_files(*[encoded()] * 15)).status_code == 202
+    answer = api.post(path, files=_files(*[encoded()] * 6))
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.json()["error"]["code"] == "backlog_full"
+    assert len(_queued(redis, stream_id)) == 15
+    assert api.post(path, files=_files(*[encoded()] * 5)).status_code == 202
+    text = api.get("/metrics").text
+    assert "normwatch_uploaded_frames_total 20.0" in text
+    assert "normwatch_refused_frames_total 6.0" in text
+
+
+def _png(width: int, height: int) -> bytes:
+    """A small file that declares a large picture."""
+    return encoded(".png")[:16] + struct.pack(">II", width, height) + encoded(".png")[24:]
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "field", "reason"),
+    [
+        (_files(b"no picture at all"), 422, "file[0]", "is not a JPEG"),
+        (_files(encoded(), b"GIF89a"), 422, "file[1]", "is not a JPEG"),
+        (_files(encoded()[:40]), 422, "file[0]", "is not a JPEG"),
+        (_files(encoded(".png")[:60]), 422, "file[0]", "can't be decoded"),
+        (_files(_png(30_000, 30_000)), 413, "file[0]", "30000x30000"),
+        (_files(encoded(width=400, height=300)), 413, "file[0]", "400x300"),
+        (_files(encoded() + b"\0" * 70_000), 413, "file[0]", "larger than 65536 bytes"),
+        (_files(*[encoded()] * 21), 413, "file", "more than 20"),
+        ({"file": ("a.mp4", video(21))}, 413, "file[0]", "more than 20 frames"),
+        ({"file": ("a.mp4", b"\0" * 2_200_000)}, 413, "file[0]", "larger than 2097152 bytes"),
+        ({"file": ("a.mp4", b"hardly a video")}, 422, "file[0]", "not a video"),
+        ({"file": ("a.mp4", video(5)[:300])}, 422, "file[0]", "not a video"),
+        ({"file": ("a.m3u8", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")}, 422, "file[0]", "not a vid"),
+        ({"other": ("a.jpg", encoded())}, 422, "other", "not known"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused(
+    api: httpx.Client,
+    redis: Redis,
+    stream_id: str,
+    files: object,
+    status: int,
+    field: str,
+    reason: str,
+) -> None:
+    answer = api.post(f"/streams/{stream_id}/frames", files=files)  # type: ignore[arg-type]
+    assert answer.status_code == status, answer.text
+    (found,) = answer.json()["error"]["fields"]
+    assert found["field"] == field
+    assert reason in found["reason"]
+    assert _queued(redis, stream_id) == []
+
+
+@pytest.mark.parametrize("time", ["NaN", "inf", "soon", "-1", "1e300"])
+def test_times_must_be_times(api: httpx.Client, stream_id: str, time: str) -> None:
+    answer = api.post(
+        f"/streams/{stream_id}/frames", files=_files(encoded()), data={"captured_at": time}
+    )
+    assert answer.status_code == 422
+    (found,) = answer.json()["error"]["fields"]
+    assert (found["field"], found["value"]) == ("captured_at[0]", time)
+
+
+def test_there_must_be_a_time_for_each_picture_or_none(api: httpx.Client, stream_id: str) -> None:
+    answer = api.post(
+        f"/streams/{stream_id}/frames",
+        files=_files(encoded(), encoded()),
+        data={"captured_at": "5"},
+    )
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0]["field"] == "captured_at"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [("text/plain", 415), ("", 415), ("multipart/form-data", 400), ("image/jpeg", 422)],
+)
+def test_the_content_type_must_fit(
+    api: httpx.Client, stream_id: str, content_type: str, status: int
+) -> None:
+    answer = api.post(
+        f"/streams/{stream_id}/frames",
+        content=b"nothing",
+        headers={"Content-Type": content_type},
+    )
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_only_running_upload_streams_take_frames(api: httpx.Client, stream_id: str) -> None:
+    camera = api.post("/streams", json={"name": "c", "source": "rtsp://127.0.0.1:9/"}).json()["id"]
+    assert api.post(f"/streams/{camera}/frames", files=_files(encoded())).status_code == 409
+    api.patch(f"/streams/{stream_id}", json={"paused": True})
+    answer = api.post(f"/streams/{stream_id}/frames", files=_files(encoded()))
+    assert answer.status_code == 409
+    assert "paused" in answer.json()["error"]["message"]
+
+
+def test_the_newest_picture_comes_with_and_without_heat(
+    api: httpx.Client, redis: Redis, stream_id: str
+) -> None:
+    path = f"/streams/{stream_id}/frame.jpg"
+    assert api.get(path).status_code == 404
+    heat = np.zeros((6, 8), np.uint8)
+    heat[:, 4:] = 255
+    plain = encoded(number=1)
+    preview = Preview(plain, bytes(cv2.imencode(".png", heat)[1].tobytes()), 7, 1.5)
+    Registry(redis).put_preview(stream_id, preview)
+    answer = api.get(path)
+    assert answer.content == plain
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Frame"] == "7"
+    assert answer.headers["X-Captured-At"] == "1970-01-01T00:00:01.500000Z"
+    hot = api.get(path, params={"heat": "true"})
+    shown = cv2.imdecode(np.frombuffer(hot.content, np.uint8), cv2.IMREAD_COLOR).astype(float)
+    change = np.abs(shown - picture(1)).mean(axis=(0, 2))
+    assert change[:20].max() < 15, "cold half: as it was, but for JPEG"
+    assert change[44:].min() > 30, "hot half: coloured"

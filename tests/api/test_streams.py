@@ -1,0 +1,192 @@
+"""Registering, changing and removing cameras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from pytest_httpserver import HTTPServer
+from redis import Redis
+from sqlalchemy import func, select
+
+from service.bus.registry import Registry
+from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
+from service.store.database import Database
+from service.store.tables import EventRow, ScoreRow
+from tests.support.clips import encoded, video
+from tests.support.front_end import add_event, add_scores
+
+
+def _create(api: httpx.Client, **body: object) -> dict[str, object]:
+    answer = api.post("/streams", json={"name": "gate", "source": "upload"} | body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, object] = answer.json()
+    return made
+
+
+def test_a_stream_is_registered_and_told_to_the_workers(api: httpx.Client, redis: Redis) -> None:
+    answer = api.post(
+        "/streams", json={"name": " North gate ", "source": "upload", "threshold": 0.6}
+    )
+    assert answer.status_code == 201
+    made = answer.json()
+    assert answer.headers["Location"] == f"/streams/{made['id']}"
+    assert made["name"] == "North gate"
+    assert made["model"] == "small", "the only model there is"
+    assert made["status"]["state"] == "pending"
+    assert made["status"]["threshold"] == 0.6
+    assert api.get(f"/streams/{made['id']}").json() == made
+    config = Registry(redis).streams()[made["id"]]
+    assert (config.source, config.threshold, config.revision) == ("upload", 0.6, 1)
+
+
+def test_the_status_is_the_workers_word(api: httpx.Client, redis: Redis, stream_id: str) -> None:
+    status = StreamStatus(
+        state=StreamState.LIVE,
+        since=100.0,
+        scored=7,
+        dropped={DropReason.CAPTURE_RING: 2},
+        fps=9.87654,
+        frame_age_s=0.12,
+        worker="w1",
+        updated_at=101.0,
+    )
+    worker = WorkerStatus(id="w1", started_at=1.0, seen_at=2.0, streams=1, device="cpu")
+    Registry(redis).report({stream_id: status}, worker)
+    shown = api.get("/streams").json()["items"][0]["status"]
+    assert shown["state"] == "live"
+    assert shown["since"] == "1970-01-01T00:01:40.000000Z"
+    assert (shown["scored"], shown["dropped"], shown["fps"]) == (7, {"capture_ring": 2}, 9.877)
+    assert shown["threshold"] == 0.5, "the model's"
+
+
+def test_changes_apply_and_null_takes_an_override_back(
+    api: httpx.Client, redis: Redis, stream_id: str
+) -> None:
+    path = f"/streams/{stream_id}"
+    changed = api.patch(path, json={"threshold": 0.7, "gamma": 0.01, "paused": True}).json()
+    assert (changed["threshold"], changed["gamma"], changed["paused"]) == (0.7, 0.01, True)
+    assert changed["revision"] == 2
+    assert changed["status"]["state"] == "paused"
+    config = Registry(redis).streams()[stream_id]
+    assert (config.revision, config.paused, config.threshold) == (2, True, 0.7)
+    changed = api.patch(path, json={"threshold": None, "paused": False}).json()
+    assert (changed["threshold"], changed["gamma"], changed["paused"]) == (None, 0.01, False)
+    assert api.patch(path, json={"paused": False}).json()["revision"] == 3, "nothing changed"
+    assert api.patch(path, json={}).json()["revision"] == 3
+
+
+def test_a_removed_stream_is_gone_with_all_it_had(
+    api: httpx.Client, redis: Redis, rows: Database, stream_id: str
+) -> None:
+    add_scores(rows, stream_id, [0.1, 0.9])
+    add_event(rows, stream_id, "e1", 100.0)
+    api.post(f"/streams/{stream_id}/frames", files={"file": ("a.jpg", encoded())})
+    assert api.delete(f"/streams/{stream_id}").status_code == 204
+    assert api.get(f"/streams/{stream_id}").status_code == 404
+    assert api.delete(f"/streams/{stream_id}").status_code == 404
+    with rows.read() as session:
+        for table in (ScoreRow, EventRow):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+    assert not [key for key in redis.scan_iter() if stream_id.encode() in key]
+
+
+def test_a_path_in_a_media_folder_is_taken(api: httpx.Client, media: Path) -> None:
+    (media / "clip.mp4").write_bytes(video(5))
+    (media / "link.mp4").symlink_to(media / "clip.mp4")
+    folder = media / "pictures"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(encoded())
+    assert _create(api, source=str(media / "clip.mp4"))["source"] == str(media / "clip.mp4")
+    assert _create(api, source=str(media / "link.mp4"))["source"] == str(media / "clip.mp4")
+    assert _create(api, source=str(folder))["source"] == str(folder)
+
+
+def test_a_path_outside_is_refused_whether_it_exists_or_not(
+    api: httpx.Client, media: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "secret.mp4"
+    outside.write_bytes(video(5))
+    (media / "sneaky.mp4").symlink_to(outside)
+    reasons = set()
+    for source in (
+        outside,
+        tmp_path / "nothing.mp4",
+        media / "sneaky.mp4",
+        media / ".." / "secret.mp4",
+    ):
+        answer = api.post("/streams", json={"name": "x", "source": str(source)})
+        assert answer.status_code == 422, source
+        reasons.add(answer.json()["error"]["fields"][0]["reason"])
+    assert len(reasons) == 1
+    assert "NORMWATCH_MEDIA_DIRS" in reasons.pop()
+
+
+def test_a_url_that_answers_and_is_no_video_is_refused(
+    api: httpx.Client, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/page").respond_with_data("<html></html>", content_type="text/html")
+    answer = api.post("/streams", json={"name": "x", "source": httpserver.url_for("/page")})
+    assert answer.status_code == 422
+    (field,) = answer.json()["error"]["fields"]
+    assert field["field"] == "source"
+    assert "no video" in field["reason"]
+
+
+def test_a_camera_that_is_off_is_accepted(api: httpx.Client) -> None:
+    made = _create(api, source="rtsp://127.0.0.1:9/stream")
+    assert made["source"] == "rtsp://127.0.0.1:9/stream"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://viewer:geheim@127.0.0.1:9/stream",
+        "rtsp://viewer:ge@heim#1!@127.0.0.1:9/stream",
+        "rtsp://viewer:geheim/x@127.0.0.1:9/stream",
+        "rtsp://viewer:a@geheim/x@127.0.0.1:9/stream",
+        "http://127.0.0.1:9/video?user=viewer&password=geheim",
+        "rtsp://127.0.0.1:9/user=viewer&password=geheim&channel=1",
+    ],
+)
+def test_credentials_reach_the_worker_and_nobody_else(
+    api: httpx.Client, redis: Redis, source: str
+) -> None:
+    made = api.post("/streams", json={"name": "x", "source": source})
+    assert made.status_code == 201, made.text
+    path = made.headers["Location"]
+    texts = [
+        made.text,
+        api.get(path).text,
+        api.get("/streams").text,
+        api.patch(path, json={"name": "y"}).text,
+        api.patch(path, json={"source": source, "threshold": 7}).text,
+        api.patch(path, json={"source": source + "\n"}).text,
+        api.get("/metrics").text,
+    ]
+    for text in texts:
+        assert "viewer" not in text
+        assert "geheim" not in text
+        assert "heim" not in text
+    assert Registry(redis).streams()[made.json()["id"]].source == source
+
+
+def test_a_hidden_source_cannot_be_written_back(api: httpx.Client) -> None:
+    source = _create(api, source="rtsp://u:p@127.0.0.1:9/s")["source"]
+    answer = api.post("/streams", json={"name": "again", "source": source})
+    assert answer.status_code == 422
+    assert "***" in answer.json()["error"]["fields"][0]["reason"]
+
+
+def test_a_stream_names_its_webhooks(api: httpx.Client) -> None:
+    hook = api.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()["id"]
+    stream = _create(api, webhook_ids=[hook, hook])
+    assert stream["webhook_ids"] == [hook]
+    answer = api.patch(f"/streams/{stream['id']}", json={"webhook_ids": [hook, "nobody"]})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"] == [
+        {"field": "webhook_ids[1]", "value": "nobody", "reason": "no such webhook"}
+    ]
+    assert api.delete(f"/webhooks/{hook}").status_code == 204
+    assert api.get(f"/streams/{stream['id']}").json()["webhook_ids"] == []
