@@ -29,6 +29,8 @@ URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 OPEN_TIMEOUT_S = 15.0
 EARLY_S = 0.002
 """A frame may come so much before it is due: many containers round times to milliseconds."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[\w.~-]+)(:\d{1,5})?")
+_LIKELY_HOST = re.compile(r"\[|localhost\b|.*\.")
 _SECRET_PARAMETER = re.compile(
     r"((?<![a-z])(?:user|usr|username|login|pass|passwd|password|pwd|token|access_token|key|api_?key"
     r"|auth|secret|sig|signature)=)[^&;/?#\s]*",
@@ -76,10 +78,31 @@ def _images(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_key(file.name))
 
 
+def split_userinfo(rest: str) -> tuple[str | None, str]:
+    """Split what follows `://` into user name with password (None: there is none) and the rest.
+
+    A raw `@`, `/`, `#` or `?` may stand in a password: the split is at the first `@` that a whole
+    host with an optional port follows; one that has a dot, or is `localhost`, goes before others.
+    """
+    if _HOST.fullmatch(re.split(r"[/?]", rest, maxsplit=1)[0]):
+        return None, rest
+    splits = [(rest[: at.start()], rest[at.end() :]) for at in re.finditer("@", rest)]
+    hosts = [re.split(r"[/?]", after, maxsplit=1)[0] for _, after in splits]
+    valid = [
+        (not _LIKELY_HOST.match(host), index)
+        for index, host in enumerate(hosts)
+        if _HOST.fullmatch(host)
+    ]
+    return splits[min(valid)[1]] if valid else (None, rest)
+
+
 def hide_credentials(url: str) -> str:
     """The URL with whatever stands between `://` and the last `@` of its host replaced, and the
     values of parameters such as `password=`, which many cameras take in the query or the path."""
     scheme, found, rest = url.partition("://")
+    userinfo, after = split_userinfo(rest)
+    if userinfo is not None:
+        rest = f"@{after}"
     host, slash, path = rest.partition("/")
     if "@" in rest and "@" not in host:  # a raw slash in the password
         host, slash, path = rest.rpartition("@")[0] + "@" + rest.rpartition("@")[2], "", ""

@@ -28,8 +28,9 @@ def write_video(path: Path, frames: Iterable[Picture], fps: int = 10) -> Path:
         stream.pix_fmt = "yuv420p"
         stream.gop_size = fps
         stream.options = {"crf": "12", "preset": "veryfast", "tune": "zerolatency"}
-        for frame in frames:
-            stream.height, stream.width = frame.shape[:2]
+        for index, frame in enumerate(frames):
+            if index == 0:
+                stream.height, stream.width = frame.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
         container.mux(stream.encode())
     return path

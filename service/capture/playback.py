@@ -1,0 +1,220 @@
+"""Plays a source inside a camera's process: connects, picks frames, keeps a recording's pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+
+from model.footage import FootageError, Source, discover, pictures
+from model.frames import Picture, fit
+from service.capture.locations import Kind, kind_of, scheme_of
+from service.capture.opening import Fault, OpenError, decoded, open_video
+from service.capture.sampling import Sampler
+from service.capture.wire import Alive, CapturedFrame, CaptureJob, Connected, Ended, Message
+
+FOLDER_FPS = 10.0
+ALIVE_EVERY_S = 1.0
+LATE_S = 1.0
+"""A recording that is decoded so much too slowly stops trying to catch up."""
+JPEG_QUALITY = 85
+TICK_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, and waiting; tests give another."""
+
+    now: Callable[[], float] = time.time
+    wait: Callable[[float], None] = time.sleep
+
+
+class Playback:
+    """One connection to a source, as messages. For one thread."""
+
+    def __init__(self, job: CaptureJob, clock: Clock | None = None) -> None:
+        self._job = job
+        self._clock = clock or Clock()
+        self._sequence = 0
+        self._captured_at = 0.0
+        self._started_at = 0.0
+        self._preview_at = float("-inf")
+        self._told_at = self._clock.now()
+
+    def messages(self) -> Iterator[Message]:
+        """From Connected to Ended; a live source goes on until it fails.
+
+        Raises: OpenError: the source can't be opened or read.
+        """
+        if kind_of(self._job.location) is Kind.FOLDER:
+            yield from self._repeated(self._folder)
+            return
+        container = self._open()
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate
+        size = stream.codec_context
+        yield Connected(float(rate) if rate else None, size.width, size.height)
+        if is_recording(self._job.location, container):
+            container.close()
+            yield from self._repeated(self._recording)
+            return
+        with container:
+            yield from self._live(container)
+        raise OpenError(Fault.UNREACHABLE, "the source has stopped sending")
+
+    def _open(self) -> InputContainer:
+        job = self._job
+        container = open_video(
+            job.location,
+            connect_timeout_s=job.connect_timeout_s,
+            read_timeout_s=job.read_timeout_s,
+            transport=job.transport,
+        )
+        codec = container.streams.video[0].codec_context
+        # Threads that take a frame each would hold frames back.
+        codec.thread_type = "SLICE"
+        codec.thread_count = 2
+        return container
+
+    def _live(self, container: InputContainer) -> Iterator[Message]:
+        sampler = Sampler(self._job.fps)
+        cut = True
+        for frame in decoded(container):
+            now = self._clock.now()
+            if sampler.takes(now if frame.time is None else frame.time):
+                self._captured_at = max(now, self._captured_at + TICK_S)
+                yield self._captured(_bgr(frame), cut)
+                cut = False
+            elif now - self._told_at >= ALIVE_EVERY_S:
+                yield self._alive()
+
+    def _repeated(self, play: Callable[[], Iterator[Message]]) -> Iterator[Message]:
+        while True:
+            before = self._sequence
+            yield from play()
+            if self._sequence == before:
+                raise OpenError(Fault.NOT_VIDEO, "it holds no pictures")
+            if not self._job.loop:
+                yield Ended()
+                return
+
+    def _recording(self) -> Iterator[Message]:
+        sampler = Sampler(self._job.fps)
+        with self._open() as container:
+            rate = container.streams.video[0].average_rate
+            period = 1.0 / float(rate) if rate else 1.0 / FOLDER_FPS
+            yield from self._paced(_timed(decoded(container), period), sampler)
+
+    def _folder(self) -> Iterator[Message]:
+        folder = Path(self._job.location)
+        period = 1.0 / (self._job.fps or FOLDER_FPS)
+        try:
+            found = pictures(folder_of_images(folder))
+            first = True
+            for index, (_, picture) in enumerate(found):
+                if first and self._sequence == 0:
+                    yield Connected(1.0 / period, picture.shape[1], picture.shape[0])
+                first = False
+                yield from self._paced_one(index * period, partial(_same, picture), index == 0)
+        except (FootageError, OSError) as error:
+            raise OpenError(Fault.NOT_VIDEO, str(error)) from None
+
+    def _paced(
+        self, frames: Iterator[tuple[float, av.VideoFrame]], sampler: Sampler
+    ) -> Iterator[Message]:
+        first: float | None = None
+        for time_s, frame in frames:
+            first = time_s if first is None else first
+            if sampler.takes(time_s):
+                since = time_s - first
+                yield from self._paced_one(since, partial(_bgr, frame), since == 0.0)
+
+    def _paced_one(
+        self, since_s: float, picture: Callable[[], Picture], first: bool
+    ) -> Iterator[Message]:
+        """Wait until the picture's time has come, then hand it over."""
+        now = self._clock.now()
+        if first:
+            self._started_at = max(now, self._captured_at + TICK_S)
+        due = max(self._started_at + since_s, self._captured_at + TICK_S)
+        if now - due > LATE_S:
+            self._started_at += now - due
+            due = now
+        while (rest := due - self._clock.now()) > 0:
+            self._clock.wait(min(rest, ALIVE_EVERY_S))
+            if self._clock.now() - self._told_at >= ALIVE_EVERY_S:
+                yield self._alive()
+        self._captured_at = due
+        yield self._captured(picture(), first)
+
+    def _captured(self, picture: Picture, cut: bool) -> CapturedFrame:
+        self._told_at = self._clock.now()
+        preview = None
+        if self._captured_at - self._preview_at >= self._job.preview_every_s:
+            self._preview_at = self._captured_at
+            preview = preview_of(picture, self._job.preview_width)
+        frame = CapturedFrame(
+            self._captured_at, self._sequence, fit(picture, self._job.shape), preview, cut
+        )
+        self._sequence += 1
+        return frame
+
+    def _alive(self) -> Alive:
+        self._told_at = self._clock.now()
+        return Alive()
+
+
+def is_recording(location: str, container: InputContainer) -> bool:
+    """Whether it has an end, and comes as fast as it is read: then we keep its pace."""
+    if kind_of(location) is Kind.FILE:
+        return True
+    return scheme_of(location) in ("http", "https") and bool(container.duration)
+
+
+def folder_of_images(folder: Path) -> Source:
+    """The folder as one clip. Raises: FootageError: it holds no images."""
+    clips = [clip for clip in discover([str(folder)]) if clip.location == folder]
+    if not clips:
+        raise FootageError("it is a folder without pictures")
+    return clips[0]
+
+
+def preview_of(picture: Picture, width: int) -> bytes:
+    """The picture as JPEG, at most so wide."""
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    if picture.shape[1] > width:
+        picture = np.asarray(
+            cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        )
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"cannot encode a picture of shape {picture.shape}")
+    return data.tobytes()
+
+
+def _same(picture: Picture) -> Picture:
+    return picture
+
+
+def _bgr(frame: av.VideoFrame) -> Picture:
+    return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+
+
+def _timed(
+    frames: Iterator[av.VideoFrame], period_s: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Frames with times that only rise; one without a time, or out of order, comes a period on."""
+    last: float | None = None
+    for frame in frames:
+        time_s = frame.time
+        if time_s is None or (last is not None and time_s <= last):
+            time_s = 0.0 if last is None else last + period_s
+        last = time_s
+        yield time_s, frame

@@ -1,0 +1,120 @@
+"""Which frames are taken, how long pauses are, what the ring keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.capture.backoff import LONGEST_S, PERMANENT_S, Backoff
+from service.capture.ring import Ring
+from service.capture.sampling import Sampler
+from service.capture.wire import (
+    Alive,
+    CapturedFrame,
+    CaptureJob,
+    Connected,
+    Decoder,
+    Ended,
+    Failed,
+    Message,
+    encode,
+)
+from service.errors import SourceError
+from tests.support.cameras import job
+
+
+def taken(fps: float | None, times: list[float]) -> list[float]:
+    sampler = Sampler(fps)
+    return [time for time in times if sampler.takes(time)]
+
+
+def test_without_a_target_all_frames_are_taken() -> None:
+    assert taken(None, [0.0, 0.01, 0.5]) == [0.0, 0.01, 0.5]
+
+
+@pytest.mark.parametrize(("source", "target"), [(25, 10), (30, 10), (12.5, 10), (60, 7), (25, 5)])
+def test_a_faster_source_comes_down_to_the_target(source: float, target: float) -> None:
+    times = [i / source for i in range(int(60 * source))]
+    found = taken(target, times)
+    assert len(found) == pytest.approx(60 * target, rel=0.03)
+    assert max(np.diff(found)) <= 1 / target + 1 / source + 1e-6
+
+
+@pytest.mark.parametrize("source", [5.0, 9.9, 10.0, 10.01, 11.0])
+def test_a_source_at_about_the_target_is_taken_whole_in_spite_of_jitter(source: float) -> None:
+    random = np.random.default_rng(1)
+    times = [i / source + random.uniform(-0.02, 0.02) for i in range(2000)]
+    assert len(taken(10.0, times)) >= 1990
+
+
+def test_a_clock_set_back_does_not_stop_the_camera() -> None:
+    times = [1000 + i * 0.1 for i in range(50)] + [i * 0.1 for i in range(50)]
+    assert len(taken(5.0, times)) >= 48
+
+
+def test_pauses_grow_are_bounded_and_start_again_after_a_steady_time() -> None:
+    backoff = Backoff(jitter=lambda: 0.0)
+    pauses = [backoff.next_s() for _ in range(8)]
+    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert pauses[-1] == LONGEST_S
+    assert backoff.next_s(steady_s=11.0) == 0.5
+    assert backoff.next_s(permanent=True) == PERMANENT_S
+
+
+def test_jitter_takes_away_at_most_half() -> None:
+    assert Backoff(jitter=lambda: 0.999).next_s() == pytest.approx(0.25, rel=0.01)
+
+
+def frame(sequence: int, cut: bool = False) -> CapturedFrame:
+    return CapturedFrame(float(sequence), sequence, np.zeros((2, 2), np.uint8), None, cut)
+
+
+def test_the_ring_drops_the_oldest_counts_it_and_keeps_the_cut() -> None:
+    ring = Ring(3)
+    for sequence in range(5):
+        ring.push(frame(sequence, cut=sequence == 1))
+    left = [ring.pop(), ring.pop(), ring.pop()]
+    assert [f.sequence for f in left if f] == [2, 3, 4]
+    assert [f.cut for f in left if f] == [True, False, False]
+    assert ring.dropped == 2
+    assert ring.pop() is None
+
+
+MESSAGES: list[Message] = [
+    Connected(10.0, 640, 480),
+    CapturedFrame(1.5, 7, np.arange(12, dtype=np.uint8).reshape(3, 4), b"jpeg", True),
+    Alive(),
+    CapturedFrame(2.5, 8, np.arange(24, dtype=np.uint8).reshape(2, 4, 3)),
+    Failed("it is gone", False),
+    Ended(),
+]
+
+
+@given(st.lists(st.integers(1, 60), min_size=1))
+def test_messages_survive_however_the_pipe_cuts_them(sizes: list[int]) -> None:
+    data = b"".join(bytes(part) for message in MESSAGES for part in encode(message))
+    decoder, found, position, turn = Decoder(), [], 0, 0
+    while position < len(data):
+        size = sizes[turn % len(sizes)]
+        found += decoder.feed(data[position : position + size])
+        position, turn = position + size, turn + 1
+    for got, sent in zip(found, MESSAGES, strict=True):
+        if isinstance(sent, CapturedFrame):
+            assert isinstance(got, CapturedFrame)
+            np.testing.assert_array_equal(got.pixels, sent.pixels)
+            assert (got.captured_at, got.sequence) == (sent.captured_at, sent.sequence)
+            assert (got.preview, got.cut) == (sent.preview, sent.cut)
+        else:
+            assert got == sent
+
+
+def test_what_is_no_message_is_refused() -> None:
+    with pytest.raises(SourceError):
+        list(Decoder().feed(b"Segmentation fault in some library\n"))
+
+
+def test_a_job_survives_the_pipe() -> None:
+    sent = job("rtsp://user:päss@host/x", fps=5.0, loop=True)
+    assert CaptureJob.from_line(sent.to_line()) == sent
