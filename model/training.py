@@ -250,9 +250,8 @@ class Training:
             separation_form=config.separation_form,
         )
         if not bool(parts.total.isfinite()):
-            raise TrainingError(
-                f"the loss is {float(parts.total.detach())} at step {self.step}: lower the learning rate"
-            )
+            loss = float(parts.total.detach())
+            raise TrainingError(f"the loss is {loss} at step {self.step}: lower the learning rate")
         self.optimiser.zero_grad()
         torch.autograd.backward(parts.total)
         self.optimiser.step()

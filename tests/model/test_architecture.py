@@ -35,8 +35,8 @@ PUBLIC = {
     },
     "footage": {
         "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",
-        "Sampling", "Source", "URL", "discover", "fitted", "frame_rate", "frame_store", "has_colour",
-        "hide_credentials", "natural_key", "pictures",
+        "Sampling", "Source", "URL", "discover", "fitted", "frame_rate", "frame_store",
+        "has_colour", "hide_credentials", "natural_key", "pictures",
     },
     "frames": {"Frame", "FrameShape", "Picture", "fit", "is_grey"},
     "labels": {"LABELS", "LabelError", "LabelledClip", "labelled_clips", "read_labels"},

@@ -1,0 +1,330 @@
+"""train, evaluate, score and models on clips that the test draws: a square that walks by."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from model.bundle import load
+from model.catalog import DOCUMENT
+from service.cli.main import main
+from tests.support.bundles import save_small_bundle
+from tests.support.footage import drawn_picture, write_video
+from tests.support.servers import wait_for
+
+TINY = {
+    "--preset": "tiny",
+    "--width": "4",
+    "--size": "64x64",
+    "--epochs": "2",
+    "--seed": "3",
+    "--threads": "1",
+}
+LENGTH = 24
+ONSET = 14
+
+
+def _tiny(*options: str) -> list[str]:
+    """The options of a tiny training, those that are given in place of its own."""
+    merged = TINY | dict(zip(options[::2], options[1::2], strict=False))
+    return [word for pair in merged.items() for word in pair] + list(options[len(options) & ~1 :])
+
+
+def _draw(folder: Path, start: int, *, abnormal: bool = False) -> None:
+    folder.mkdir(parents=True)
+    for step in range(LENGTH):
+        picture = cv2.cvtColor(drawn_picture(start + step), cv2.COLOR_BGR2GRAY)
+        if abnormal and step >= ONSET:
+            picture[10:90, (11 * step) % 60 :] = 255
+        cv2.imwrite(str(folder / f"{step}.png"), picture)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`training/` with two clips, `testing/` with two labelled ones."""
+    root = tmp_path_factory.mktemp("data")
+    for number in range(2):
+        _draw(root / "training" / f"{number}", 5 * number)
+        _draw(root / "testing" / "frames" / f"{number}", 3 + number, abnormal=number == 1)
+    with (root / "testing" / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("clip", "frame", "abnormal"))
+        for number in range(2):
+            for step in range(LENGTH):
+                rows.writerow((number, step, int(number == 1 and step >= ONSET)))
+    return root
+
+
+@pytest.fixture(autouse=True, scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A data folder of the tests' own; and no restart for the allocator's sake."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMWATCH_DATA_DIR", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("GLIBC_TUNABLES", "")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle as the command trains it."""
+    out = tmp_path_factory.mktemp("models") / "square"
+    _run("train", str(data / "training"), "--out", str(out), *_tiny("--fps", "10"))
+    return out
+
+
+def _run(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 0
+
+
+def _fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("normwatch: ")
+    return lines[0]
+
+
+def test_train_writes_a_calibrated_bundle_with_its_provenance(trained: Path, data: Path) -> None:
+    bundle = load(trained)
+    assert (bundle.config.base_width, bundle.config.height, bundle.config.width) == (4, 64, 64)
+    assert bundle.config.channels == 1
+    calibration, origin = bundle.calibration, bundle.provenance
+    assert calibration.normal is not None
+    assert set(calibration.thresholds) == {"live", "paper"}
+    assert (origin.sources, origin.frame_rate, origin.seed) == (("0", "1"), 10.0, 3)
+    assert origin.frames + origin.held_out_frames == 2 * LENGTH
+    assert (origin.epochs, origin.steps) == (2, 2 * -(-2 * (LENGTH - 6 - 4) // 4))
+    assert origin.training_s > 0.0
+    assert not trained.with_name("square.checkpoint").exists()
+
+
+def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "again"
+    _run("train", str(data / "training"), "--out", str(out), *_tiny("--fps", "10"))
+    one, other = load(trained), load(out)
+    assert one.calibration == other.calibration
+    assert np.array_equal(one.items.numpy(), other.items.numpy())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "36 frames to train on, 12 held out, 14 steps" in told
+    for words in ("loss", "frame", "compact", "separate", "/10 items used", "s left", "γ"):
+        assert words in told
+
+
+def test_evaluate_writes_figures_by_name_and_a_picture(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "curves.png"
+    _run("evaluate", str(trained), str(data), "--json", str(figures), "--plot", str(picture))
+    found = json.loads(figures.read_text())
+    for protocol in ("offline", "causal"):
+        assert 50.0 < found["auc"][protocol]["micro"] <= 100.0
+        assert found["auc"][protocol] == found["scores"]["live"]["auc"][protocol]
+        assert found["scores"]["paper"]["auc"][protocol]["micro"] is not None
+    assert found["frames"] == {
+        "all": 2 * LENGTH,
+        "scored": 2 * (LENGTH - 4),
+        "abnormal": LENGTH - ONSET,
+    }
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None and drawn.std() > 1.0
+    told = capsys.readouterr().out
+    assert "offline" in told and "causal" in told
+
+
+def test_evaluate_takes_another_score_gate_and_frozen_memory(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    figures = tmp_path / "figures.json"
+    options = ("--score", "paper", "--gamma", "0.5", "--memory", "frozen")
+    where = ("--json", str(figures), "--plot", str(tmp_path / "x.png"))
+    _run("evaluate", str(trained), str(data), *options, *where)
+    found = json.loads(figures.read_text())
+    assert found["auc"] == found["scores"]["paper"]["auc"]
+    assert found["memory"] == {"gamma": 0.5, "updated_share": 0.0}
+
+
+def test_normal_footage_alone_has_no_figures_but_is_no_error(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    testing = tmp_path / "testing"
+    _draw(testing / "0", 3)
+    rows = "".join(f"0,{step},0\n" for step in range(LENGTH))
+    (testing / "labels.csv").write_text("clip,frame,abnormal\n" + rows)
+    where = ("--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "x.png"))
+    _run("evaluate", str(trained), str(testing), *where)
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["auc"]["causal"] == {"micro": None, "macro": None}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_score_writes_a_row_a_frame(trained: Path, data: Path, tmp_path: Path, form: str) -> None:
+    out, picture = tmp_path / "scores", tmp_path / "plot.png"
+    clip = data / "testing" / "frames" / "1"
+    options = ("--format", form, "--out", str(out), "--plot", str(picture))
+    _run("score", str(trained), str(clip), *options)
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file)) if form == "csv" else list(map(json.loads, file))
+    assert [int(row["frame"]) for row in rows] == list(range(LENGTH))
+    assert [row["state"] for row in rows] == ["warming"] * 4 + ["live"] * (LENGTH - 4)
+    assert all(row["score"] in ("", None) for row in rows[:4])
+    scores = [float(row["score"]) for row in rows[4:]]
+    assert max(scores[: ONSET - 4]) < max(scores[ONSET - 4 :])
+    assert float(rows[-1]["threshold"]) == load(trained).calibration.thresholds["live"]
+    assert cv2.imread(str(picture)) is not None
+
+
+def test_score_prints_to_standard_output(
+    trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run("score", str(trained), str(data / "training" / "0"))
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].startswith("clip,frame,psnr,distance,gate_error,score,threshold")
+    assert len(lines) == 1 + LENGTH
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"), [((), 10), (("--fps", "30"), 30), (("--fps", "5"), 5)]
+)
+def test_score_takes_a_video_at_the_rate_of_the_bundle(
+    trained: Path, tmp_path: Path, options: tuple[str, ...], rows: int
+) -> None:
+    video = write_video(tmp_path / "v.mp4", map(drawn_picture, range(30)), fps=30)
+    out = tmp_path / "scores.csv"
+    _run("score", str(trained), str(video), "--out", str(out), *options)
+    assert len(out.read_text().splitlines()) == 1 + rows
+
+
+def test_bundles_go_by_name_and_are_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_small_bundle(Path(os.environ["NORMWATCH_DATA_DIR"]) / "models", "hall")
+    _run("score", "hall", str(data / "training" / "0"))
+    capsys.readouterr()
+    _run("models")
+    assert "hall" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--size", "60x64"), ("--size", "60x64", "multiple of 8")),
+        (("--size", "large"), ("--size", "large")),
+        (("--hold-out", "0.9"), ("--hold-out", "0.9")),
+        (("--hold-out", "nan"), ("--hold-out", "nan")),
+        (("--learning-rate", "nan"), ("--learning-rate", "nan")),
+        (("--epochs", "0"), ("--epochs", "0")),
+        (("--seed", "-1"), ("--seed", "-1")),
+        (("--fps", "nan"), ("fps", "nan")),
+        (("--preset", "huge"), ("--preset", "huge")),
+        (("--resume",), ("--resume", "no such checkpoint")),
+    ],
+)
+def test_train_refuses_bad_arguments_in_one_line(
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = str(tmp_path / "x")
+    line = _fail(capsys, "train", str(data / "training"), "--out", out, *_tiny(*options))
+    for word in words:
+        assert word in line
+
+
+def test_train_refuses_footage_it_cannot_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--out", str(tmp_path / "x"), *_tiny())
+    url = "rtsp://root:hunter2@127.0.0.1:1/live"
+    line = _fail(capsys, "train", url, *out)
+    assert "--max-frames" in line and "127.0.0.1" in line and "hunter2" not in line
+    line = _fail(capsys, "train", url, "--max-frames", "5", *out)
+    assert "127.0.0.1" in line and "hunter2" not in line
+    (tmp_path / "text.mp4").write_text("no video")
+    assert "text.mp4" in _fail(capsys, "train", str(tmp_path / "text.mp4"), *out)
+    (tmp_path / "short").mkdir()
+    cv2.imwrite(str(tmp_path / "short" / "1.png"), np.zeros((64, 64, 3), np.uint8))
+    assert "too short" in _fail(capsys, "train", str(tmp_path / "short"), *out)
+
+
+def test_evaluate_and_score_refuse_bad_arguments_in_one_line(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(trained)
+    assert "no-such" in _fail(capsys, "evaluate", "no-such", str(data))
+    assert "labels.csv" in _fail(capsys, "evaluate", bundle, str(tmp_path))
+    line = _fail(capsys, "evaluate", bundle, str(data), "--score", "best")
+    assert "--score" in line and "best" in line and "live, paper" in line
+    line = _fail(capsys, "evaluate", bundle, str(data), "--gamma", "nan")
+    assert "gamma" in line and "nan" in line
+    assert "/no/such" in _fail(capsys, "score", bundle, "/no/such")
+    assert "--format" in _fail(capsys, "score", bundle, str(data), "--format", "xml")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / DOCUMENT).write_text("{}")
+    assert "damaged or foreign" in _fail(capsys, "score", str(tmp_path / "broken"), str(data))
+
+
+def test_evaluate_refuses_labels_of_another_length(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _draw(tmp_path / "0", 3)
+    (tmp_path / "labels.csv").write_text("clip,frame,abnormal\n0,0,1\n")
+    line = _fail(capsys, "evaluate", str(trained), str(tmp_path))
+    assert f"clip 0 has {LENGTH} frames but 1 labels" in line
+
+
+def _interrupted(command: list[str], log: Path) -> tuple[int, str]:
+    """Run until it says that it trains, then press Ctrl-C; the exit status and all it said."""
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env={**os.environ, "COLUMNS": "200"}
+        )
+        try:
+            wait_for(lambda: "loss" in log.read_text(), "the first step", 60)
+            process.send_signal(signal.SIGINT)
+            code = process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+    return code, log.read_text()
+
+
+def test_an_interrupted_run_can_be_resumed_and_is_not_overwritten(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [str(data / "training"), "--out", str(tmp_path / "x")]
+    options = [*run, *_tiny("--epochs", "9999")]
+    command = [sys.executable, "-P", "-m", "service", "train", *options]
+    steps = []
+    for extra in ([], ["--resume"]):
+        code, said = _interrupted([*command, *extra], tmp_path / "log")
+        assert code == 130, said
+        stopped = re.search(r"stopped at step (\d+) of \d+; go on with --resume", said)
+        assert stopped is not None, said
+        steps.append(int(stopped.group(1)))
+    assert 0 < steps[0] < steps[1]
+    line = _fail(capsys, "train", *options)
+    assert "--out" in line and "x.checkpoint" in line and "--resume" in line
+    line = _fail(capsys, "train", *run, *_tiny("--epochs", "9999", "--seed", "4", "--resume"))
+    assert "other settings" in line
+    assert not (tmp_path / "x").exists()
