@@ -69,12 +69,15 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context = await run_in_threadpool(_open, settings, redis_url, metrics)
         app.state.context = context
+        collector = StreamCollector(lambda: _statuses(context), lambda: _workers(context))
+        metrics.registry.register(collector)
         background = Background()
         _start(background, context)
         try:
             yield
         finally:
             await run_in_threadpool(background.stop, STOP_TIMEOUT_S)
+            metrics.registry.unregister(collector)
             context.redis.close()
             context.database.close()
 
@@ -123,7 +126,7 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     database = Database(settings.database)
     database.migrate()
     redis = connect(redis_url)
-    context = Context(
+    return Context(
         settings=settings,
         database=database,
         redis=redis,
@@ -131,10 +134,6 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         uploads=Uploads(redis),
         metrics=metrics,
     )
-    metrics.registry.register(
-        StreamCollector(lambda: _statuses(context), lambda: _workers(context))
-    )
-    return context
 
 
 def _start(background: Background, context: Context) -> None:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -105,8 +105,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SQLAlchemyError)
     def _database(request: Request, error: SQLAlchemyError) -> JSONResponse:
-        # A DBAPIError's text holds the statement's parameters, and so a source's password.
-        cause = error.orig if isinstance(error, DBAPIError) else error
+        # A StatementError's text holds the statement's parameters, and so a source's password.
+        cause = error.orig if isinstance(error, StatementError) else error
         log.error("the database failed", path=request.url.path, error=str(cause))
         return _from_own(Unavailable("the database"))
 

@@ -15,23 +15,13 @@ from tests.support.front_end import client, make_settings
 from tests.support.servers import RedisServer
 
 
-@pytest.fixture
-def media(tmp_path: Path) -> Path:
-    """A folder that the operator named."""
-    folder = tmp_path / "media"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def settings(
-    tmp_path: Path, valkey_server: RedisServer, redis: Redis, models_dir: Path, media: Path
-) -> Settings:
-    """Small limits, so that tests can go over them. Redis is empty."""
-    redis.ping()
+def small_settings(folder: Path, redis_url: str, models_dir: Path) -> Settings:
+    """Limits that tests can go over, and a folder `media` that the operator named."""
+    media = folder / "media"
+    media.mkdir()
     return make_settings(
-        tmp_path / "data",
-        valkey_server.url,
+        folder / "data",
+        redis_url,
         models_dir,
         media_dirs=(media,),
         allow_private_webhooks=True,
@@ -44,8 +34,31 @@ def settings(
 
 
 @pytest.fixture
+def settings(
+    tmp_path: Path, valkey_server: RedisServer, redis: Redis, models_dir: Path
+) -> Settings:
+    """For a front end of the test's own, on an empty Redis."""
+    redis.ping()
+    return small_settings(tmp_path, valkey_server.url, models_dir)
+
+
+@pytest.fixture
+def media(settings: Settings) -> Path:
+    """The folder that the operator named."""
+    return settings.media_dirs[0]
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    tmp_path_factory: pytest.TempPathFactory, valkey_server: RedisServer, models_dir: Path
+) -> Settings:
+    """For a front end that a whole module asks."""
+    return small_settings(tmp_path_factory.mktemp("front-end"), valkey_server.url, models_dir)
+
+
+@pytest.fixture
 def api(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a running front end."""
+    """A client of a running front end. Modules with many small questions share one instead."""
     with client(settings) as made:
         yield made
 

@@ -27,11 +27,18 @@ CLOSED = [
 ]
 
 
-@pytest.fixture
-def locked(settings: Settings) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def locked(module_settings: Settings) -> Iterator[httpx.Client]:
     """A front end that has two keys."""
-    values = settings.model_dump() | {"api_keys": ",".join(KEYS)}
+    values = module_settings.model_dump() | {"api_keys": ",".join(KEYS)}
     with client(Settings(**values)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def api(module_settings: Settings) -> Iterator[httpx.Client]:
+    """A front end that has none."""
+    with client(module_settings) as made:
         yield made
 
 
@@ -70,7 +77,7 @@ def test_each_key_opens_by_either_header(locked: httpx.Client, headers: dict[str
     ],
 )
 def test_a_wrong_key_opens_nothing(locked: httpx.Client, headers: dict[str, str | bytes]) -> None:
-    answer = locked.get("/streams", headers=headers)  # type: ignore[arg-type]
+    answer = locked.get("/streams", headers=headers)
     assert answer.status_code == 401
     assert "first-key" not in answer.text
 

@@ -65,7 +65,7 @@ class Scene:
     def open(self, browser: Browser, *, dark: bool = False, phone: bool = False) -> Page:
         """A new tab, which records complaints."""
         page = browser.new_page(
-            viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
+            viewport=PHONE if phone else DESKTOP,
             color_scheme="dark" if dark else "light",
             device_scale_factor=1,
         )

@@ -30,7 +30,7 @@ from service.store.tables import StreamRow
 router = APIRouter(tags=["frames"])
 
 PREVIEW_QUALITY = 85
-HEAT_STRENGTH = 0.65
+HEAT_STRENGTH = 0.6
 """How much of the picture the strongest heat covers."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -214,7 +214,7 @@ def _heated(preview: Preview) -> bytes:
     if picture is None or heat is None:
         return preview.jpeg
     size = (picture.shape[1], picture.shape[0])
-    heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     colours = cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO).astype(np.float32)
     share = (heat.astype(np.float32) * (HEAT_STRENGTH / 255.0))[:, :, None]
     blended = picture * (1.0 - share) + colours * share

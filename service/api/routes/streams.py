@@ -110,4 +110,6 @@ def delete_stream(stream_id: str, context: Shared) -> None:
     try:
         context.registry.remove(stream_id)
     except RedisError as error:
-        log.warning("a removal will be told to the workers later", stream=stream_id, error=error)
+        log.warning(
+            "a removal will be told to the workers later", stream=stream_id, error=str(error)
+        )

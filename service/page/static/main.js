@@ -66,7 +66,7 @@ function cameraButton(stream) {
   if (openEvents.has(stream.id)) {
     button.append(element("span", { className: "badge", textContent: "abnormal" }));
   }
-  button.append(element("span", { className: "state", textContent: text }));
+  button.append(element("span", { className: "state", textContent: text, title: reason }));
   button.addEventListener("click", () => select(stream.id));
   return button;
 }
