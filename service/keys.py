@@ -61,7 +61,10 @@ def status(stream_id: str) -> str:
 
 
 def preview(stream_id: str) -> str:
-    """Hash with a time to live: `jpeg`, `heat` (PNG, 8 bit grey, 255 = strong), `frame`, `captured_at`."""
+    """Hash with a time to live: `jpeg`, `heat`, `frame`, `captured_at`.
+
+    `heat` is a PNG, 8 bit grey, 255 being strong.
+    """
     return f"nw:{{{stream_id}}}:preview"
 
 
