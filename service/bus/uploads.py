@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -34,6 +34,9 @@ return first
 _DISCARD = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 1 then redis.call('DECRBY', KEYS[2], ARGV[2]) end
 """
+
+
+_Rows = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +106,25 @@ class Uploads:
     def read(self, stream_id: str, after: str, count: int) -> list[QueuedFrame]:
         """The oldest entries after an id ("0-0": from the start), left where they are."""
         found = self._redis.xrange(keys.uploads(stream_id), min=f"({after}", count=count)
-        rows = cast(list[tuple[bytes, dict[bytes, bytes]]], found)
-        return [
-            QueuedFrame(
-                entry=entry.decode(),
-                meta=UploadedFrame(
-                    frame=int(fields[b"frame"]),
-                    captured_at=float(fields[b"captured_at"]),
-                    cut=fields[b"cut"] == b"1",
-                ),
-                image=fields[b"image"],
-            )
-            for entry, fields in rows
-        ]
+        return [_queued(*row) for row in cast(_Rows, found)]
+
+    def wait(
+        self, after: Mapping[str, str], count: int, block_ms: int
+    ) -> dict[str, list[QueuedFrame]]:
+        """As `read`, of several streams at once; waits while none of them has anything.
+
+        Args:
+            after: for each stream the id after which to read.
+            count: entries of each stream, at most.
+        """
+        streams = {keys.uploads(stream_id): stream_id for stream_id in after}
+        found = self._redis.xread(
+            {key: after[stream_id] for key, stream_id in streams.items()}, count, block_ms
+        )
+        return {
+            streams[key.decode()]: [_queued(*row) for row in rows]
+            for key, rows in cast(list[tuple[bytes, _Rows]], found or [])
+        }
 
     def waiting(self, stream_id: str) -> int:
         """Frames that have no score yet."""
@@ -127,3 +136,15 @@ class Uploads:
             [keys.uploads(stream_id), keys.upload_bytes(stream_id)],
             [frame.entry, len(frame.image)],
         )
+
+
+def _queued(entry: bytes, fields: Mapping[bytes, bytes]) -> QueuedFrame:
+    return QueuedFrame(
+        entry=entry.decode(),
+        meta=UploadedFrame(
+            frame=int(fields[b"frame"]),
+            captured_at=float(fields[b"captured_at"]),
+            cut=fields[b"cut"] == b"1",
+        ),
+        image=fields[b"image"],
+    )

@@ -1,0 +1,270 @@
+"""One camera of a worker: its configuration, its detector state, its source, its counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import structlog
+
+from model.catalog import BundleError
+from model.detector import CameraOptions, CameraState, Observation
+from service.capture.camera import CaptureState
+from service.infer.models import LoadedModel, ModelPool
+from service.infer.ownership import Owned
+from service.infer.publisher import Outbox, Shown
+from service.infer.snapshots import Snapshot, identity
+from service.infer.sources import FrameSource, SourceFrame
+from service.infer.states import Facts, Rate, stream_state
+from service.messages import DropReason, FrameScore, StreamConfig, StreamState, StreamStatus
+
+log = structlog.stdlib.get_logger(__name__)
+
+UPLOAD = "upload"
+OpenSource = Callable[["Camera"], FrameSource]
+CloseSource = Callable[[FrameSource], None]
+
+
+class Camera:
+    """What a worker holds of a camera. For the worker's thread; `status` may be read by others."""
+
+    def __init__(self, owned: Owned, outbox: Outbox, *, close_source: CloseSource) -> None:
+        self.owned = owned
+        self.outbox = outbox
+        self.model: LoadedModel | None = None
+        self.state: CameraState | None = None
+        self.next_frame = owned.first_frame
+        self._close_source = close_source
+        self._snapshot = owned.snapshot
+        self._source: FrameSource | None = None
+        self._failure = ""
+        self.options = CameraOptions()
+        self._ended = False
+        self._warming = True
+        self._dirty = False
+        self._snapshot_at = float("-inf")
+        self._rate = Rate()
+        self._age_s: float | None = None
+        self._faults = 0
+        self._past_captured = 0
+        self._past_dropped: Counter[DropReason] = Counter()
+        self._past_reconnects = 0
+        self._since: tuple[StreamState | None, float] = (None, 0.0)
+        self._configure()
+
+    @property
+    def config(self) -> StreamConfig:
+        """The configuration in force."""
+        return self.owned.config
+
+    def update(self, owned: Owned, models: ModelPool) -> None:
+        """Take a new configuration or epoch over. Memory stays, unless source or model changed."""
+        before, after = self.config, owned.config
+        adopted = owned.epoch != self.owned.epoch
+        self.owned = owned
+        self.outbox.epoch = owned.epoch
+        if adopted and after.source == UPLOAD:
+            # Redis lost its data: uploads are numbered from the database again.
+            self.next_frame = owned.first_frame
+            self._drop_source()
+        elif adopted:
+            self.next_frame = max(self.next_frame, owned.first_frame)
+        if before.revision == after.revision:
+            return
+        models.forget_failure(after.model)
+        self._configure()
+        if (before.source, before.model) != (after.source, after.model):
+            self._drop_source()
+            self.model = self.state = self._snapshot = None
+            self._ended = False
+        elif _played_as(before) != _played_as(after):
+            self._drop_source()
+            self._ended = False
+
+    def _configure(self) -> None:
+        config = self.config
+        self._failure = ""
+        try:
+            self.options = CameraOptions(config.gamma, config.appearance_weight, config.threshold)
+        except ValueError as error:
+            self._failure = str(error)
+
+    def tend(self, models: ModelPool, open_source: OpenSource) -> None:
+        """Bring it a step further: model, state, source."""
+        if self.config.paused:
+            self._drop_source()
+            return
+        if self.model is None:
+            try:
+                self.model = models.get(self.config.model)
+            except BundleError as error:
+                self._failure = str(error)
+                return
+            if self.model is None:
+                return
+            self._configure()
+        if self.state is None:
+            self.state = self._first_state(self.model)
+        if self._source is None and not self._ended:
+            self._source = open_source(self)
+
+    def _first_state(self, model: LoadedModel) -> CameraState:
+        data, self._snapshot = self._snapshot, None
+        if data is not None:
+            try:
+                snapshot = Snapshot.unpack(data)
+                if snapshot.identity == self._identity(model):
+                    self._ended = snapshot.ended and not self.config.loop
+                    state = model.detector.restore(snapshot.state)
+                    # Its frames don't precede the next one.
+                    state.cut()
+                    return state
+            except ValueError as error:
+                log.warning("a snapshot is of no use", stream=self.config.id, reason=str(error))
+        return model.detector.start()
+
+    def _identity(self, model: LoadedModel) -> str:
+        return identity(self.config.source, model.weights)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a frame waits."""
+        return self.state is not None and self._source is not None and self._source.ready()
+
+    def pop(self) -> SourceFrame | None:
+        """The next frame, if it can be used."""
+        if self._source is None:
+            return None
+        frame = self._source.pop()
+        if frame is not None:
+            self.next_frame = max(self.next_frame, frame.frame + 1)
+        return frame
+
+    def put(self, frame: SourceFrame, seen: Observation, now: float) -> None:
+        """A frame was observed: its score goes out."""
+        self._warming = seen.warming
+        self._dirty = True
+        self._rate.add(now)
+        self._age_s = now - frame.captured_at
+        self.outbox.put(self._score(frame, seen, now), frame.upload)
+        if frame.preview is not None:
+            heat = None if seen.warming else seen.heat
+            self.outbox.shown = Shown(frame.preview, heat, frame.frame, frame.captured_at)
+
+    def _score(self, frame: SourceFrame, seen: Observation, now: float) -> FrameScore:
+        if seen.warming:
+            return FrameScore(
+                frame=frame.frame,
+                epoch=self.owned.epoch,
+                captured_at=frame.captured_at,
+                scored_at=now,
+                memory_updated=seen.memory_updated,
+                state=StreamState.WARMING,
+            )
+        return FrameScore(
+            frame=frame.frame,
+            epoch=self.owned.epoch,
+            captured_at=frame.captured_at,
+            scored_at=now,
+            psnr=seen.psnr,
+            distance=seen.distance,
+            gate_error=seen.gate_error,
+            score=seen.score,
+            threshold=seen.threshold,
+            memory_updated=seen.memory_updated,
+            state=StreamState.LIVE,
+            region=seen.region,
+        )
+
+    def drop(self, frame: SourceFrame) -> None:
+        """Inference failed for the frame: it gets no score."""
+        self._faults += 1
+        if frame.upload is not None:
+            self.outbox.discards.append(frame.upload)
+
+    def save(self, now: float, every_s: float) -> bool:
+        """Put a snapshot out, if one is due; 0 makes it due whenever something changed."""
+        source = self._source
+        if source is not None and not self._ended and not source.ready():
+            self._ended = source.status().state is CaptureState.ENDED
+            self._dirty |= self._ended
+        if not self._dirty or self.model is None or self.state is None:
+            return False
+        if now - self._snapshot_at < every_s:
+            return False
+        self._snapshot_at = now
+        self._dirty = False
+        # Items and ranges; the last frames are of no use to the next owner.
+        kept = CameraState(
+            self.model.detector.bundle.config,
+            self.state.items,
+            self.state.scorer,
+            origin=self.state.origin,
+        )
+        snapshot = Snapshot(self._identity(self.model), kept.save(), self._ended)
+        self.outbox.put_snapshot(snapshot.pack())
+        return True
+
+    def status(self, now: float, worker_id: str) -> StreamStatus:
+        """As the front end shows it."""
+        source = self._source
+        told = source.status() if source is not None else None
+        state, reason = stream_state(
+            Facts(
+                paused=self.config.paused,
+                failure=self._failure,
+                loaded=self.model is not None,
+                source=told.state if told else None,
+                source_reason=told.reason if told else "",
+                waiting=source is not None and source.ready(),
+                warming=self._warming,
+                ended=source is None and self._ended,
+            )
+        )
+        if state is not self._since[0]:
+            self._since = (state, now)
+        dropped = self._past_dropped + (told.dropped if told else Counter()) + self.outbox.dropped
+        dropped[DropReason.FAULT] += self._faults
+        return StreamStatus(
+            state=state,
+            reason=reason,
+            since=self._since[1],
+            worker=worker_id,
+            epoch=self.owned.epoch,
+            captured=self._past_captured + (told.captured if told else 0),
+            scored=self.outbox.scored,
+            dropped={cause: count for cause, count in dropped.items() if count},
+            fps=self._rate.per_second(now),
+            frame_age_s=self._age_s,
+            reconnects=self._past_reconnects + (told.reconnects if told else 0),
+            updated_at=now,
+        )
+
+    def stop(self) -> None:
+        """Ask the source to end; returns at once."""
+        if self._source is not None:
+            self._source.stop()
+
+    def close(self) -> None:
+        """End the source."""
+        self._drop_source()
+
+    def _drop_source(self) -> None:
+        if self._source is None:
+            return
+        source, self._source = self._source, None
+        status = source.status()
+        self._past_captured += status.captured
+        self._past_dropped += status.dropped
+        self._past_reconnects += status.reconnects
+        if self.state is not None:
+            self.state.cut()
+        self._warming = True
+        self._close_source(source)
+
+
+def _played_as(config: StreamConfig) -> tuple[float | None, bool, bool]:
+    """What a source is opened anew for; uploads come as they come."""
+    if config.source == UPLOAD:
+        return None, False, config.paused
+    return config.fps, config.loop, config.paused

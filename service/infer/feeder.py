@@ -1,0 +1,112 @@
+"""Reads uploaded frames from Redis ahead of their turn, and has them decoded by a few threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import structlog
+from redis.exceptions import RedisError
+
+from model.frames import FrameShape, fit
+from service.bus.uploads import QueuedFrame, Uploads
+from service.capture.playback import preview_of
+from service.infer.sources import DecodedUpload, UploadSource
+
+log = structlog.stdlib.get_logger(__name__)
+
+DECODERS = 2
+BLOCK_MS = 50
+"""So long a look waits for new entries: meanwhile another camera's room goes unnoticed."""
+IDLE_S = 0.01
+RETRY_S = 0.5
+
+
+@dataclass(slots=True)
+class _Fed:
+    source: UploadSource
+    shape: FrameShape
+    preview_at: float = float("-inf")
+
+
+class Feeder:
+    """Fills the upload sources of a worker. `run` is a thread; the rest is called by the worker."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        *,
+        preview_width: int,
+        preview_every_s: float,
+        on_frame: Callable[[], object],
+    ) -> None:
+        self._uploads = uploads
+        self._preview_width = preview_width
+        self._preview_every_s = preview_every_s
+        self._on_frame = on_frame
+        self._lock = threading.Lock()
+        self._fed: dict[str, _Fed] = {}
+        self._pool = ThreadPoolExecutor(DECODERS, "decode")
+
+    def feed(self, source: UploadSource, shape: FrameShape) -> None:
+        """Fill this source from now on, instead of an older one of the same stream."""
+        with self._lock:
+            self._fed[source.stream_id] = _Fed(source, shape)
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set."""
+        while not stop.is_set():
+            try:
+                found = self.tick()
+            except RedisError:  # the publisher says so in the log
+                stop.wait(RETRY_S)
+                continue
+            if not found:
+                stop.wait(IDLE_S)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def tick(self) -> bool:
+        """One look at the queues that have room; whether anything came.
+
+        Raises: RedisError: Redis is away.
+        """
+        with self._lock:
+            closed = [key for key, fed in self._fed.items() if fed.source.closed]
+            for key in closed:
+                del self._fed[key]
+            hungry = {key: fed for key, fed in self._fed.items() if fed.source.room > 0}
+        if not hungry:
+            return False
+        positions = {key: fed.source.position for key, fed in hungry.items()}
+        most = min(fed.source.room for fed in hungry.values())
+        found = self._uploads.wait(positions, most, BLOCK_MS)
+        for key, frames in found.items():
+            fed = hungry[key]
+            for queued in frames:
+                fed.source.position = queued.entry
+                decoding = self._pool.submit(self._decode, fed, queued)
+                fed.source.add(queued, decoding)
+                decoding.add_done_callback(lambda _: self._on_frame())
+        return bool(found)
+
+    def _decode(self, fed: _Fed, queued: QueuedFrame) -> DecodedUpload | None:
+        """The fitted frame; None where the bytes are no picture."""
+        try:
+            decoded = cv2.imdecode(np.frombuffer(queued.image, np.uint8), cv2.IMREAD_COLOR)
+            if decoded is None:
+                return None
+            picture = np.asarray(decoded, np.uint8)
+            preview = None
+            now = time.monotonic()
+            if now - fed.preview_at >= self._preview_every_s:
+                fed.preview_at = now
+                preview = preview_of(picture, self._preview_width)
+            return DecodedUpload(fit(picture, fed.shape), preview)
+        except (cv2.error, ValueError):
+            log.warning("an uploaded picture can't be decoded", stream=fed.source.stream_id)
+            return None

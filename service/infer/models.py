@@ -1,0 +1,102 @@
+"""The bundles at work in a worker: each loaded once, in the background, for all its cameras."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from model import bundle as bundles
+from model.catalog import BundleError, find, read_document
+from model.detector import Detector
+
+log = structlog.stdlib.get_logger(__name__)
+
+RETRY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A bundle, ready to infer."""
+
+    name: str
+    weights: str
+    """Checksum, which tells one bundle from another of the same name."""
+    detector: Detector
+
+
+@dataclass(slots=True)
+class _Entry:
+    future: Future[LoadedModel]
+    asked_at: float
+
+
+class ModelPool:
+    """Bundles by name. For one thread; loading happens in another."""
+
+    def __init__(
+        self, folders: Sequence[Path], device: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folders = folders
+        self._device = device
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._loader = ThreadPoolExecutor(1, "models")
+
+    def get(self, name: str) -> LoadedModel | None:
+        """The model, or None while it is loading. Raises: BundleError: it can't be loaded.
+
+        What failed is tried again after half a minute, or after `forget_failure`.
+        """
+        now = self._clock()
+        entry = self._entries.get(name)
+        if entry is None or (_failed(entry) and now - entry.asked_at >= RETRY_S):
+            entry = _Entry(self._loader.submit(self._load, name), now)
+            self._entries[name] = entry
+        return entry.future.result() if entry.future.done() else None
+
+    def forget_failure(self, name: str) -> None:
+        """Try a model that failed again at the next `get`."""
+        entry = self._entries.get(name)
+        if entry is not None and _failed(entry):
+            del self._entries[name]
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Unload what no camera uses."""
+        for name in self._entries.keys() - set(names):
+            if self._entries[name].future.done():
+                del self._entries[name]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models that are loaded."""
+        return sorted(
+            name
+            for name, entry in self._entries.items()
+            if entry.future.done() and not _failed(entry)
+        )
+
+    def close(self) -> None:
+        """Load nothing more."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def _load(self, name: str) -> LoadedModel:
+        try:
+            path = find(name, self._folders)
+            weights = read_document(path).weights_sha256
+            loaded = LoadedModel(name, weights, Detector(bundles.load(path), device=self._device))
+        except BundleError:
+            raise
+        except Exception as error:
+            log.exception("a model can't be loaded", model=name)
+            raise BundleError(f"model {name!r} can't be loaded: {type(error).__name__}") from None
+        log.info("a model is loaded", model=name, device=self._device)
+        return loaded
+
+
+def _failed(entry: _Entry) -> bool:
+    return entry.future.done() and entry.future.exception() is not None
