@@ -27,10 +27,10 @@ class Service:
 
     def child(self, name: str) -> psutil.Process:
         """The process of one part: `api`, `worker` or `redis`."""
-        word = {"redis": "valkey-server"}.get(name, name)
         for child in self.process.children(recursive=True):
-            line = child.cmdline()
-            if any(Path(part).name.startswith(word) for part in line[:1]) or line[-1:] == [word]:
+            # Valkey rewrites its command line.
+            is_redis = Path(child.exe()).name.startswith("valkey-server")
+            if is_redis if name == "redis" else child.cmdline()[-1:] == [name]:
                 return child
         raise LookupError(f"no {name} among the children")
 
@@ -42,7 +42,7 @@ class Service:
         def replaced() -> bool:
             try:
                 return self.child(name).pid != victim.pid
-            except (LookupError, psutil.NoSuchProcess):
+            except (LookupError, psutil.Error):
                 return False
 
         wait_for(replaced, f"a new {name}")
