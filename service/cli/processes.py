@@ -74,6 +74,9 @@ def worker(
     if device is not None:
         settings = settings.model_copy(update={"device": device})
     logs.configure(settings.log_level, as_json=settings.log_json)
+    # Read when torch is loaded. Threads that spin while they wait for each other take the cores
+    # from capture and Redis: on a busy machine a frame then takes several times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from service.infer.main import run_worker
 
     raise typer.Exit(run_worker(settings))

@@ -62,7 +62,7 @@ class Camera:
         before, after = self.config, owned.config
         adopted = owned.epoch != self.owned.epoch
         self.owned = owned
-        self.outbox.epoch = owned.epoch
+        self.outbox.adopt(owned.epoch)
         if adopted and after.source == UPLOAD:
             # Redis lost its data: uploads are numbered from the database again.
             self.next_frame = owned.first_frame

@@ -65,6 +65,7 @@ class Ownership:
         self._is_working = is_working
         self._clock = clock
         self._lock = threading.Lock()
+        self._hurry = threading.Event()
         self._owned: dict[str, Owned] = {}
         self._tenures = 0
         self._run_id: str | None = None
@@ -76,14 +77,9 @@ class Ownership:
         with self._lock:
             return dict(self._owned)
 
-    def give_up(self, stream_id: str, epoch: int) -> None:
-        """A write was refused for its epoch: the camera is another's."""
-        with self._lock:
-            owned = self._owned.get(stream_id)
-            if owned is not None and owned.epoch == epoch:
-                del self._owned[stream_id]
-        log.info("a camera has a newer owner", stream=stream_id, epoch=epoch)
-        self._on_change()
+    def doubt(self) -> None:
+        """A write was refused for its epoch: look at once which cameras are still ours."""
+        self._hurry.set()
 
     def tick(self) -> None:
         """One round. Raises: RedisError: Redis is away; what is ours stays ours meanwhile.
@@ -112,7 +108,8 @@ class Ownership:
                 if not away:
                     log.error("Redis is away; leases can't be renewed", error=type(error).__name__)
                 away = True
-            stop.wait(self._period_s)
+            self._hurry.wait(self._period_s)
+            self._hurry.clear()
 
     def release_all(self) -> None:
         """Let other workers have everything now."""
@@ -151,15 +148,11 @@ class Ownership:
         return replace(owned, config=config, epoch=epoch, first_frame=self._first_frame(config))
 
     def _settle(self, before: Owned, after: Owned | None) -> None:
-        stream_id = before.config.id
         with self._lock:
-            current = self._owned.get(stream_id)
-            if current is None or current.tenure != before.tenure:
-                return  # given up meanwhile
             if after is None:
-                del self._owned[stream_id]
-            else:
-                self._owned[stream_id] = after
+                self._owned.pop(before.config.id, None)
+            elif before.config.id in self._owned:
+                self._owned[before.config.id] = after
 
     def _take_free(self, configs: dict[str, StreamConfig]) -> None:
         room = self._capacity - len(self.owned())

@@ -5,9 +5,11 @@ that is away stops no camera. What waits is bounded for each camera.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from service.bus.registry import Preview, Registry
-from service.bus.scores import Outgoing, Scores, Verdict
+from service.bus.scores import Outgoing, Published, Scores, Verdict
 from service.bus.uploads import QueuedFrame, Uploads
 from service.messages import DropReason, FrameScore
 
@@ -28,6 +30,7 @@ MAX_ROUND = 256
 """Scores in one round trip."""
 IDLE_S = 0.25
 LONGEST_PAUSE_S = 2.0
+SUSPENDED_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Outbox:
     scored: int = 0
     dropped: Counter[DropReason] = field(default_factory=Counter)
     stale: bool = False
+    suspended_until: float = float("-inf")
+    """Monotonic: after a refusal nothing is sent until it is known whose the camera is."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, score: FrameScore, upload: QueuedFrame | None) -> None:
@@ -67,8 +72,10 @@ class Outbox:
             self.waiting.append(Outgoing(self.stream_id, score, upload))
 
     def take(self, count: int) -> list[Outgoing]:
-        """Take the oldest out, with the epoch of now."""
+        """Take the oldest out, with the epoch of now; nothing while it is suspended."""
         with self.lock:
+            if self.suspended:
+                return []
             taken = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
         return [
             out
@@ -79,10 +86,25 @@ class Outbox:
             for out in taken
         ]
 
-    def put_back(self, taken: Iterable[Outgoing]) -> None:
+    @property
+    def suspended(self) -> bool:
+        """Whether its last score was refused, a moment ago."""
+        return time.monotonic() < self.suspended_until
+
+    def adopt(self, epoch: int) -> None:
+        """The camera is ours under this epoch."""
+        with self.lock:
+            if epoch != self.epoch:
+                self.epoch = epoch
+                self.suspended_until = float("-inf")
+
+    def put_back(self, taken: Sequence[Outgoing]) -> None:
         """They could not be sent."""
         with self.lock:
-            self.waiting.extendleft(reversed(list(taken)))
+            if self.stale:
+                self.dropped[DropReason.STALE_OWNER] += len(taken)
+            else:
+                self.waiting.extendleft(reversed(taken))
 
     def next_discard(self) -> QueuedFrame | None:
         """An upload that was given up, and still waits in Redis."""
@@ -125,7 +147,7 @@ class Publisher:
         uploads: Uploads,
         registry: Registry,
         *,
-        on_stale: Callable[[str, int], object],
+        on_stale: Callable[[], object],
     ) -> None:
         self._scores = scores
         self._uploads = uploads
@@ -200,20 +222,26 @@ class Publisher:
                 outbox.put_back(taken)
             raise
         for outbox, taken in batch:
-            for _ in taken:
-                answer = next(answers)
-                self._count(outbox, answer.verdict, answer.evicted)
+            self._settle(outbox, taken, list(islice(answers, len(taken))))
         return True
 
-    def _count(self, outbox: Outbox, verdict: Verdict, evicted: int) -> None:
-        if verdict is Verdict.PUBLISHED:
-            outbox.scored += 1
-            outbox.dropped[DropReason.BACKLOG] += evicted
-        elif verdict is Verdict.STALE_OWNER:
-            outbox.dropped[DropReason.STALE_OWNER] += 1
-            if not outbox.stale:
-                outbox.shut()
-                self._on_stale(outbox.stream_id, outbox.epoch)
+    def _settle(
+        self, outbox: Outbox, taken: Sequence[Outgoing], answers: Sequence[Published]
+    ) -> None:
+        for answer in answers:
+            if answer.verdict is Verdict.PUBLISHED:
+                outbox.scored += 1
+                outbox.dropped[DropReason.BACKLOG] += answer.evicted
+        refused = [
+            out
+            for out, answer in zip(taken, answers, strict=True)
+            if answer.verdict is Verdict.STALE_OWNER
+        ]
+        if refused:
+            # Another worker's camera, or a Redis without its data: the leases will tell.
+            outbox.put_back(refused)
+            outbox.suspended_until = time.monotonic() + SUSPENDED_S
+            self._on_stale()
 
     def _send_rest(self, outbox: Outbox) -> None:
         while (given_up := outbox.next_discard()) is not None:
@@ -224,7 +252,7 @@ class Publisher:
             self._registry.save_snapshot(outbox.stream_id, outbox.epoch, snapshot)
             outbox.sent_snapshot(snapshot)
         shown, outbox.shown = outbox.shown, None
-        if shown is not None and not outbox.stale:
+        if shown is not None and not (outbox.stale or outbox.suspended):
             heat = b"" if shown.heat is None else heat_png(shown.heat)
             preview = Preview(shown.jpeg, heat, shown.frame, shown.captured_at)
             self._registry.put_preview(outbox.stream_id, preview)

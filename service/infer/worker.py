@@ -77,9 +77,7 @@ class Worker:
             on_change=self._wake.set,
             is_working=self._is_working,
         )
-        self._publisher = Publisher(
-            scores, uploads, self._registry, on_stale=self._ownership.give_up
-        )
+        self._publisher = Publisher(scores, uploads, self._registry, on_stale=self._ownership.doubt)
         self._feeder = Feeder(
             uploads,
             preview_width=settings.preview_width,
@@ -300,6 +298,7 @@ class Worker:
             camera.stop()
         self._halt.set()
         self._publisher.notify()
+        self._ownership.doubt()
         until = time.monotonic() + FLUSH_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

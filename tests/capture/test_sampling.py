@@ -95,7 +95,8 @@ MESSAGES: list[Message] = [
 @given(st.lists(st.integers(1, 60), min_size=1))
 def test_messages_survive_however_the_pipe_cuts_them(sizes: list[int]) -> None:
     data = b"".join(bytes(part) for message in MESSAGES for part in encode(message))
-    decoder, found, position, turn = Decoder(), [], 0, 0
+    decoder, position, turn = Decoder(), 0, 0
+    found: list[Message] = []
     while position < len(data):
         size = sizes[turn % len(sizes)]
         found += decoder.feed(data[position : position + size])

@@ -1,0 +1,148 @@
+"""The worker's parts alone: turns, states, snapshots, devices, models."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.catalog import BundleError
+from service.capture.camera import CaptureState
+from service.errors import BadInput
+from service.infer.device import choose_device, choose_threads, usable_cores
+from service.infer.models import RETRY_S, LoadedModel, ModelPool
+from service.infer.publisher import MAX_HELD, Outbox
+from service.infer.scheduler import RoundRobin
+from service.infer.snapshots import Snapshot, identity
+from service.infer.states import Facts, Rate, stream_state
+from service.messages import DropReason, FrameScore, StreamState
+from tests.support.servers import wait_for
+
+
+@given(
+    st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.sampled_from("xyz"), max_size=20),
+    st.integers(1, 5),
+)
+def test_everybody_has_a_turn_before_anybody_has_two(ready: dict[str, str], max_batch: int) -> None:
+    turns = RoundRobin(max_batch)
+    rounds = len(ready) + 1
+    seen: list[str] = []
+    for _ in range(rounds):
+        batch = turns.next_batch(ready)
+        assert len(batch) <= max_batch
+        assert len(set(batch)) == len(batch)
+        assert len({ready[camera] for camera in batch}) <= 1
+        seen += batch
+    assert set(seen) == set(ready)
+
+
+def test_who_has_no_frame_is_passed_over_and_goes_first_later() -> None:
+    turns = RoundRobin(1)
+    both = {"a": "m", "b": "m"}
+    assert turns.next_batch(both) == ["a"]
+    assert turns.next_batch({"a": "m"}) == ["a"]
+    assert turns.next_batch(both) == ["b"]
+    turns.forget("a")
+    assert turns.next_batch({}) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        (Facts(), StreamState.CONNECTING),
+        (Facts(paused=True, failure="x"), StreamState.PAUSED),
+        (Facts(failure="no such model"), StreamState.FAILED),
+        (Facts(loaded=False), StreamState.CONNECTING),
+        (Facts(source=CaptureState.CONNECTING), StreamState.CONNECTING),
+        (Facts(source=CaptureState.PLAYING), StreamState.WARMING),
+        (Facts(source=CaptureState.PLAYING, warming=False), StreamState.LIVE),
+        (Facts(source=CaptureState.DOWN, source_reason="off"), StreamState.DOWN),
+        (Facts(source=CaptureState.FAILED, source_reason="gone"), StreamState.FAILED),
+        (Facts(source=CaptureState.ENDED, waiting=True, warming=False), StreamState.LIVE),
+        (Facts(source=CaptureState.ENDED), StreamState.ENDED),
+        (Facts(ended=True), StreamState.ENDED),
+    ],
+)
+def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState) -> None:
+    found, reason = stream_state(facts)
+    assert found is state
+    if state in (StreamState.DOWN, StreamState.FAILED):
+        assert reason == facts.source_reason + facts.failure
+
+
+def test_a_rate_forgets() -> None:
+    rate = Rate()
+    for step in range(50):
+        rate.add(step / 10)
+    assert rate.per_second(5.0) == pytest.approx(10.0, rel=0.05)
+    assert rate.per_second(60.0) == 0.0
+
+
+@given(st.binary(), st.booleans())
+def test_a_snapshot_survives(state: bytes, ended: bool) -> None:
+    snapshot = Snapshot(identity("rtsp://u:p@h/x", "sum"), state, ended)
+    assert Snapshot.unpack(snapshot.pack()) == snapshot
+    assert b"u:p@" not in snapshot.pack()[: len(snapshot.pack()) - len(state)]
+
+
+@given(st.binary(max_size=200))
+def test_damaged_snapshots_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        Snapshot.unpack(b"NWSN\x01" + data)
+    with pytest.raises(ValueError):
+        Snapshot.unpack(data)
+
+
+def test_devices_and_threads() -> None:
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda")
+    for bad in ("tpu", "cuda:x", "cpu:1", "cuda:99"):
+        with pytest.raises(BadInput):
+            choose_device(bad)
+    assert choose_threads(3) == 3
+    assert choose_threads(0) == usable_cores() >= 1
+
+
+def test_a_model_that_comes_later_is_found(models_dir: Path, tmp_path: Path) -> None:
+    now = [0.0]
+    pool = ModelPool([tmp_path], "cpu", clock=lambda: now[0])
+
+    def outcome() -> LoadedModel | str | None:
+        try:
+            return pool.get("late")
+        except BundleError as error:
+            return str(error)
+
+    wait_for(lambda: isinstance(outcome(), str), "the failure")
+    shutil.copytree(models_dir / "small", tmp_path / "late")
+    assert isinstance(outcome(), str)
+    now[0] += RETRY_S
+    wait_for(lambda: isinstance(outcome(), LoadedModel), "the model")
+    assert pool.names == ["late"]
+    assert pool.get("late") is pool.get("late")
+    pool.keep_only([])
+    assert pool.names == []
+    pool.close()
+
+
+def score(frame: int) -> FrameScore:
+    return FrameScore(frame=frame, epoch=1, captured_at=0.0, scored_at=0.0)
+
+
+def test_an_outbox_is_bounded_and_takes_the_epoch_of_now() -> None:
+    outbox = Outbox("one", 1)
+    for frame in range(MAX_HELD + 3):
+        outbox.put(score(frame), None)
+    assert outbox.dropped[DropReason.BACKLOG] == 3
+    outbox.epoch = 2
+    taken = outbox.take(2)
+    assert [(out.score.frame, out.score.epoch) for out in taken] == [(3, 2), (4, 2)]
+    outbox.put_back(taken)
+    assert [out.score.frame for out in outbox.take(3)] == [3, 4, 5]
+    outbox.shut()
+    outbox.put(score(9999), None)
+    assert not outbox.waiting
+    assert outbox.dropped[DropReason.STALE_OWNER] == MAX_HELD - 3 + 1
