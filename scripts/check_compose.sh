@@ -15,7 +15,12 @@ trap 'rm -f "$accepted"' EXIT
 say() { printf '%s  %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 step() { "${compose[@]}" exec -T api python - "$@" <scripts/check_compose.py; }
 upload() { step upload "$stream" "$1" >>"$accepted"; }
-check() { mapfile -t ranges <"$accepted"; say "$(step check "$stream" "${ranges[@]}")"; }
+check() {
+  local ranges seen
+  mapfile -t ranges <"$accepted"
+  seen=$(step check "$stream" "${ranges[@]}")
+  say "$seen"
+}
 
 ready() {
   for _ in $(seq 180); do
@@ -62,6 +67,13 @@ upload 80 & uploading=$!
 sleep 2; crash redis "$(owner redis)"
 wait "$uploading"; ready; say "Redis is back"
 upload 20; check
+
+say "killing Redis while accepted frames wait in it, with no worker to take them"
+"${compose[@]}" stop worker >/dev/null 2>&1
+upload 40; crash redis "$(owner redis)"
+ready; say "Redis is back"
+"${compose[@]}" start worker >/dev/null 2>&1
+check
 
 say "killing the front end while frames wait"
 upload 40; crash api "$(owner api)"
