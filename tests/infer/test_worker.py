@@ -21,6 +21,7 @@ from service.messages import DropReason, StreamState
 from tests.infer.conftest import Bus, measures
 from tests.support.cameras import numbered_folder, numbered_video
 from tests.support.footage import drawn_picture, jpeg
+from tests.support.rtsp import rtsp_server
 from tests.support.servers import wait_for
 
 
@@ -219,3 +220,17 @@ def test_a_file_is_captured_scored_and_shown(bus: Bus, tmp_path: Path) -> None:
     assert preview is not None
     gaps = np.diff([score.captured_at for score in scores])
     np.testing.assert_allclose(gaps[:4], 0.05, atol=1e-3)
+
+
+def test_rtsp_cameras_are_scored_frame_by_frame_and_come_back(bus: Bus, tmp_path: Path) -> None:
+    videos = {f"/{name}": numbered_video(tmp_path / f"{name}.mp4", 25) for name in ("a", "b")}
+    with rtsp_server(videos) as base, bus.worker():
+        for name in ("a", "b"):
+            bus.add(name, source=f"{base}/{name}")
+        for name in ("a", "b"):
+            # The server ends after 25 frames, and plays anew to whoever connects again.
+            scores = bus.wait_scores(name, 32)
+            assert [score.frame for score in scores[:32]] == list(range(32))
+            warming = [s.frame for s in scores[:32] if s.state is StreamState.WARMING]
+            assert warming == [0, 1, 2, 3, 25, 26, 27, 28]
+            assert bus.wait_status(name, lambda told: told.reconnects > 0).dropped == {}
