@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.footage import FootageError, discover
-from service.capture.locations import split_userinfo
+from model.footage import FootageError, discover, split_userinfo
 from service.capture.probe import ProbeVerdict, probe
 from service.errors import BadInput
 

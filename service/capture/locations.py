@@ -7,8 +7,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import quote
 
-from model.footage import URL
-from model.footage import split_userinfo as split_userinfo
+from model.footage import URL, split_userinfo
 
 _ESCAPED = re.compile(r"(%[0-9a-fA-F]{2})")
 _NOT_ASCII = re.compile(r"[^\x21-\x7e]+")
