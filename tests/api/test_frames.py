@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from collections.abc import Iterator
 
 import cv2
@@ -117,6 +118,14 @@ def test_a_video_is_taken_at_the_streams_rate(
     api.patch(f"/streams/{stream_id}", json={"fps": 5})
     answer = api.post(f"/streams/{stream_id}/frames", files={"file": ("a.mp4", video(12))})
     assert answer.json()["frames"]["count"] == 6
+
+
+def test_a_video_of_unknown_time_ends_now(api: httpx.Client, redis: Redis, stream_id: str) -> None:
+    before = time.time()
+    api.post(f"/streams/{stream_id}/frames", files={"file": ("a.mp4", video(8, fps=10))})
+    times = [frame.meta.captured_at for frame in _queued(redis, stream_id)]
+    assert before <= times[-1] <= time.time()
+    assert times[-1] - times[0] == pytest.approx(0.7)
 
 
 def test_a_full_backlog_takes_nothing_and_says_when_to_come_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 import cv2
@@ -111,9 +112,10 @@ def _pictures(context: Context, row: StreamRow, upload: Upload) -> list[Picture]
         part = upload.parts[0]
         if _size(part) > settings.max_video_bytes:
             raise field_refused(413, part.field, f"is larger than {settings.max_video_bytes} bytes")
-        starts_at = upload.times[0] if upload.times else now
+        starts_at = upload.times[0] if upload.times else 0.0
         rate = row.fps if row.fps is not None else _trained_rate(bundles(settings), row.model)
-        return decode(part.field, part.file, starts_at=starts_at, fps=rate, settings=settings)
+        frames = decode(part.field, part.file, starts_at=starts_at, fps=rate, settings=settings)
+        return frames if upload.times else _ending_at(frames, now)
     pictures: list[Picture] = []
     total = 0
     for place, part in enumerate(upload.parts):
@@ -124,6 +126,12 @@ def _pictures(context: Context, row: StreamRow, upload: Upload) -> list[Picture]
             raise field_refused(413, "file", f"has more than {settings.max_upload_bytes} bytes")
         pictures.append(Picture(upload.times[place] if upload.times else now, data))
     return pictures
+
+
+def _ending_at(pictures: list[Picture], end: float) -> list[Picture]:
+    """A recording of unknown time ends now: none of its frames lies in the future."""
+    shift = end - pictures[-1].captured_at if pictures else 0.0
+    return [replace(each, captured_at=each.captured_at + shift) for each in pictures]
 
 
 def _head(part: Part) -> bytes:
