@@ -20,6 +20,7 @@ from model import measures, memory
 from model.bundle import Bundle
 from model.config import NetConfig
 from model.frames import Frame
+from model.network import folded
 from model.score import Measures, Scorer, pool_cells, pool_top
 
 STATE_MAGIC = b"NWCS\x01"
@@ -112,7 +113,7 @@ class Detector:
     def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
         self.bundle = bundle
         self.device = torch.device(device)
-        self._network = bundle.network.to(self.device).channels_last()
+        self._network = folded(bundle.network).to(self.device).channels_last()
         normal = bundle.calibration.normal
         self._heat_scale = 1.0 / max(normal.pooled.high, 1e-6) if normal else 1.0
         trained = bundle.items.cpu().numpy().astype("<f4").tobytes()

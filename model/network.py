@@ -6,11 +6,14 @@ picture each way, K = h*w queries. Pictures are in [-1, 1].
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model import memory
 from model.config import NetConfig, Task
@@ -139,6 +142,25 @@ class MemoryNetwork(nn.Module):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return self
+
+
+def folded(network: MemoryNetwork) -> MemoryNetwork:
+    """A copy for evaluation, each batch norm folded into the convolution before it.
+
+    The same function but for rounding; a tenth of the time on a CPU went into batch norms.
+    """
+    copied = copy.deepcopy(network).eval()
+    for block in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:
+        for index, (layer, norm) in enumerate(pairwise(list(block))):
+            if not isinstance(norm, nn.BatchNorm2d):
+                continue
+            if isinstance(layer, nn.Conv2d):
+                block[index] = fuse_conv_bn_eval(layer, norm)
+                block[index + 1] = nn.Identity()
+            elif isinstance(layer, nn.ConvTranspose2d):
+                block[index] = fuse_conv_bn_eval(layer, norm, transpose=True)
+                block[index + 1] = nn.Identity()
+    return copied
 
 
 def build(config: NetConfig) -> MemoryNetwork:

@@ -36,7 +36,7 @@ PUBLIC = {
     "footage": {
         "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",
         "Sampling", "Source", "URL", "discover", "fitted", "frame_rate", "frame_store",
-        "has_colour", "hide_credentials", "natural_key", "pictures",
+        "has_colour", "hide_credentials", "natural_key", "pictures", "split_userinfo",
     },
     "frames": {"Frame", "FrameShape", "Picture", "fit", "is_grey"},
     "labels": {"LABELS", "LabelError", "LabelledClip", "labelled_clips", "read_labels"},
@@ -51,7 +51,7 @@ PUBLIC = {
     "memory": {
         "initial_items", "nearest", "read", "select", "similarity", "update", "usage",
     },
-    "network": {"Decoder", "Encoder", "MemoryNetwork", "build"},
+    "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
     "plots": {"ABNORMAL", "CURVE", "OTHER", "plot_evaluation", "plot_scores", "spans"},
     "score": {
         "LEAST_SPAN", "Measures", "RunningRange", "Scorer", "pool_cells", "pool_top",

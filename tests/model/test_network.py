@@ -10,7 +10,7 @@ from torch import nn
 
 from model import memory
 from model.config import NetConfig, Task
-from model.network import MemoryNetwork, build
+from model.network import MemoryNetwork, build, folded
 
 TINY = NetConfig(base_width=4, height=32, width=48)
 BOTH = pytest.mark.parametrize("task", list(Task))
@@ -153,6 +153,25 @@ def test_channels_last_changes_the_layout_and_no_value() -> None:
     network = build(TINY).eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.channels_last()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@BOTH
+def test_folding_batch_norms_changes_no_result_and_not_the_network(task: Task) -> None:
+    config = replace(TINY, task=task)
+    torch.manual_seed(0)
+    network, items = build(config), _items(config)
+    for seed in range(5):  # statistics that are not those at the start
+        network(_pictures(config, seed=seed) * 3.0 + 0.5, items)
+    network.eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    fast = folded(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    for one, other in zip(
+        network(_pictures(config), items), fast(_pictures(config), items), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
 
