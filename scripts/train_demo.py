@@ -25,13 +25,13 @@ from service.demo.video import write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING_SEEDS = range(100, 116)
-TRAINING_CLIP_S = 40.0
+TRAINING_CLIP_S = 60.0
 TEST_SEEDS = range(900, 906)
 TEST_CLIP_S = 40.0
 ONSETS_S = (8.0, 19.0, 30.0)
 SIZE = "120x160"
 """Half the scene's size each way."""
-EPOCHS = 5
+EPOCHS = 3
 HOLD_OUT = 0.25
 NOTES = (
     "Knows the scene that normwatch draws for its demo, and nothing else: not for real cameras. "

@@ -18,15 +18,20 @@ from service.demo.figures import RUN, WALK, Clothes, draw_cyclist, draw_person, 
 from service.demo.ground import FOCAL, HEIGHT, WIDTH, background, brush_at
 
 FPS = 10
-NEAR, FAR = 8.2, 24.0
-"""Metres from the camera between which people walk."""
-ARRIVALS_PER_S = 0.55
+RIGHTWARD, LEFTWARD = (9.0, 12.0), (14.0, 24.0)
+"""Metres from the camera at which people walk to the right and to the left: they keep right."""
+HEADWAY_S = 1.0
+"""Least time between two who come in; on the average another `GAP_S` passes."""
+GAP_S = 1.4
 SPEEDS = (0.8, 1.6)
 """Metres a second, of walkers."""
 NOISE = 2.2
 """Standard deviation of the sensor's noise, in grey levels."""
 DRIFT = 0.03
 """How far the light swings to each side, as a share."""
+
+DARK = 70.0
+"""Grey level of sports clothes, at most."""
 
 SKINS: tuple[Colour, ...] = ((150, 180, 220), (110, 140, 190), (70, 95, 140), (50, 66, 96))
 HAIRS: tuple[Colour, ...] = ((30, 32, 40), (40, 62, 92), (96, 150, 190), (150, 150, 154))
@@ -40,7 +45,7 @@ class AnomalyKind(StrEnum):
     RUNNER = "runner"
 
 
-SPEED = {AnomalyKind.VAN: 4.2, AnomalyKind.CYCLIST: 4.6, AnomalyKind.RUNNER: 4.0}
+SPEED = {AnomalyKind.VAN: 4.5, AnomalyKind.CYCLIST: 5.2, AnomalyKind.RUNNER: 4.6}
 """Metres a second."""
 REACH = {AnomalyKind.VAN: 2.0, AnomalyKind.CYCLIST: 0.9, AnomalyKind.RUNNER: 0.4}
 """Half the length of each, in metres."""
@@ -149,31 +154,32 @@ def _photograph(picture: Picture, gain: float, random: np.random.Generator) -> P
 def _walkers(random: np.random.Generator, seconds: float) -> list[Actor]:
     """Everybody who walks through. The first come before the start: the place is never empty."""
     actors: list[Actor] = []
-    time_s = -2.0 * _half_width(FAR) / SPEEDS[0]
+    time_s = -2.0 * _half_width(LEFTWARD[1]) / SPEEDS[0]
     while True:
-        time_s += float(random.exponential(1.0 / ARRIVALS_PER_S))
+        time_s += HEADWAY_S + float(random.exponential(GAP_S))
         if time_s >= seconds:
             return actors
         actors.append(_walker(random, time_s))
 
 
 def _walker(random: np.random.Generator, start_s: float) -> Actor:
+    heading = 1 if random.random() < 0.5 else -1
+    nearest, farthest = RIGHTWARD if heading > 0 else LEFTWARD
     # Even in the picture rather than on the ground: as many near as far.
-    depth = 1.0 / float(random.uniform(1.0 / FAR, 1.0 / NEAR))
+    depth = 1.0 / float(random.uniform(1.0 / farthest, 1.0 / nearest))
     speed = float(random.uniform(*SPEEDS))
     clothes = _clothes(random)
     drift = float(random.uniform(-0.25, 0.25))
     crossing_s = 2.0 * _half_width(depth) / speed
-    drift = min(max(drift, (NEAR - depth) / crossing_s), (FAR - depth) / crossing_s)
+    drift = min(max(drift, (nearest - depth) / crossing_s), (farthest - depth) / crossing_s)
 
     def draw(brush: Brush, travelled: float) -> None:
         draw_person(brush, clothes, WALK, travelled)
 
-    return _entering(random, start_s, depth, speed, drift, 0.5, draw)
+    return _entering(start_s, depth, heading * speed, drift, 0.5, draw)
 
 
 def _entering(
-    random: np.random.Generator,
     start_s: float,
     depth: float,
     speed: float,
@@ -181,15 +187,14 @@ def _entering(
     reach: float,
     draw: Callable[[Brush, float], None],
 ) -> Actor:
-    """An actor that starts just outside the picture, at either side."""
-    side = -1 if random.random() < 0.5 else 1
-    x = side * (_half_width(depth) + reach)
-    return Actor(start_s, x, depth, -side * speed, drift, reach, draw)
+    """An actor that starts just outside the picture, on the side that it comes from."""
+    x = -math.copysign(_half_width(depth) + reach, speed)
+    return Actor(start_s, x, depth, speed, drift, reach, draw)
 
 
-def _clothes(random: np.random.Generator) -> Clothes:
+def _clothes(random: np.random.Generator, lightest_coat: float = 215.0) -> Clothes:
     return Clothes(
-        coat=_cloth(random, 30.0, 215.0),
+        coat=_cloth(random, 30.0, lightest_coat),
         trousers=_cloth(random, 25.0, 110.0),
         hair=HAIRS[int(random.integers(len(HAIRS)))],
         skin=SKINS[int(random.integers(len(SKINS)))],
@@ -211,8 +216,10 @@ def _intruders(seed: int, anomalies: Sequence[Anomaly]) -> list[Actor]:
 
 def _intruder(random: np.random.Generator, anomaly: Anomaly) -> Actor:
     kind = anomaly.kind
-    depth = float(random.uniform(9.5, 13.0))
-    clothes = _clothes(random)
+    heading = 1 if random.random() < 0.5 else -1
+    depth = float(random.uniform(9.5, 11.5))
+    # In the grey of the paving nobody would be seen well, however fast.
+    clothes = _clothes(random, DARK)
 
     def draw(brush: Brush, travelled: float) -> None:
         if kind is AnomalyKind.VAN:
@@ -222,4 +229,4 @@ def _intruder(random: np.random.Generator, anomaly: Anomaly) -> Actor:
         else:
             draw_person(brush, clothes, RUN, travelled)
 
-    return _entering(random, anomaly.at_s, depth, SPEED[kind], 0.0, REACH[kind], draw)
+    return _entering(anomaly.at_s, depth, heading * SPEED[kind], 0.0, REACH[kind], draw)
