@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model import bundle as bundles
 from model.bundle import Bundle
@@ -23,9 +24,12 @@ MAX_BYTES = 2_000_000
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    """The shipped one."""
-    return bundles.load(find("demo"))
+def bundle() -> Iterator[Bundle]:
+    """The shipped one, on one thread: on a busy machine several wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield bundles.load(find("demo"))
+    torch.set_num_threads(before)
 
 
 def _changes(
