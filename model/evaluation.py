@@ -19,7 +19,7 @@ from model.calibration import causal_scores, measure
 from model.config import SCORES, NormalRange, Pooling, ScoreConfig
 from model.detector import CameraOptions, Detector
 from model.footage import Clip
-from model.score import Measures
+from model.score import LEAST_SPAN, Measures
 
 Scores = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -134,13 +134,12 @@ def offline_scores(rows: Sequence[Measures | None], score: ScoreConfig) -> Score
     """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip."""
     distance = _array([row.distance if row else None for row in rows])
     if score.pooling is Pooling.PSNR:
-        error = _array([-row.psnr if row else None for row in rows])
+        name, error = "psnr", _array([-row.psnr if row else None for row in rows])
     else:
-        error = _array([row.pooled if row else None for row in rows])
-    weight = score.appearance_weight
-    return weight * _min_max(smooth(error, score.smoothing)) + (1.0 - weight) * _min_max(
-        smooth(distance, score.smoothing)
-    )
+        name, error = "pooled", _array([row.pooled if row else None for row in rows])
+    appearance = _min_max(smooth(error, score.smoothing), LEAST_SPAN[name])
+    distance = _min_max(smooth(distance, score.smoothing), LEAST_SPAN["distance"])
+    return score.appearance_weight * appearance + (1.0 - score.appearance_weight) * distance
 
 
 def smooth(values: Scores, newest_weight: float) -> Scores:
@@ -152,11 +151,12 @@ def smooth(values: Scores, newest_weight: float) -> Scores:
     return result
 
 
-def _min_max(values: Scores) -> Scores:
+def _min_max(values: Scores, least_span: float) -> Scores:
     known = values[~np.isnan(values)]
-    if not known.size or known.max() == known.min():
-        return np.where(np.isnan(values), np.nan, 0.0)
-    return np.asarray((values - known.min()) / (known.max() - known.min()), np.float64)
+    if not known.size:
+        return values
+    span = max(float(known.max() - known.min()), least_span)
+    return np.asarray((values - known.min()) / span, np.float64)
 
 
 def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:

@@ -15,9 +15,11 @@ from torch.nn import functional
 
 from model.config import NormalRange, Pooling, ScoreConfig, Span
 
-LEAST_SPAN = {"psnr": 0.01, "distance": 1e-6, "pooled": 1e-4}
+LEAST_SPAN = {"psnr": 0.01, "distance": 1e-8, "pooled": 1e-4}
 """The least that a range may span, in dB, squared or plain distance, and grey levels of [0, 1]:
-below it the measure has collapsed, and what is left of it is noise that min-max would blow up."""
+below it the measure has collapsed, and what is left of it is noise that min-max would blow up.
+A trained D spans 2e-6 and more in a clip of Ped2 (mean squares, 128 channels; less with more
+channels), and single precision's noise in it is near 1e-11."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,11 @@ def test_offline_scores_take_the_extremes_of_the_whole_clip() -> None:
     assert np.isnan(offline_scores([None, None], LIVE)).all()
 
 
+def test_a_collapsed_distance_is_no_noise_in_offline_scores() -> None:
+    rows = [_row(40.0, 0.1 + 1e-12 * step) for step in range(5)]
+    assert offline_scores(rows, PAPER) == pytest.approx([0.0] * 5, abs=1e-3)
+
+
 def test_smoothing_starts_at_the_first_value() -> None:
     values = np.array([np.nan, np.nan, 1.0, 3.0, 3.0])
     assert smooth(values, 0.5)[2:] == pytest.approx([1.0, 2.0, 2.5])
