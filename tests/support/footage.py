@@ -27,7 +27,10 @@ def write_video(path: Path, frames: Iterable[Picture], fps: int = 10) -> Path:
         stream = container.add_stream("libx264", rate=fps)
         stream.pix_fmt = "yuv420p"
         stream.gop_size = fps
-        stream.options = {"crf": "12", "preset": "veryfast", "tune": "zerolatency"}
+        # One slice a frame: the test server puts parameter sets before each slice of a key frame,
+        # and a decoder then takes the slices for frames of their own.
+        stream.codec_context.thread_count = 1
+        stream.options = {"crf": "12", "preset": "veryfast", "bf": "0"}
         for index, frame in enumerate(frames):
             if index == 0:
                 stream.height, stream.width = frame.shape[:2]
