@@ -13,16 +13,19 @@ def bundles(settings: Settings) -> list[BundleInfo]:
 
 
 def chosen_model(name: str | None, settings: Settings) -> str:
-    """The name of an existing bundle; None is the default one, or the only one there is.
+    """The name of an existing bundle; None is the default one, or the user's own if there is one.
 
     Raises: BadInput: there is no such bundle, or none to choose without a name.
     """
-    names = [info.name for info in bundles(settings)]
+    found = bundles(settings)
+    names = [info.name for info in found]
     wanted = name if name is not None else settings.default_model
     known = ", ".join(names) or "none"
     if wanted is None:
-        if len(names) == 1:
-            return names[0]
+        # The shipped ones know other cameras: none is taken unasked.
+        own = [info.name for info in found if not info.shipped]
+        if len(own) == 1:
+            return own[0]
         raise BadInput("model", None, f"must be named; there are: {known}")
     if wanted not in names:
         raise BadInput("model", wanted, f"no such model; there are: {known}")

@@ -33,7 +33,7 @@ def test_a_stream_is_registered_and_told_to_the_workers(api: httpx.Client, redis
     made = answer.json()
     assert answer.headers["Location"] == f"/streams/{made['id']}"
     assert made["name"] == "North gate"
-    assert made["model"] == "small", "the only model there is"
+    assert made["model"] == "small", "the only one of the user's own"
     assert made["status"]["state"] == "pending"
     assert made["status"]["threshold"] == 0.6
     assert api.get(f"/streams/{made['id']}").json() == made

@@ -102,7 +102,7 @@ class StreamIn(BaseModel):
         "the operator named in NORMWATCH_MEDIA_DIRS."
     )
     model: ModelName | None = Field(
-        None, description="A model's name. Null takes the default, or the only one there is."
+        None, description="A model's name. Null takes the default, or your own if there is one."
     )
     gamma: Gamma = None
     appearance_weight: AppearanceWeight = None
