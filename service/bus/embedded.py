@@ -43,4 +43,5 @@ def command(data_dir: Path) -> list[str]:
         *("--appendfsync", "always"),
         *("--save", ""),
         *("--loglevel", "warning"),
+        *("--logfile", str(folder / "server.log")),
     ]
