@@ -6,7 +6,6 @@ NormwatchError
 ├── BacklogFull         a bounded queue cannot take more now
 ├── Unavailable         a part that is needed (Redis, the database) does not answer
 ├── SourceError         a camera or file cannot be read
-├── StaleOwner          a write carried an epoch that is no longer the camera's
 ├── StaleCursor         another recorder has moved a stream's cursor
 └── AddressRefused      a webhook's host is at an address that must not be called
 """
@@ -58,15 +57,6 @@ class Unavailable(NormwatchError):
 
 class SourceError(NormwatchError):
     """A source can't be opened or read; the text never holds credentials."""
-
-
-class StaleOwner(NormwatchError):
-    """Another worker owns the camera now: the epoch that this write carried is old."""
-
-    def __init__(self, stream_id: str, epoch: int) -> None:
-        super().__init__(f"stream {stream_id} has a newer owner than epoch {epoch}")
-        self.stream_id = stream_id
-        self.epoch = epoch
 
 
 class StaleCursor(NormwatchError):

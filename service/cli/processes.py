@@ -111,7 +111,12 @@ def run_all(
 
     check_exposure(settings)
     settings = settings.model_copy(update={"port": _free_port(settings)})
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    # Sources with their passwords and webhook secrets lie there: for nobody else to read.
+    os.umask(0o077)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput("--data-dir", str(settings.data_dir), str(error.strerror)) from None
     stop = threading.Event()
     with _only_one(settings.data_dir), stopping_on_signals(stop):
         supervisor = Supervisor(_programs(settings, overrides or {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from model.catalog import DOCUMENT
 from service.cli.allocator import restart_with_tunables
 from service.errors import BadInput
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from model import training
@@ -123,6 +126,7 @@ def train(
     net = replace(net, channels=_channels(colour, found))
     _use_threads(threads)
     checkpoint = out.with_name(out.name + ".checkpoint")
+    _check_out(out)
     _check_checkpoint(checkpoint, resume)
     clips, rate = _read(console, found, net, fps, max_frames)
     training_clips, held_out = _split(clips, hold_out, net.context)
@@ -141,8 +145,11 @@ def train(
     bundle = _finish(console, run, held_out, out, found, rate)
     checkpoint.unlink(missing_ok=True)
     calibration = bundle.calibration
-    console.print(f"γ {calibration.gamma:.5f}, thresholds {calibration.thresholds}")
-    console.print(f"[bold]{out}[/bold] holds the bundle; try: normwatch evaluate {out} DATA")
+    limit = calibration.thresholds[bundle.score.name]
+    console.print(f"γ {calibration.gamma:.5f}, threshold {limit:.3f}")
+    console.print(
+        f"[bold]{out}[/bold] holds the bundle; in {Settings().user_models} it is found by its name"
+    )
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -177,6 +184,18 @@ def _use_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def _check_out(out: Path) -> None:
+    """Hours of training must not end at a folder that can't be written."""
+    if (out / DOCUMENT).exists():
+        raise BadInput("--out", str(out), "holds a bundle already: delete it, or name another")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise BadInput("--out", str(out), f"cannot be written: {error.strerror}") from None
 
 
 def _check_checkpoint(checkpoint: Path, resume: bool) -> None:

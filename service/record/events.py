@@ -185,7 +185,9 @@ def _begin(score: FrameScore, value: float, threshold: float) -> Event:
 
 
 def _extend(event: Event, score: FrameScore, value: float) -> Event:
-    event = replace(event, last_frame=score.frame, last_at=score.captured_at)
+    # Uploads may come with times in any order; an event doesn't end before it starts.
+    last_at = max(event.last_at, score.captured_at)
+    event = replace(event, last_frame=score.frame, last_at=last_at)
     if value <= event.peak_score:
         return event
     return replace(event, peak_score=value, peak_frame=score.frame, region=score.region)
