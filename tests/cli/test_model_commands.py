@@ -223,6 +223,16 @@ def test_bundles_go_by_name_and_are_listed(data: Path, capsys: pytest.CaptureFix
     assert "hall" in capsys.readouterr().out
 
 
+def test_train_does_not_replace_a_bundle(
+    trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (trained / "bundle.json").read_bytes()
+    line = _fail(capsys, "train", str(data / "training"), "--out", str(trained), *_tiny())
+    assert "--out" in line
+    assert str(trained) in line
+    assert (trained / "bundle.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -236,6 +246,7 @@ def test_bundles_go_by_name_and_are_listed(data: Path, capsys: pytest.CaptureFix
         (("--fps", "nan"), ("fps", "nan")),
         (("--preset", "huge"), ("--preset", "huge")),
         (("--resume",), ("--resume", "no such checkpoint")),
+        (("--out", "/proc/normwatch/x"), ("--out", "/proc/normwatch/x")),
     ],
 )
 def test_train_refuses_bad_arguments_in_one_line(

@@ -94,6 +94,17 @@ def test_a_silence_between_scores_ends_the_event_before_the_next_frame() -> None
     assert state.is_open
 
 
+def test_an_event_of_frames_with_falling_times_does_not_end_before_it_starts() -> None:
+    scores = [
+        frame_score(frame, 0.9, at=1000.0).model_copy(update={"captured_at": 1000.0 - frame})
+        for frame in range(8)
+    ]
+    state, _ = observe_all(Detection(), scores, RULES)
+    _, (ended,) = close(state)
+    assert ended.event.last_frame == 7
+    assert ended.event.last_at == ended.event.started_at == 1000.0
+
+
 def test_closing_ends_what_is_open_and_forgets_what_was_rising() -> None:
     state, changes = close(_run(HIGH, HIGH, HIGH)[0])
     assert [type(change) for change in changes] == [EventEnded]
