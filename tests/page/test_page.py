@@ -205,7 +205,9 @@ def test_a_camera_is_added_paused_and_deleted(scene: Scene, browser: Browser) ->
     dialog = page.locator("#add-dialog")
     dialog.get_by_label("Name").fill("Front door")
     dialog.get_by_text("Uploads").click()
-    expect(dialog.locator("option")).to_have_text(["small (64×64, grey)"])
+    # The user's own comes first, and is chosen; the shipped ones follow.
+    expect(dialog.locator("option").first).to_have_text("small (64×64, grey)")
+    expect(dialog.locator("option:checked")).to_have_text("small (64×64, grey)")
     _shoot(page, "add")
     dialog.get_by_role("button", name="Add camera").click()
     expect(page.locator("#detail-name")).to_have_text("Front door")
