@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model import bundle as bundles
-from model.evaluation import Report, evaluate
+from model.evaluation.protocol import Report, evaluate
 from model.footage import frame_store
 from model.labels import LABELS, labelled_clips
 from service.demo.scene import Anomaly, AnomalyKind, frames, labels

@@ -15,7 +15,8 @@ from rich.table import Table
 from service.cli.bundles import load_bundle
 
 if TYPE_CHECKING:
-    from model.evaluation import Accuracy, Evaluation, Report
+    from model.evaluation.accuracy import Accuracy
+    from model.evaluation.protocol import Evaluation, Report
 
 FIGURES = ("micro", "macro", "average_precision", "equal_error_rate")
 
@@ -53,10 +54,10 @@ def evaluate(
     """Measure a bundle on labelled footage: AUC offline (papers' protocol) and causal (live)."""
     from model.config import SCORES
     from model.detector import CameraOptions
-    from model.evaluation import evaluate as evaluate_bundle
+    from model.evaluation.plots import plot_evaluation
+    from model.evaluation.protocol import evaluate as evaluate_bundle
     from model.footage import frame_store
     from model.labels import LabelError, labelled_clips
-    from model.plots import plot_evaluation
     from service.errors import BadInput
 
     console = Console(highlight=False)

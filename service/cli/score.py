@@ -62,8 +62,8 @@ def score(
     import numpy as np
 
     from model.detector import Detector
+    from model.evaluation.plots import plot_scores
     from model.footage import Sampling, discover, fitted
-    from model.plots import plot_scores
 
     loaded = load_bundle(bundle)
     sampling = Sampling(fps or loaded.provenance.frame_rate)

@@ -29,9 +29,10 @@ PUBLIC = {
     "detector": {
         "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",
     },
-    "evaluation": {
-        "Accuracy", "Evaluation", "Labels", "Report", "ScoredClip", "Scores", "accuracy",
-        "evaluate", "offline_scores", "smooth",
+    "evaluation.accuracy": {"Accuracy", "Labels", "Scores", "accuracy"},
+    "evaluation.plots": {"ABNORMAL", "CURVE", "OTHER", "plot_evaluation", "plot_scores", "spans"},
+    "evaluation.protocol": {
+        "Evaluation", "Report", "ScoredClip", "evaluate", "offline_scores", "smooth",
     },
     "footage": {
         "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",
@@ -52,7 +53,6 @@ PUBLIC = {
         "initial_items", "nearest", "read", "select", "similarity", "update", "usage",
     },
     "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
-    "plots": {"ABNORMAL", "CURVE", "OTHER", "plot_evaluation", "plot_scores", "spans"},
     "score": {
         "LEAST_SPAN", "Measures", "RunningRange", "Scorer", "pool_cells", "pool_top",
     },
@@ -91,7 +91,11 @@ def test_the_model_knows_nothing_of_the_service() -> None:
 
 
 def test_public_names_are_those_that_others_may_use() -> None:
-    modules = {path.stem: path for path in ROOT.glob("*.py") if path.stem != "__init__"}
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in ROOT.glob("**/*.py")
+        if path.stem != "__init__"
+    }
     assert {name: _defined(path) for name, path in modules.items()} == PUBLIC
 
 

@@ -15,7 +15,8 @@ from model.bundle import Bundle
 from model.calibration import calibrate, causal_scores, measure, split, threshold
 from model.config import LIVE, PAPER, Calibration, NormalRange, Span
 from model.detector import CameraOptions, Detector
-from model.evaluation import accuracy, evaluate, offline_scores, smooth
+from model.evaluation.accuracy import accuracy
+from model.evaluation.protocol import evaluate, offline_scores, smooth
 from model.footage import Clip
 from model.score import Measures
 from tests.model.drawn import NET, clip

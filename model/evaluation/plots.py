@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from model.evaluation import Evaluation, Labels, Scores
+from model.evaluation.accuracy import Labels, Scores
+from model.evaluation.protocol import Evaluation
 
 ABNORMAL = "#d64545"
 CURVE = "#1f5fa8"

@@ -1,4 +1,4 @@
-"""How well scores tell abnormal frames from normal ones.
+"""Scores of labelled footage, and how well they tell abnormal frames from normal ones.
 
 Two protocols, always named: `offline` is the papers' (each clip normalised with its own minimum and
 maximum, its future included); `causal` is what a live service can emit (one camera, ranges carried
@@ -11,30 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from model.bundle import Bundle
 from model.calibration import causal_scores, measure
 from model.config import SCORES, NormalRange, Pooling, ScoreConfig
 from model.detector import CameraOptions, Detector
+from model.evaluation.accuracy import Accuracy, Labels, Scores, accuracy
 from model.footage import Clip
 from model.score import LEAST_SPAN, Measures
-
-Scores = NDArray[np.float64]
-Labels = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Frame-level figures, in percent; None where the labels hold one kind only."""
-
-    micro: float | None
-    """AUC over all frames of all clips together."""
-    macro: float | None
-    """Mean of the AUCs of the clips that hold both kinds."""
-    average_precision: float | None
-    equal_error_rate: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,36 +141,3 @@ def _min_max(values: Scores, least_span: float) -> Scores:
         return values
     span = max(float(known.max() - known.min()), least_span)
     return np.asarray((values - known.min()) / span, np.float64)
-
-
-def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
-    """Frame-level figures; frames without a score (the first of each clip) are left out."""
-    pairs = [
-        (labels[~np.isnan(values)], values[~np.isnan(values)])
-        for labels, values in zip(abnormal, scores, strict=True)
-    ]
-    labels = np.concatenate([pair[0] for pair in pairs])
-    values = np.concatenate([pair[1] for pair in pairs])
-    each = [_auc(*pair) for pair in pairs]
-    both = [auc for auc in each if auc is not None]
-    micro = _auc(labels, values)
-    return Accuracy(
-        micro=micro,
-        macro=float(np.mean(both)) if both else None,
-        average_precision=None
-        if micro is None
-        else 100.0 * float(average_precision_score(labels, values)),
-        equal_error_rate=None if micro is None else _equal_error_rate(labels, values),
-    )
-
-
-def _auc(labels: Labels, values: Scores) -> float | None:
-    if labels.all() or not labels.any():
-        return None
-    return 100.0 * float(roc_auc_score(labels, values))
-
-
-def _equal_error_rate(labels: Labels, values: Scores) -> float:
-    false_alarms, hits, _ = roc_curve(labels, values)
-    index = int(np.argmin(np.abs(false_alarms - (1.0 - hits))))
-    return 50.0 * float(false_alarms[index] + 1.0 - hits[index])

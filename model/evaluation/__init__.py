@@ -1,0 +1,1 @@
+"""How well a bundle does on labelled footage. Names are imported from the modules inside."""
