@@ -8,6 +8,10 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model.events import EventRules
+
+_EVENTS = EventRules()
+
 
 class Settings(BaseSettings):
     """One object for all processes. Units stand in the names."""
@@ -75,13 +79,13 @@ class Settings(BaseSettings):
     preview_width: int = Field(640, ge=64)
     preview_every_s: float = Field(1.0, gt=0)
 
-    event_min_frames: int = Field(5, ge=1)
+    event_min_frames: int = Field(_EVENTS.min_frames, ge=1)
     """Frames in a row at or above the threshold that start an event."""
-    event_release: float = Field(0.9, gt=0, le=1)
+    event_release: float = Field(_EVENTS.release, gt=0, le=1)
     """An event goes on while the score stays at or above this share of the threshold."""
-    event_quiet_frames: int = Field(20, ge=1)
+    event_quiet_frames: int = Field(_EVENTS.quiet_frames, ge=1)
     """Frames in a row below it that end the event."""
-    event_silence_s: float = Field(10.0, gt=0)
+    event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end it too."""
 
     log_level: str = "INFO"

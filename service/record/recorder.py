@@ -18,21 +18,14 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, IntegrityError
 
+from model.events import Change, Detection, EventStarted, close, observe_all
 from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Registry
 from service.bus.scores import Incoming, Scores
 from service.errors import StaleCursor
 from service.messages import FrameScore
 from service.metrics import Metrics
-from service.record.events import (
-    Change,
-    Detection,
-    EventStarted,
-    Rules,
-    close,
-    from_json,
-    observe_all,
-)
+from service.record.events import from_json, rules, scored_frame
 from service.record.publisher import publish_streams
 from service.record.storing import Position, Recording, store
 from service.rounds import run_rounds
@@ -66,7 +59,7 @@ class Recorder:
         self._redis = redis
         self._metrics = metrics
         self._clock = clock
-        self._rules = Rules.from_settings(settings)
+        self._rules = rules(settings)
         self._lock = RecorderLock(redis, owner)
         self._registry = Registry(redis)
         self._scores = Scores(redis, settings.max_score_backlog)
@@ -149,7 +142,9 @@ class Recorder:
             position = _position(session.get(CursorRow, stream_id), stream_id)
         scores = _above(position.last_frame, incoming)
         if stream is not None and scores:
-            detection, changes = observe_all(position.detection, scores, self._rules)
+            detection, changes = observe_all(
+                position.detection, map(scored_frame, scores), self._rules
+            )
             self._commit(
                 Recording(
                     stream=stream,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
+from model.events import Change, Detection, Event, EventStarted
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
 from service.errors import StaleCursor
 from service.messages import FrameScore
-from service.record.events import Change, Detection, Event, EventStarted, to_json
+from service.record.events import to_json
 from service.store.tables import CursorRow, EventRow, ScoreRow, StreamRow
 
 

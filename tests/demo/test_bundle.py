@@ -13,11 +13,11 @@ from model import bundle as bundles
 from model.bundle import Bundle
 from model.catalog import available, find
 from model.detector import Detector
+from model.events import Change, Detection, EventEnded, EventStarted, ScoredFrame, observe
 from model.footage import Source, fitted
 from service.demo.scene import FPS, Anomaly, AnomalyKind, frames, labels
 from service.demo.video import write_video
-from service.messages import FrameScore
-from service.record.events import Change, Detection, EventEnded, EventStarted, Rules, observe
+from service.record.events import rules
 from service.settings import Settings
 
 MAX_BYTES = 2_000_000
@@ -39,21 +39,14 @@ def _changes(
     video = folder / "scene.mp4"
     write_video(video, frames(seed, seconds, anomalies))
     detector, detection = Detector(bundle), Detection()
-    rules = Rules.from_settings(Settings())
+    operators = rules(Settings())
     camera = detector.start()
     changes: list[Change] = []
     for number, frame in enumerate(fitted(Source("scene", video), bundle.frame_shape)):
         observed = detector.observe([camera], [frame])[0]
         at = number / FPS
-        score = FrameScore(
-            frame=number,
-            epoch=1,
-            captured_at=at,
-            scored_at=at,
-            score=observed.score,
-            threshold=observed.threshold,
-        )
-        detection, more = observe(detection, score, rules)
+        scored = ScoredFrame(number, at, at, observed.score, observed.threshold)
+        detection, more = observe(detection, scored, operators)
         changes += more
     return changes
 

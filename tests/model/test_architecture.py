@@ -10,7 +10,7 @@ from pathlib import Path
 import model
 
 ROOT = Path(model.__file__).parent
-TORCHLESS = ("catalog", "config", "footage", "frames", "labels")
+TORCHLESS = ("catalog", "config", "events", "footage", "frames", "labels", "rules")
 
 PUBLIC = {
     "bundle": {"Bundle", "ITEMS", "load", "save"},
@@ -23,7 +23,7 @@ PUBLIC = {
         "WEIGHTS", "available", "find", "read_document",
     },
     "config": {
-        "Calibration", "DOWNSCALE", "ErrorForm", "LIVE", "NetConfig", "NormalRange", "PAPER",
+        "Calibration", "DOWNSCALE", "ErrorForm", "LIVE", "MEMORY_ITEMS", "MemoryKind", "NetConfig", "NormalRange", "PAPER",
         "Pooling", "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
     },
     "detector": {
@@ -33,6 +33,10 @@ PUBLIC = {
     "evaluation.plots": {"ABNORMAL", "CURVE", "OTHER", "plot_evaluation", "plot_scores", "spans"},
     "evaluation.protocol": {
         "Evaluation", "Report", "ScoredClip", "evaluate", "offline_scores", "smooth",
+    },
+    "events": {
+        "Change", "Detection", "Event", "EventEnded", "EventRules", "EventStarted", "Region",
+        "ScoredFrame", "close", "observe", "observe_all",
     },
     "footage": {
         "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",
@@ -49,10 +53,13 @@ PUBLIC = {
         "LEAST_MEAN_SQUARE", "LEAST_PEAK", "error_map", "gate_error", "norm", "psnr",
         "query_distance", "require_finite",
     },
+    "memae": {"ENTROPY_WEIGHT", "addressing", "entropy", "initial_items", "read", "total_loss"},
+    "memories": {"MemaeMemory", "Memory", "MnadMemory", "memory_of"},
     "memory": {
         "initial_items", "nearest", "read", "select", "similarity", "update", "usage",
     },
     "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
+    "rules": {"Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed"},
     "score": {
         "LEAST_SPAN", "Measures", "RunningRange", "Scorer", "pool_cells", "pool_top",
     },
@@ -60,6 +67,7 @@ PUBLIC = {
         "CHECKPOINT_VERSION", "PRESETS", "Preset", "Progress", "TrainConfig", "Training",
         "TrainingError", "Windows", "cpu_has_bf16", "default_weights",
     },
+    "updates": {"angles_deg", "recalled", "updated", "within"},
 }  # fmt: skip
 
 

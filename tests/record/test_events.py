@@ -1,124 +1,41 @@
-"""The state machine from scores to events."""
+"""What the recorder puts between scores and the event machine."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.messages import FrameScore
-from service.record.events import (
-    Change,
-    Detection,
-    EventEnded,
-    EventStarted,
-    Rules,
-    close,
-    from_json,
-    observe_all,
-    to_json,
-)
+from model.events import Detection, EventRules, observe_all
+from service.messages import StreamState
+from service.record.events import from_json, rules, scored_frame, to_json
+from service.settings import Settings
 from tests.record.rows import frame_score
 
-RULES = Rules(min_frames=3, release=0.8, quiet_frames=2, silence_s=10.0)
-LOW, MIDDLE, HIGH = 0.1, 0.45, 0.6  # the threshold is 0.5, the release 0.4
+
+def test_the_operators_rules_are_taken_and_the_defaults_are_the_machines() -> None:
+    assert rules(Settings()) == EventRules()
+    settings = Settings(
+        event_min_frames=3, event_release=0.7, event_quiet_frames=2, event_silence_s=4.0
+    )
+    assert rules(settings) == EventRules(3, 0.7, 2, 4.0)
 
 
-def _run(*values: float | None) -> tuple[Detection, tuple[Change, ...]]:
-    scores = [frame_score(frame, value) for frame, value in enumerate(values)]
-    return observe_all(Detection(), scores, RULES)
+def test_a_score_reaches_the_machine_with_its_place_and_times() -> None:
+    score = frame_score(7, 0.6, at=1000.0).model_copy(
+        update={"captured_at": 990.0, "region": (0.5, 0.5, 0.6, 0.6)}
+    )
+    scored = scored_frame(score)
+    assert (scored.frame, scored.score, scored.threshold) == (7, 0.6, score.threshold)
+    assert (scored.captured_at, scored.scored_at) == (990.0, 1000.0)
+    assert scored.region == (0.5, 0.5, 0.6, 0.6)
 
 
-def test_an_event_starts_at_the_first_of_enough_high_frames() -> None:
-    state, changes = _run(LOW, HIGH, HIGH)
-    assert changes == ()
-    assert not state.is_open
-    state, changes = _run(LOW, HIGH, HIGH, HIGH)
-    (started,) = changes
-    assert isinstance(started, EventStarted)
-    assert (started.event.first_frame, started.event.last_frame) == (1, 3)
-    assert started.event.started_at == pytest.approx(1000.1)
-    assert state.is_open
-
-
-def test_a_score_exactly_at_the_threshold_counts() -> None:
-    assert len(_run(0.5, 0.5, 0.5)[1]) == 1
-
-
-def test_a_low_frame_in_between_starts_the_count_again() -> None:
-    assert _run(HIGH, HIGH, MIDDLE, HIGH, HIGH)[1] == ()
-
-
-def test_frames_without_a_score_neither_start_nor_feed_an_event() -> None:
-    assert _run(HIGH, HIGH, None, HIGH)[1] == ()
-    assert _run(*[None] * 20)[1] == ()
-    scores = [frame_score(frame, HIGH, threshold=None) for frame in range(9)]
-    assert observe_all(Detection(), scores, RULES)[1] == ()
-
-
-def test_an_open_event_outlasts_a_short_warm_up() -> None:
-    state, changes = _run(HIGH, HIGH, HIGH, None, None, None, HIGH)
-    assert len(changes) == 1
-    assert state.event is not None
-    assert state.event.last_frame == 6
-
-
-def test_an_event_goes_on_above_the_release_and_ends_after_quiet_frames() -> None:
-    state, changes = _run(HIGH, HIGH, HIGH, MIDDLE, LOW, MIDDLE, LOW)
-    assert len(changes) == 1
-    assert state.is_open
-    state, changes = _run(HIGH, HIGH, HIGH, MIDDLE, LOW, MIDDLE, LOW, LOW)
-    assert isinstance(changes[1], EventEnded)
-    assert changes[1].event.last_frame == 5
-    assert not state.is_open
-
-
-def test_the_peak_is_kept_with_its_frame_and_region() -> None:
-    scores = [frame_score(i, value) for i, value in enumerate([0.6, 0.9, 0.7, 0.8])]
-    scores[1] = scores[1].model_copy(update={"region": (0.5, 0.5, 0.6, 0.6)})
-    state, _ = observe_all(Detection(), scores, RULES)
-    assert state.event is not None
-    assert (state.event.peak_score, state.event.peak_frame) == (0.9, 1)
-    assert state.event.region == (0.5, 0.5, 0.6, 0.6)
-
-
-def test_a_silence_between_scores_ends_the_event_before_the_next_frame() -> None:
-    scores = [frame_score(frame, HIGH) for frame in range(3)]
-    scores += [frame_score(frame, HIGH, at=2000.0 + frame) for frame in range(3, 6)]
-    state, changes = observe_all(Detection(), scores, RULES)
-    assert [type(change) for change in changes] == [EventStarted, EventEnded, EventStarted]
-    assert (changes[1].event.last_frame, changes[2].event.first_frame) == (2, 3)
-    assert state.is_open
-
-
-def test_an_event_of_frames_with_falling_times_does_not_end_before_it_starts() -> None:
-    scores = [
-        frame_score(frame, 0.9, at=1000.0).model_copy(update={"captured_at": 1000.0 - frame})
-        for frame in range(8)
-    ]
-    state, _ = observe_all(Detection(), scores, RULES)
-    _, (ended,) = close(state)
-    assert ended.event.last_frame == 7
-    assert ended.event.last_at == ended.event.started_at == 1000.0
-
-
-def test_closing_ends_what_is_open_and_forgets_what_was_rising() -> None:
-    state, changes = close(_run(HIGH, HIGH, HIGH)[0])
-    assert [type(change) for change in changes] == [EventEnded]
-    assert not state.is_open
-    state, changes = close(_run(HIGH, HIGH)[0])
-    assert changes == ()
-    assert observe_all(state, [frame_score(2, HIGH)], RULES)[1] == ()
-
-
-def test_a_negative_threshold_can_be_met() -> None:
-    scores = [frame_score(frame, -0.5, threshold=-0.5) for frame in range(9)]
-    state, changes = observe_all(Detection(), scores, RULES)
-    assert len(changes) == 1
-    assert state.is_open
+def test_a_score_of_a_warming_stream_counts_as_none() -> None:
+    score = frame_score(0, 0.6).model_copy(update={"state": StreamState.WARMING})
+    assert scored_frame(score).score is None
 
 
 def test_a_state_that_is_none_is_refused() -> None:
@@ -127,72 +44,22 @@ def test_a_state_that_is_none_is_refused() -> None:
         from_json({"quiet_frames": "many"})
 
 
-_VALUES = st.none() | st.sampled_from([LOW, MIDDLE, HIGH, 0.9])
-_STEPS = st.lists(st.tuples(_VALUES, st.sampled_from([0.1, 0.1, 0.1, 11.0])), max_size=60)
-_RULES = st.builds(
-    Rules,
-    min_frames=st.integers(1, 4),
-    release=st.sampled_from([0.5, 0.8, 1.0]),
-    quiet_frames=st.integers(1, 4),
-    silence_s=st.just(10.0),
+@given(
+    st.lists(st.tuples(st.none() | st.sampled_from([0.1, 0.45, 0.6, 0.9]), st.booleans())),
+    st.builds(EventRules, st.integers(1, 4), st.sampled_from([0.5, 1.0]), st.integers(1, 4)),
+    st.data(),
 )
-
-
-def _scores(steps: list[tuple[float | None, float]]) -> list[FrameScore]:
-    now, scores = 1000.0, []
-    for frame, (value, gap_s) in enumerate(steps):
-        now += gap_s
-        scores.append(frame_score(frame, value, at=now))
-    return scores
-
-
-@given(_STEPS, _RULES)
-def test_starts_and_ends_alternate_and_no_two_events_overlap(
-    steps: list[tuple[float | None, float]], rules: Rules
-) -> None:
-    state, changes = observe_all(Detection(), _scores(steps), rules)
-    kinds = [type(change) for change in changes]
-    assert kinds == [EventStarted, EventEnded] * (len(kinds) // 2) + (
-        [EventStarted] if state.is_open else []
-    )
-    for started, ended in zip(changes[::2], changes[1::2], strict=False):
-        assert started.event.first_frame == ended.event.first_frame
-        assert started.event.last_frame <= ended.event.last_frame
-        assert started.event.peak_score <= ended.event.peak_score
-    starts = [change.event.first_frame for change in changes[::2]]
-    ends = [change.event.last_frame for change in changes[1::2]]
-    assert all(end < start for end, start in zip(ends, starts[1:], strict=False))
-
-
-@given(_STEPS, _RULES, st.data())
 def test_a_replay_from_a_saved_state_equals_one_pass(
-    steps: list[tuple[float | None, float]], rules: Rules, data: st.DataObject
+    steps: list[tuple[float | None, bool]], machine: EventRules, data: st.DataObject
 ) -> None:
-    scores = _scores(steps)
+    now, scores = 1000.0, []
+    for frame, (value, silent) in enumerate(steps):
+        now += 11.0 if silent else 0.1
+        scores.append(scored_frame(frame_score(frame, value, at=now)))
     at = data.draw(st.integers(0, len(scores)))
-    whole = observe_all(Detection(), scores, rules)
-    state, first = observe_all(Detection(), scores[:at], rules)
+    whole = observe_all(Detection(), scores, machine)
+    state, first = observe_all(Detection(), scores[:at], machine)
     restored = from_json(json.loads(json.dumps(to_json(state))))
     assert restored == state
-    state, second = observe_all(restored, scores[at:], rules)
+    state, second = observe_all(restored, scores[at:], machine)
     assert (state, first + second) == whole
-
-
-@given(_STEPS, _RULES)
-def test_an_event_starts_exactly_where_enough_frames_in_a_row_are_high(
-    steps: list[tuple[float | None, float]], rules: Rules
-) -> None:
-    """Compared with a search for the first such run, written without the machine."""
-    never_quiet = replace(rules, silence_s=1e9)
-    values = [value for value, _ in steps]
-    n = never_quiet.min_frames
-    expected = next(
-        (
-            i
-            for i in range(len(values) - n + 1)
-            if all(value is not None and value >= 0.5 for value in values[i : i + n])
-        ),
-        None,
-    )
-    _, changes = observe_all(Detection(), _scores(steps), never_quiet)
-    assert (changes[0].event.first_frame if changes else None) == expected

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisAway
 from sqlalchemy import delete, func, select, update
 
+from model.events import Detection, EventRules, observe_all
 from service import keys
 from service.bus.connection import connect
 from service.bus.recorder_lock import RecorderLock
@@ -19,7 +20,7 @@ from service.bus.registry import Preview, Registry
 from service.bus.scores import Scores
 from service.errors import StaleCursor
 from service.metrics import Metrics
-from service.record.events import Detection, Rules, observe_all
+from service.record.events import scored_frame
 from service.record.recorder import Recorder
 from service.record.storing import Position, Recording, store
 from service.settings import Settings
@@ -243,7 +244,9 @@ def test_a_second_recorder_that_read_the_same_scores_is_rolled_back(
     old = Position(cursor.version, cursor.last_frame, cursor.recorded_at, Detection())
     worker.publish("cam", scores)
     recorder.step()
-    detection, changes = observe_all(old.detection, scores, Rules(3, 0.9, 2, 10.0))
+    detection, changes = observe_all(
+        old.detection, map(scored_frame, scores), EventRules(3, 0.9, 2, 10.0)
+    )
     with pytest.raises(StaleCursor), each_database.write() as session:
         store(session, Recording(stream, old, scores, detection, changes), 1020.0)
     assert _frames(each_database) == [0, 1, 2, 3, 4, 5]

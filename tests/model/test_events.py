@@ -1,0 +1,181 @@
+"""The state machine from scores to events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.events import (
+    Change,
+    Detection,
+    EventEnded,
+    EventRules,
+    EventStarted,
+    ScoredFrame,
+    close,
+    observe_all,
+)
+
+RULES = EventRules(min_frames=3, release=0.8, quiet_frames=2, silence_s=10.0)
+THRESHOLD = 0.5
+LOW, MIDDLE, HIGH = 0.1, 0.45, 0.6  # the release is 0.4
+
+
+def _scored(
+    frame: int, value: float | None, *, at: float | None = None, threshold: float | None = THRESHOLD
+) -> ScoredFrame:
+    at_s = 1000.0 + 0.1 * frame if at is None else at
+    return ScoredFrame(frame, at_s, at_s, value, threshold)
+
+
+def _run(*values: float | None) -> tuple[Detection, tuple[Change, ...]]:
+    scores = [_scored(frame, value) for frame, value in enumerate(values)]
+    return observe_all(Detection(), scores, RULES)
+
+
+def test_an_event_starts_at_the_first_of_enough_high_frames() -> None:
+    state, changes = _run(LOW, HIGH, HIGH)
+    assert changes == ()
+    assert not state.is_open
+    state, changes = _run(LOW, HIGH, HIGH, HIGH)
+    (started,) = changes
+    assert isinstance(started, EventStarted)
+    assert (started.event.first_frame, started.event.last_frame) == (1, 3)
+    assert started.event.started_at == pytest.approx(1000.1)
+    assert state.is_open
+
+
+def test_a_score_exactly_at_the_threshold_counts() -> None:
+    assert len(_run(0.5, 0.5, 0.5)[1]) == 1
+
+
+def test_a_low_frame_in_between_starts_the_count_again() -> None:
+    assert _run(HIGH, HIGH, MIDDLE, HIGH, HIGH)[1] == ()
+
+
+def test_frames_without_a_score_neither_start_nor_feed_an_event() -> None:
+    assert _run(HIGH, HIGH, None, HIGH)[1] == ()
+    assert _run(*[None] * 20)[1] == ()
+    scores = [_scored(frame, HIGH, threshold=None) for frame in range(9)]
+    assert observe_all(Detection(), scores, RULES)[1] == ()
+
+
+def test_an_open_event_outlasts_a_short_warm_up() -> None:
+    state, changes = _run(HIGH, HIGH, HIGH, None, None, None, HIGH)
+    assert len(changes) == 1
+    assert state.event is not None
+    assert state.event.last_frame == 6
+
+
+def test_an_event_goes_on_above_the_release_and_ends_after_quiet_frames() -> None:
+    state, changes = _run(HIGH, HIGH, HIGH, MIDDLE, LOW, MIDDLE, LOW)
+    assert len(changes) == 1
+    assert state.is_open
+    state, changes = _run(HIGH, HIGH, HIGH, MIDDLE, LOW, MIDDLE, LOW, LOW)
+    assert isinstance(changes[1], EventEnded)
+    assert changes[1].event.last_frame == 5
+    assert not state.is_open
+
+
+def test_the_peak_is_kept_with_its_frame_and_region() -> None:
+    scores = [_scored(i, value) for i, value in enumerate([0.6, 0.9, 0.7, 0.8])]
+    scores[1] = replace(scores[1], region=(0.5, 0.5, 0.6, 0.6))
+    state, _ = observe_all(Detection(), scores, RULES)
+    assert state.event is not None
+    assert (state.event.peak_score, state.event.peak_frame) == (0.9, 1)
+    assert state.event.region == (0.5, 0.5, 0.6, 0.6)
+
+
+def test_a_silence_between_scores_ends_the_event_before_the_next_frame() -> None:
+    scores = [_scored(frame, HIGH) for frame in range(3)]
+    scores += [_scored(frame, HIGH, at=2000.0 + frame) for frame in range(3, 6)]
+    state, changes = observe_all(Detection(), scores, RULES)
+    assert [type(change) for change in changes] == [EventStarted, EventEnded, EventStarted]
+    assert (changes[1].event.last_frame, changes[2].event.first_frame) == (2, 3)
+    assert state.is_open
+
+
+def test_an_event_of_frames_with_falling_times_does_not_end_before_it_starts() -> None:
+    scores = [
+        replace(_scored(frame, 0.9, at=1000.0), captured_at=1000.0 - frame) for frame in range(8)
+    ]
+    state, _ = observe_all(Detection(), scores, RULES)
+    _, (ended,) = close(state)
+    assert ended.event.last_frame == 7
+    assert ended.event.last_at == ended.event.started_at == 1000.0
+
+
+def test_closing_ends_what_is_open_and_forgets_what_was_rising() -> None:
+    state, changes = close(_run(HIGH, HIGH, HIGH)[0])
+    assert [type(change) for change in changes] == [EventEnded]
+    assert not state.is_open
+    state, changes = close(_run(HIGH, HIGH)[0])
+    assert changes == ()
+    assert observe_all(state, [_scored(2, HIGH)], RULES)[1] == ()
+
+
+def test_a_negative_threshold_can_be_met() -> None:
+    scores = [_scored(frame, -0.5, threshold=-0.5) for frame in range(9)]
+    state, changes = observe_all(Detection(), scores, RULES)
+    assert len(changes) == 1
+    assert state.is_open
+
+
+_VALUES = st.none() | st.sampled_from([LOW, MIDDLE, HIGH, 0.9])
+_STEPS = st.lists(st.tuples(_VALUES, st.sampled_from([0.1, 0.1, 0.1, 11.0])), max_size=60)
+_RULES = st.builds(
+    EventRules,
+    min_frames=st.integers(1, 4),
+    release=st.sampled_from([0.5, 0.8, 1.0]),
+    quiet_frames=st.integers(1, 4),
+    silence_s=st.just(10.0),
+)
+
+
+def _scores(steps: list[tuple[float | None, float]]) -> list[ScoredFrame]:
+    now, scores = 1000.0, []
+    for frame, (value, gap_s) in enumerate(steps):
+        now += gap_s
+        scores.append(_scored(frame, value, at=now))
+    return scores
+
+
+@given(_STEPS, _RULES)
+def test_starts_and_ends_alternate_and_no_two_events_overlap(
+    steps: list[tuple[float | None, float]], rules: EventRules
+) -> None:
+    state, changes = observe_all(Detection(), _scores(steps), rules)
+    kinds = [type(change) for change in changes]
+    assert kinds == [EventStarted, EventEnded] * (len(kinds) // 2) + (
+        [EventStarted] if state.is_open else []
+    )
+    for started, ended in zip(changes[::2], changes[1::2], strict=False):
+        assert started.event.first_frame == ended.event.first_frame
+        assert started.event.last_frame <= ended.event.last_frame
+        assert started.event.peak_score <= ended.event.peak_score
+    starts = [change.event.first_frame for change in changes[::2]]
+    ends = [change.event.last_frame for change in changes[1::2]]
+    assert all(end < start for end, start in zip(ends, starts[1:], strict=False))
+
+
+@given(_STEPS, _RULES)
+def test_an_event_starts_exactly_where_enough_frames_in_a_row_are_high(
+    steps: list[tuple[float | None, float]], rules: EventRules
+) -> None:
+    """Compared with a search for the first such run, written without the machine."""
+    never_quiet = replace(rules, silence_s=1e9)
+    values = [value for value, _ in steps]
+    n = never_quiet.min_frames
+    expected = next(
+        (
+            i
+            for i in range(len(values) - n + 1)
+            if all(value is not None and value >= 0.5 for value in values[i : i + n])
+        ),
+        None,
+    )
+    _, changes = observe_all(Detection(), _scores(steps), never_quiet)
+    assert (changes[0].event.first_frame if changes else None) == expected
