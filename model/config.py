@@ -21,6 +21,17 @@ class Task(StrEnum):
     RECONSTRUCTION = "reconstruction"
 
 
+class MemoryKind(StrEnum):
+    """Which memory stands between encoder and decoder; see `model.memories`."""
+
+    MNAD = "mnad"
+    MEMAE = "memae"
+
+
+MEMORY_ITEMS = {MemoryKind.MNAD: 10, MemoryKind.MEMAE: 2000}
+"""How many items each has in its paper."""
+
+
 class ErrorForm(StrEnum):
     """What a "norm" of the paper is computed as; γ means nothing without it."""
 
@@ -60,12 +71,19 @@ class NetConfig:
     height: int = 256
     width: int = 256
     history: int = 4
-    memory_items: int = 10
+    memory_items: int = 0
+    """0 stands for as many as the memory has in its paper."""
     memory_channels: int = 0
     """Channels of a query and of an item; 0 stands for 8 x base_width."""
+    memory: MemoryKind = MemoryKind.MNAD
+    memory_shrinkage: float = 1.0
+    """λ of MemAE's hard shrinkage, in units of 1 / memory_items; the paper's are from 1 to 3."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", Task(self.task))
+        object.__setattr__(self, "memory", MemoryKind(self.memory))
+        if self.memory_items == 0:
+            object.__setattr__(self, "memory_items", MEMORY_ITEMS[self.memory])
         if self.memory_channels == 0:
             object.__setattr__(self, "memory_channels", 8 * self.base_width)
         _require(self.base_width >= 1, "base_width", self.base_width, "at least 1")
@@ -81,6 +99,12 @@ class NetConfig:
         _require(1 <= self.history <= 32, "history", self.history, "from 1 to 32 frames")
         _require(self.memory_items >= 2, "memory_items", self.memory_items, "at least 2")
         _require(self.memory_channels >= 1, "memory_channels", self.memory_channels, "at least 1")
+        _require(
+            math.isfinite(self.memory_shrinkage) and self.memory_shrinkage >= 0.0,
+            "memory_shrinkage",
+            self.memory_shrinkage,
+            "a number, 0 or more",
+        )
 
     @property
     def context(self) -> int:

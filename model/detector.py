@@ -8,7 +8,8 @@ import math
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model import measures, memory
+from model import measures, updates
 from model.bundle import Bundle
-from model.config import NetConfig
+from model.config import LIVE, ErrorKind, MemoryKind, NetConfig, ScoreConfig
 from model.frames import Frame
 from model.network import folded
-from model.score import Measures, Scorer, pool_cells, pool_top
+from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
+from model.score import Measures, Scorer, error_map, frame_error, pool_cells
 
 STATE_MAGIC = b"NWCS\x01"
 
@@ -35,7 +37,9 @@ class CameraOptions:
     """λ."""
     threshold: float | None = None
     adapt: bool = True
-    """Whether frames below γ update the memory."""
+    """Whether frames below γ update the memory; False holds the items, whatever `update` says."""
+    update: UpdateRule | None = None
+    """How they do; None is the paper's way."""
 
     def __post_init__(self) -> None:
         if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0.0):
@@ -45,6 +49,12 @@ class CameraOptions:
             raise ValueError(f"appearance_weight must be from 0 to 1, got {weight!r}")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ValueError(f"threshold must be finite, got {self.threshold!r}")
+
+    @property
+    def rule(self) -> UpdateRule:
+        """The rule in force."""
+        rule = self.update or PAPER_UPDATE
+        return rule if self.adapt else replace(rule, learning=Learning.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,9 @@ class Observation:
     """In [0, 1]."""
     threshold: float | None = None
     memory_updated: bool = False
+    memory_drift_deg: float = 0.0
+    """Angle between an item and the trained one that it was, in degrees, of the item that has moved
+    the farthest; after this frame's update."""
     heat: NDArray[np.float32] | None = None
     """(rows, columns), >= 0: error by place; 1 is the most that normal footage gave."""
     region: tuple[float, float, float, float] | None = None
@@ -79,6 +92,8 @@ class CameraState:
         self.scorer = scorer
         self.origin = origin
         """Of which trained memory the items are; another network couldn't read them."""
+        self.passed = Passed()
+        self._adapts = config.memory is MemoryKind.MNAD
 
     def cut(self) -> None:
         """Say that the next frame doesn't follow the last one. Items and ranges stay."""
@@ -86,13 +101,22 @@ class CameraState:
         if self.scorer is not None:
             self.scorer.cut()
 
+    def without_frames(self) -> CameraState:
+        """What the next owner of the camera goes on from, when its last frames will be too old."""
+        kept = copy(self)
+        kept.frames = deque(maxlen=self.frames.maxlen)
+        return kept
+
     def save(self) -> bytes:
         """Everything, to the bit; `Detector.restore` takes it back."""
-        items = self.items.detach().cpu().numpy().astype("<f4")
+        # Items that never change stay with the bundle: MemAE's are a thousand times as many.
+        kept = self.items if self._adapts else self.items[:0]
+        items = kept.detach().cpu().numpy().astype("<f4")
         header = json.dumps(
             {
                 "origin": self.origin,
                 "items": items.shape,
+                "passed": [self.passed.frames, self.passed.above],
                 "frames": [frame.shape for frame in self.frames],
                 "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
                 if self.scorer
@@ -108,23 +132,34 @@ class Detector:
     """A bundle at work. The network's weights are shared; all that adapts is in CameraState.
 
     Not thread-safe: one thread calls it.
+
+    Args:
+        scores: whose errors are measured, beside those of the bundle's own score.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: str = "cpu", scores: Sequence[ScoreConfig] = ()
+    ) -> None:
         self.bundle = bundle
         self.device = torch.device(device)
         self._network = folded(bundle.network).to(self.device).channels_last()
+        self._errors = {each.error.key: each.error for each in (bundle.score, *scores)}
+        own = bundle.score.error
+        self._heat_error = LIVE.error if own.form is ErrorKind.PSNR else own
         normal = bundle.calibration.normal
-        self._heat_scale = 1.0 / max(normal.pooled.high, 1e-6) if normal else 1.0
+        usual = normal.errors.get(self._heat_error.key) if normal else None
+        self._heat_scale = 1.0 / max(usual.high, 1e-6) if usual else 1.0
         trained = bundle.items.cpu().numpy().astype("<f4").tobytes()
         self._origin = hashlib.sha256(trained).hexdigest()
+        self._trained = bundle.items[0].to(self.device)
+        self._adapts = self._network.memory.adapts
 
     def start(self) -> CameraState:
         """A camera that has seen nothing: items as trained, ranges as saved with the bundle."""
         normal = self.bundle.calibration.normal
         return CameraState(
             self.bundle.config,
-            self.bundle.items[0].to(self.device),
+            self._trained,
             Scorer(self.bundle.score, normal) if normal else None,
             origin=self._origin,
         )
@@ -137,18 +172,21 @@ class Detector:
         state = self.start()
         header, body = _parse_state(data)
         frame_shape = self.bundle.frame_shape.array_shape
-        if header.origin != self._origin or header.items != tuple(state.items.shape):
+        kept = state.items if self._adapts else state.items[:0]
+        if header.origin != self._origin or header.items != tuple(kept.shape):
             raise ValueError("a saved camera state of another bundle")
         if any(shape != frame_shape for shape in header.frames):
             raise ValueError(f"a saved camera state with frames of shapes {header.frames}")
         count, size = len(header.frames), int(np.prod(frame_shape))
         cut = len(body) - count * size
-        if cut != 4 * state.items.numel() or count > self.bundle.config.context:
+        if cut != 4 * kept.numel() or count > self.bundle.config.context:
             raise ValueError("a saved camera state has the wrong length")
         items = np.frombuffer(body[:cut], dtype="<f4").reshape(header.items)
         if not np.isfinite(items).all():
             raise ValueError("a saved camera state's items are not finite")
-        state.items = torch.from_numpy(items.astype(np.float32)).to(self.device)
+        if self._adapts:
+            state.items = torch.from_numpy(items.astype(np.float32)).to(self.device)
+        state.passed = header.passed
         frames = np.frombuffer(body[cut:], dtype=np.uint8).reshape(count, *frame_shape)
         state.frames.extend(frame.copy() for frame in frames)
         if state.scorer is not None and header.numbers is not None:
@@ -219,50 +257,89 @@ class Detector:
         config, form = self.bundle.config, self.bundle.calibration.error_form
         actual = self._pictures([[frame] for frame in frames])
         past = self._pictures([camera.frames for camera in cameras]) if config.context else actual
-        items = torch.stack([camera.items for camera in cameras])  # (B, M, C)
+        rules = [option.rule for option in options]
+        items = self._items(cameras, rules)
         inputs = (past * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
-        predicted, queries = self._network(inputs, items)
-        predicted = (predicted.float() + 1.0) / 2.0
+        queries, skips = self._network.encode(inputs)
+        recalled = updates.recalled(self._network.memory, queries, items, rules)
+        predicted = (self._network.decode(queries, recalled, skips).float() + 1.0) / 2.0
 
-        chosen = memory.select(items, memory.nearest(queries, items)[..., 0])
-        cells = pool_cells(measures.error_map(predicted, actual), self.bundle.score)
-        pooled = pool_top(cells, self.bundle.score.top_cells)
+        chosen = self._network.memory.nearest_items(queries, items)
         columns = (
-            measures.psnr(predicted, actual, self.bundle.score.peak),
+            measures.psnr(predicted, actual, self.bundle.score.error.peak),
             measures.query_distance(queries, chosen, form),
-            measures.require_finite("pooled error", pooled),
             measures.gate_error(predicted, actual, form),
+            *(frame_error(error, predicted, actual) for error in self._errors.values()),
         )
-        measured = [Measures(*row) for row in torch.stack(columns, dim=1).tolist()]
-        accepted = [
-            option.adapt and row.gate_error < self._gamma(option)
+        measured = [
+            Measures(*row[:3], dict(zip(self._errors, row[3:], strict=True)))
+            for row in torch.stack(columns, dim=1).tolist()
+        ]
+        heat = error_map(self._heat_error.form, predicted, actual)
+        cells = pool_cells(heat, self._heat_error)
+        below = [
+            row.gate_error < self._gamma(option)
             for option, row in zip(options, measured, strict=True)
         ]
+        learned = self._learned(queries, items, rules, below)
         # Nothing raises below this line: all cameras change, or none does.
-        self._update(cameras, queries, items, accepted)
+        for each in zip(cameras, rules, learned, below, strict=True):
+            self._settle(*each)
+        updated = [items is not None for items in learned]
         maps = cells.cpu().numpy()
         return [
             self._observation(*each)
-            for each in zip(cameras, options, measured, maps, accepted, strict=True)
+            for each in zip(cameras, options, measured, maps, updated, strict=True)
         ]
 
     def _gamma(self, option: CameraOptions) -> float:
         return self.bundle.calibration.gamma if option.gamma is None else option.gamma
 
-    def _update(
+    def _items(self, cameras: Sequence[CameraState], rules: Sequence[UpdateRule]) -> Tensor:
+        """What each camera's queries are compared with: (B, M, C), or (1, M, C) for all."""
+        if not self._adapts:
+            return self._trained[None]
+        return torch.stack(
+            [
+                self._trained if rule.learning is Learning.TRAINED else camera.items
+                for camera, rule in zip(cameras, rules, strict=True)
+            ]
+        )
+
+    def _learned(
         self,
-        cameras: Sequence[CameraState],
         queries: Tensor,
         items: Tensor,
-        accepted: Sequence[bool],
+        rules: Sequence[UpdateRule],
+        below: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """New items of each camera that learns from its frame; None for the others."""
+        learned: list[Tensor | None] = [None] * len(rules)
+        groups: dict[UpdateRule, list[int]] = {}
+        for index, rule in enumerate(rules):
+            if self._adapts and below[index] and rule.learning is Learning.UPDATED:
+                groups.setdefault(rule, []).append(index)
+        for rule, members in groups.items():
+            moved = updates.updated(queries[members], items[members], self._trained[None], rule)
+            for index, each in zip(members, moved, strict=True):
+                learned[index] = each.clone()  # a view would keep the whole batch alive
+        return learned
+
+    def _settle(
+        self, camera: CameraState, rule: UpdateRule, learned: Tensor | None, below: bool
     ) -> None:
-        """Give the accepted cameras their new items; the others' stay, bit for bit."""
-        chosen = [index for index, accept in enumerate(accepted) if accept]
-        if not chosen:
-            return
-        updated = memory.update(queries[chosen], items[chosen])
-        for index, moved in zip(chosen, updated, strict=True):
-            cameras[index].items = moved.clone()  # a view would keep the whole batch alive
+        """Give a camera the items of its next frame."""
+        if rule.learning is not Learning.UPDATED:
+            camera.passed, rolled_back = Passed(), rule.learning is Learning.TRAINED
+        else:
+            camera.passed, rolled_back = passed(camera.passed, rule, below=below)
+        if rolled_back:
+            camera.items = self._trained
+        elif learned is not None:
+            camera.items = learned
+
+    def _drift_deg(self, items: Tensor) -> float:
+        return float(updates.angles_deg(items, self._trained).max()) if self._adapts else 0.0
 
     def _observation(
         self,
@@ -270,7 +347,7 @@ class Detector:
         option: CameraOptions,
         measured: Measures,
         cells: NDArray[np.float32],
-        accepted: bool,
+        updated: bool,
     ) -> Observation:
         score = threshold = None
         if camera.scorer is not None:
@@ -285,7 +362,8 @@ class Detector:
             gate_error=measured.gate_error,
             score=score,
             threshold=threshold,
-            memory_updated=accepted,
+            memory_updated=updated,
+            memory_drift_deg=self._drift_deg(camera.items),
             heat=cells * np.float32(self._heat_scale),
             region=region_of(cells),
             measures=measured,
@@ -298,6 +376,7 @@ class _StateHeader:
 
     origin: str
     items: tuple[int, ...]
+    passed: Passed
     frames: list[tuple[int, ...]]
     numbers: dict[str, float] | None
 
@@ -314,6 +393,7 @@ def _parse_state(data: bytes) -> tuple[_StateHeader, memoryview]:
         parsed = _StateHeader(
             str(header["origin"]),
             tuple(map(int, header["items"])),
+            Passed(*map(int, header.get("passed", (0, 0)))),
             [tuple(map(int, shape)) for shape in header["frames"]],
             None
             if numbers is None

@@ -46,7 +46,7 @@ def select(items: Tensor, indices: Tensor) -> Tensor:
     )
 
 
-def update(queries: Tensor, items: Tensor) -> Tensor:
+def update(queries: Tensor, items: Tensor, *, reference_maximum: bool = False) -> Tensor:
     """Pull each item towards the queries that chose it.
 
     p_m <- f(p_m + sum_{k in U^m} v'^{k,m} q^k), f the L2 norm, U^m the queries nearest to p_m,
@@ -55,12 +55,15 @@ def update(queries: Tensor, items: Tensor) -> Tensor:
 
     Args:
         queries: (B, K, C), unit length. items: (B, M, C), unit length.
+        reference_maximum: divide by the maximum over all k, as the reference implementation does
+            instead of over U^m: queries that chose another item then weaken the step.
     Returns: (B, M, C), unit length.
     Raises: ValueError: a query or an item is not finite.
     """
     scores = similarity(queries, items)  # (B, K, M)
     chosen = functional.one_hot(scores.argmax(dim=2), items.shape[1]).bool()
-    scores = scores.masked_fill(~chosen, -torch.inf)
+    if not reference_maximum:
+        scores = scores.masked_fill(~chosen, -torch.inf)
     # The softmax's denominator is the same for every k, so it cancels in v'.
     weights = (scores - scores.amax(dim=1, keepdim=True)).exp()
     weights = weights.masked_fill(~chosen, 0.0)  # an item without queries gave inf - inf
@@ -72,5 +75,7 @@ def update(queries: Tensor, items: Tensor) -> Tensor:
 
 def usage(queries: Tensor, items: Tensor) -> Tensor:
     """Share of the queries whose nearest item is m: (B, M), each row sums to 1."""
-    chosen = functional.one_hot(nearest(queries, items)[..., 0], items.shape[1])
-    return chosen.float().mean(dim=1)
+    chosen = nearest(queries, items)[..., 0]
+    counts = torch.zeros(len(queries), items.shape[1], device=queries.device)
+    counts.scatter_add_(1, chosen, torch.ones_like(chosen, dtype=counts.dtype))
+    return counts / queries.shape[1]

@@ -1,4 +1,5 @@
-"""The two networks of MNAD: a U-Net that predicts, and an autoencoder that reconstructs.
+"""The two networks of MNAD: a U-Net that predicts, and an autoencoder that reconstructs; each
+with either of the two memories.
 
 Shapes: B cameras (or training windows), C feature channels, h x w the feature map, an eighth of the
 picture each way, K = h*w queries. Pictures are in [-1, 1].
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from model import memory
 from model.config import NetConfig, Task
+from model.memories import Memory, memory_of
 
 
 def _convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -70,7 +71,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Queries beside what the memory answered, to a picture in [-1, 1]."""
+    """What the memory lets it see of the queries, to a picture in [-1, 1]."""
 
     def __init__(
         self, channels_in: int, base_width: int, channels_out: int, *, skips: bool
@@ -90,7 +91,7 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(base_width, channels_out, 3, padding=1)
 
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """(B, 2C, H/8, W/8) and the encoder's stages to (B, channels_out, H, W) in [-1, 1]."""
+        """(B, channels_in, h, w) and the encoder's stages to (B, channels_out, H, W) in [-1, 1]."""
         x = features
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -104,10 +105,11 @@ class Decoder(nn.Module):
 class MemoryNetwork(nn.Module):
     """Encoder, memory read, decoder. The items are an input: every camera has its own."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder, memory: Memory) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.memory = memory
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, channels_in, H, W) in [-1, 1] to unit queries (B, K, C), and the skips."""
@@ -118,10 +120,10 @@ class MemoryNetwork(nn.Module):
     def decode(self, queries: Tensor, recalled: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """Queries and what the memory answered, both (B, K, C), to pictures (B, c, H, W)."""
         height, width = (size // 2 for size in skips[-1].shape[-2:])
-        features = torch.cat((queries, recalled), dim=2)  # (B, K, 2C)
+        features = self.memory.decoder_input(queries, recalled)  # (B, K, 2C or C)
         features = features.transpose(1, 2).reshape(
             len(features), -1, height, width
-        )  # (B, 2C, h, w)
+        )  # (B, 2C or C, h, w)
         pictures: Tensor = self.decoder(features, skips)
         return pictures
 
@@ -130,11 +132,11 @@ class MemoryNetwork(nn.Module):
 
         Args:
             pictures: (B, channels_in, H, W) in [-1, 1]; for prediction the context, oldest first.
-            items: (B, M, C), unit length; or (1, M, C), shared by all.
+            items: (B, M, C); or (1, M, C), shared by all.
         Returns: pictures (B, c, H, W) in [-1, 1], and unit queries (B, K, C).
         """
         queries, skips = self.encode(pictures)
-        return self.decode(queries, memory.read(queries, items), skips), queries
+        return self.decode(queries, self.memory.read(queries, items), skips), queries
 
     def channels_last(self) -> MemoryNetwork:
         """Lay the weights out as convolutions read them fastest; values stay. Returns itself."""
@@ -165,11 +167,12 @@ def folded(network: MemoryNetwork) -> MemoryNetwork:
 
 def build(config: NetConfig) -> MemoryNetwork:
     """The network that a configuration describes, with PyTorch's initial weights."""
+    memory = memory_of(config)
     encoder = Encoder(config.input_channels, config.base_width, config.memory_channels)
     decoder = Decoder(
-        2 * config.memory_channels,
+        memory.decoder_channels(config.memory_channels),
         config.base_width,
         config.channels,
         skips=config.task is Task.PREDICTION,
     )
-    return MemoryNetwork(encoder, decoder)
+    return MemoryNetwork(encoder, decoder, memory)

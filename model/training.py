@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from model import memory
 from model.config import ErrorForm, NetConfig, Task
 from model.footage import Clip
-from model.losses import LossParts, LossWeights, total_loss
+from model.losses import LossParts, LossWeights
 from model.network import MemoryNetwork, build
 
 CHECKPOINT_VERSION = 1
@@ -160,14 +160,18 @@ class Training:
         self.config = config
         self.windows = Windows(clips, net)
         self.network: MemoryNetwork = build(net).channels_last()
-        self.items = memory.initial_items(
+        self.memory = self.network.memory
+        self.items = self.memory.initial_items(
             net.memory_items, net.memory_channels, torch.Generator().manual_seed(config.seed)
         )
         self.steps_an_epoch = -(-len(self.windows) // config.batch)
         self.steps = self.steps_an_epoch * config.epochs
         self.step = 0
         self.elapsed_s = 0.0
-        self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate)
+        learned: list[Tensor] = list(self.network.parameters())
+        if not self.memory.adapts:
+            learned.append(self.items.requires_grad_())
+        self.optimiser = torch.optim.Adam(learned, config.learning_rate)
         self.schedule: LRScheduler = self._schedule()
         self.uses_bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
 
@@ -237,10 +241,10 @@ class Training:
             features, skips = self.network.encode(inputs)
         # One memory for the whole batch: its queries are those of one long frame.
         queries = features.flatten(0, 1)[None]  # (1, B*K, C)
-        recalled = memory.read(queries, self.items).view_as(features)
+        recalled = self.memory.read(queries, self.items).view_as(features)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.uses_bf16):
             predicted = self.network.decode(features, recalled, skips).float()
-        parts = total_loss(
+        parts = self.memory.loss(
             predicted,
             targets,
             queries,
@@ -257,8 +261,9 @@ class Training:
         self.optimiser.step()
         self.schedule.step()
         with torch.no_grad():
-            used = memory.usage(queries, self.items)[0]
-            self.items = memory.update(queries.detach(), self.items)
+            used = self.memory.usage(queries, self.items)[0]
+            if self.memory.adapts:
+                self.items = memory.update(queries.detach(), self.items)
         self.step += 1
         return parts, used
 
@@ -288,7 +293,7 @@ class Training:
                 "version": CHECKPOINT_VERSION,
                 "identity": self._identity(),
                 "network": self.network.state_dict(),
-                "items": self.items,
+                "items": self.items.detach(),
                 "optimiser": self.optimiser.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "step": self.step,
@@ -310,7 +315,8 @@ class Training:
             self.network.load_state_dict(saved["network"])
             self.optimiser.load_state_dict(saved["optimiser"])
             self.schedule.load_state_dict(saved["schedule"])
-            self.items = saved["items"]
+            with torch.no_grad():
+                self.items.copy_(saved["items"])
             self.step = int(saved["step"])
             self.elapsed_s = float(saved["elapsed_s"])
         except TrainingError:

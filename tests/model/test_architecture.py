@@ -23,8 +23,9 @@ PUBLIC = {
         "WEIGHTS", "available", "find", "read_document",
     },
     "config": {
-        "Calibration", "DOWNSCALE", "ErrorForm", "LIVE", "MEMORY_ITEMS", "MemoryKind", "NetConfig", "NormalRange", "PAPER",
-        "Pooling", "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
+        "Calibration", "DOWNSCALE", "ErrorForm", "LIVE", "MEMORY_ITEMS", "MemoryKind",
+        "NetConfig", "NormalRange", "PAPER", "Pooling", "PsnrPeak", "SCORES", "ScoreConfig",
+        "Span", "Task",
     },
     "detector": {
         "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",

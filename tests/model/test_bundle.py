@@ -68,7 +68,7 @@ def test_version_1_is_read_as_it_was_written(saved: Path) -> None:
     assert (document["format"], document["version"]) == ("normwatch-bundle", 1)
     assert set(document["net"]) == {
         "task", "base_width", "channels", "height", "width", "history", "memory_items",
-        "memory_channels",
+        "memory_channels", "memory", "memory_shrinkage",
     }  # fmt: skip
     assert set(document["score"]) == {
         "name", "pooling", "appearance_weight", "peak", "cell", "stride", "blur_cells",

@@ -1,0 +1,68 @@
+"""The update rules of `model.rules`, carried out on items: pure functions, batched over cameras.
+
+Shapes: B cameras, K queries, M items, C channels; items and queries have unit length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model import memory
+from model.memories import Memory
+from model.rules import UpdateRule
+
+
+def updated(queries: Tensor, items: Tensor, trained: Tensor, rule: UpdateRule) -> Tensor:
+    """The items after a frame below γ.
+
+    Args:
+        queries: (B, K, C). items: (B, M, C). trained: the bundle's items, (1, M, C).
+    Returns: (B, M, C), unit length; of the paper's rule, `memory.update` to the bit.
+    Raises: ValueError: a query or an item is not finite.
+    """
+    moved = memory.update(queries, items, reference_maximum=rule.reference_maximum)
+    if rule.rate < 1.0:
+        moved = functional.normalize(torch.lerp(items, moved, rule.rate), dim=2)
+    if rule.turn_deg < 180.0:
+        moved = within(moved, items, rule.turn_deg)
+    if rule.pull > 0.0:
+        moved = functional.normalize(torch.lerp(moved, trained, rule.pull), dim=2)
+    if rule.drift_deg < 180.0:
+        moved = within(moved, trained, rule.drift_deg)
+    return moved
+
+
+def angles_deg(one: Tensor, other: Tensor) -> Tensor:
+    """Angle between unit vectors along the last dimension, in degrees, [0, 180].
+
+    Of the chord, not of the cosine: that one can't tell angles below 0.02 degrees from 0.
+    """
+    chord = torch.linalg.vector_norm(one - other, dim=-1)
+    return torch.rad2deg(2.0 * torch.asin((chord / 2.0).clamp_max(1.0)))
+
+
+def within(items: Tensor, centres: Tensor, limit_deg: float) -> Tensor:
+    """Each item that is farther than so many degrees from its centre, brought back to that angle
+    along the great circle between the two; the others bit for bit."""
+    centres = centres.expand_as(items)
+    cosine = (items * centres).sum(dim=-1, keepdim=True)
+    across = functional.normalize(items - cosine * centres, dim=-1)  # at a right angle to centres
+    limit = math.radians(limit_deg)
+    inside = math.cos(limit) * centres + math.sin(limit) * across
+    limited = functional.normalize(inside, dim=-1)
+    return torch.where((angles_deg(items, centres) > limit_deg)[..., None], limited, items)
+
+
+def recalled(kind: Memory, queries: Tensor, items: Tensor, rules: Sequence[UpdateRule]) -> Tensor:
+    """What each camera's memory answers, (B, K, C): where its rule has the memory off, the mean of
+    the items to every query, so that no query gets an answer of its own."""
+    answers = kind.read(queries, items)
+    if all(rule.reads for rule in rules):
+        return answers
+    reads = torch.tensor([rule.reads for rule in rules], device=answers.device)
+    return torch.where(reads[:, None, None], answers, items.mean(dim=1, keepdim=True))
