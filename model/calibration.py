@@ -84,23 +84,31 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
 
     Raises: ValueError: the footage is too short for one measure.
     """
+    scores = {**SCORES, bundle.score.name: bundle.score}
     frozen = _flat(measure(Detector(bundle), held_out, CameraOptions(adapt=False)))
     if not frozen:
         raise ValueError("the held-out footage is too short: no frame of it could be measured")
     gamma = float(np.quantile([row.gate_error for row in frozen], GATE_QUANTILE))
     calibration = replace(bundle.calibration, gamma=gamma)
-    clips = measure(Detector(replace(bundle, calibration=calibration)), held_out)
-    rows = _flat(clips)
-    normal = NormalRange(
-        psnr=_span([row.psnr for row in rows]),
-        distance=_span([row.distance for row in rows]),
-        pooled=_span([row.pooled for row in rows]),
-    )
-    thresholds = {
-        score.name: threshold(clips, score, normal)
-        for score in {**SCORES, bundle.score.name: bundle.score}.values()
-    }
+    detector = Detector(replace(bundle, calibration=calibration), scores=tuple(scores.values()))
+    clips = measure(detector, held_out)
+    normal = normal_range(clips)
+    thresholds = {name: threshold(clips, score, normal) for name, score in scores.items()}
     return replace(bundle, calibration=replace(calibration, normal=normal, thresholds=thresholds))
+
+
+def normal_range(clips: Sequence[Sequence[Measures | None]]) -> NormalRange:
+    """The span of each measure that these clips of normal footage hold.
+
+    Raises: ValueError: no frame of them was measured.
+    """
+    rows = _flat(clips)
+    if not rows:
+        raise ValueError("the normal footage is too short: no frame of it could be measured")
+    return NormalRange(
+        distance=_span([row.distance for row in rows]),
+        errors={key: _span([row.errors[key] for row in rows]) for key in rows[0].errors},
+    )
 
 
 def threshold(

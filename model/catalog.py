@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from model.config import Calibration, NetConfig, ScoreConfig
+from model.legacy import upgraded
 
 DOCUMENT = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -51,7 +52,7 @@ class BundleDocument(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal["normwatch-bundle"] = "normwatch-bundle"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     name: str
     weights_sha256: str
     net: NetConfig
@@ -59,10 +60,18 @@ class BundleDocument(BaseModel):
     calibration: Calibration
     provenance: Provenance
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, document: object) -> object:
+        return upgraded(document) if isinstance(document, dict) else document
+
     @model_validator(mode="after")
-    def _cells_fit(self) -> Self:
-        if self.score.cell > min(self.net.height, self.net.width):
-            raise ValueError(f"score.cell must fit the picture, got {self.score.cell}")
+    def _parts_fit(self) -> Self:
+        if self.score.error.cell > min(self.net.height, self.net.width):
+            raise ValueError(f"score.error.cell must fit the picture, got {self.score.error.cell}")
+        normal = self.calibration.normal
+        if normal is not None and not normal.covers(self.score):
+            raise ValueError(f"calibration.normal lacks the range of {self.score.error.key}")
         return self
 
 

@@ -7,7 +7,8 @@ refuses bad values when it is made.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 DOWNSCALE = 8
@@ -37,13 +38,17 @@ class ErrorForm(StrEnum):
 
     MEAN_SQUARE = "mean_square"
     NORM = "norm"
+    ELEMENT_SQUARE = "element_square"
+    """Mean squares, but in the gate each value's own square, as the reference implementation has
+    it: of grey frames the same."""
 
 
-class Pooling(StrEnum):
-    """How an error map becomes one number for the frame."""
+class ErrorKind(StrEnum):
+    """What a prediction's error is taken as; see `model.score`."""
 
     PSNR = "psnr"
-    CELLS = "cells"
+    ABSOLUTE = "absolute"
+    SQUARED = "squared"
 
 
 class PsnrPeak(StrEnum):
@@ -51,6 +56,14 @@ class PsnrPeak(StrEnum):
 
     FRAME = "frame"
     UNIT = "unit"
+
+
+class NormalisationKind(StrEnum):
+    """How a measure is placed in the range of what is usual; see `model.ranges`."""
+
+    MIN_MAX = "min_max"
+    DECAYED = "decayed"
+    QUANTILE = "quantile"
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -78,6 +91,8 @@ class NetConfig:
     memory: MemoryKind = MemoryKind.MNAD
     memory_shrinkage: float = 1.0
     """λ of MemAE's hard shrinkage, in units of 1 / memory_items; the paper's are from 1 to 3."""
+    judges: bool = False
+    """Whether it has a second output: of each pixel, how likely it shows something abnormal."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", Task(self.task))
@@ -123,63 +138,94 @@ class NetConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreConfig:
-    """How P or the error map, and D, become one score. Units in the names; see `model.score`."""
+class ErrorStep:
+    """How a prediction and the frame become one number: the form of the error, and its pooling.
 
-    name: str = "live"
-    pooling: Pooling = Pooling.CELLS
-    appearance_weight: float = 1.0
-    """λ: the share of the prediction error in the score; the rest is D's."""
+    `psnr` is of the whole frame; the others are maps, pooled as the fields after `peak` say.
+    """
+
+    form: ErrorKind = ErrorKind.ABSOLUTE
     peak: PsnrPeak = PsnrPeak.FRAME
+    """Of `psnr` only."""
     cell: int = 8
+    """Side of a cell, in pixels; 1 leaves the map as it is."""
     stride: int = 4
+    """From a cell to the next, in pixels."""
     blur_cells: float = 2.0
+    """Sigma of the Gaussian over neighbouring cells; 0 is none."""
     top_cells: int = 30
-    headroom: float = 2.0
-    """The starting range reaches this many times as high as normal footage did."""
-    relax_frames: float = 300.0
-    """Half-life of what widened the range; 0 keeps every extreme for ever (plain min-max)."""
-    smoothing: float = 0.5
-    """Weight of the newest frame in the causal average of scores; 1 is no average."""
+    """The mean is over so many of the largest cells; 0 is over all."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pooling", Pooling(self.pooling))
+        object.__setattr__(self, "form", ErrorKind(self.form))
         object.__setattr__(self, "peak", PsnrPeak(self.peak))
+        _require(self.cell >= 1, "cell", self.cell, "at least 1")
+        _require(self.stride >= 1, "stride", self.stride, "at least 1")
+        _require(0.0 <= self.blur_cells <= 100.0, "blur_cells", self.blur_cells, "from 0 to 100")
+        _require(self.top_cells >= 0, "top_cells", self.top_cells, "0 or more")
+
+    @property
+    def key(self) -> str:
+        """The same text for what gives the same number: the name of its range in a bundle."""
+        if self.form is ErrorKind.PSNR:
+            return f"{self.form}.{self.peak}"
+        pooling = f"{self.cell}.{self.stride}.{self.blur_cells:g}.{self.top_cells}"
+        return f"{self.form}.{pooling}"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """How a measure is placed between 0 and 1, and what moves the range that it is placed in."""
+
+    kind: NormalisationKind = NormalisationKind.DECAYED
+    headroom: float = 2.0
+    """The range reaches this many times as high as normal footage did."""
+    relax_frames: float = 300.0
+    """Of `decayed`: half-life of what widened the range."""
+    window_frames: float = 3000.0
+    """Of `quantile`: frames in which the range can shift by its own width."""
+    tail: float = 0.01
+    """Of `quantile`: the share of frames that lie below the range, and of those above it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", NormalisationKind(self.kind))
+        _require_number("headroom", self.headroom, 1.0)
+        _require_number("relax_frames", self.relax_frames, 1.0)
+        _require_number("window_frames", self.window_frames, 1.0)
+        _require(0.0 < self.tail < 0.5, "tail", self.tail, "above 0 and below 0.5")
+
+
+def _require_number(name: str, value: float, least: float) -> None:
+    _require(math.isfinite(value) and value >= least, name, value, f"a number, at least {least:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreConfig:
+    """A score, step by step: error and its pooling, normalisation, mix with D, smoothing."""
+
+    name: str = "live"
+    error: ErrorStep = field(default_factory=ErrorStep)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    appearance_weight: float = 1.0
+    """λ: the share of the prediction error in the score; the rest is D's."""
+    smoothing: float = 0.5
+    """Weight of the newest frame in the causal average of measures; 1 is no average."""
+
+    def __post_init__(self) -> None:
         _require(
             0.0 <= self.appearance_weight <= 1.0,
             "appearance_weight",
             self.appearance_weight,
             "from 0 to 1",
         )
-        _require(
-            self.cell >= 1 and self.stride >= 1,
-            "cell, stride",
-            (self.cell, self.stride),
-            "at least 1",
-        )
-        _require(0.0 <= self.blur_cells <= 100.0, "blur_cells", self.blur_cells, "from 0 to 100")
-        _require(self.top_cells >= 1, "top_cells", self.top_cells, "at least 1")
-        _require(
-            math.isfinite(self.headroom) and self.headroom >= 1.0,
-            "headroom",
-            self.headroom,
-            "a number, at least 1",
-        )
-        _require(
-            math.isfinite(self.relax_frames) and self.relax_frames >= 0.0,
-            "relax_frames",
-            self.relax_frames,
-            "a number, 0 or more",
-        )
         _require(0.0 < self.smoothing <= 1.0, "smoothing", self.smoothing, "above 0, at most 1")
 
 
 PAPER = ScoreConfig(
     name="paper",
-    pooling=Pooling.PSNR,
+    error=ErrorStep(form=ErrorKind.PSNR),
+    normalisation=Normalisation(kind=NormalisationKind.MIN_MAX, headroom=1.0),
     appearance_weight=0.6,
-    headroom=1.0,
-    relax_frames=0.0,
     smoothing=1.0,
 )
 """S_t of the paper (section 3.4): λ(1 - g(P)) + (1 - λ) g(D), plain min-max."""
@@ -187,7 +233,18 @@ PAPER = ScoreConfig(
 LIVE = ScoreConfig()
 """The service's default: mean absolute error pooled over cells."""
 
-SCORES = {PAPER.name: PAPER, LIVE.name: LIVE}
+
+def _ladder() -> dict[str, ScoreConfig]:
+    error = replace(PAPER, name="paper-error", appearance_weight=1.0)
+    whole = ErrorStep(form=LIVE.error.form, cell=1, stride=1, blur_cells=0.0, top_cells=0)
+    absolute = replace(error, name="absolute", error=whole)
+    pooled = replace(absolute, name="pooled", error=LIVE.error)
+    bounded = replace(pooled, name="bounded", normalisation=LIVE.normalisation)
+    return {score.name: score for score in (PAPER, error, absolute, pooled, bounded, LIVE)}
+
+
+SCORES = _ladder()
+"""From `paper` to `live`, each with one step more than the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +267,14 @@ class Span:
 class NormalRange:
     """What held-out normal footage gave, each before normalisation."""
 
-    psnr: Span
     distance: Span
-    pooled: Span
+    """D."""
+    errors: Mapping[str, Span]
+    """Of each error, by `ErrorStep.key`; of `psnr` it is -P, so that all rise with abnormality."""
+
+    def covers(self, score: ScoreConfig) -> bool:
+        """Whether this score has a range to start from."""
+        return score.error.key in self.errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,21 +248,53 @@ class Detector:
         flat = stacked.reshape(len(stacked), -1, *stacked.shape[-2:])
         return torch.from_numpy(flat).to(self.device).float() / 255.0
 
+    def _predicted(
+        self,
+        cameras: Sequence[CameraState],
+        actual: Tensor,
+        items: Tensor,
+        rules: Sequence[UpdateRule],
+    ) -> tuple[Tensor, Tensor]:
+        """What the network makes of the frames, like `actual`, and its queries, (B, K, C)."""
+        predicts = self.bundle.config.context > 0
+        past = self._pictures([camera.frames for camera in cameras]) if predicts else actual
+        inputs = (past * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
+        queries, skips = self._network.encode(inputs)
+        recalled = updates.recalled(self._network.memory, queries, items, rules)
+        return (self._network.decode(queries, recalled, skips).float() + 1.0) / 2.0, queries
+
+    @torch.inference_mode()
+    def picture(
+        self, camera: CameraState, frame: Frame, options: CameraOptions | None = None
+    ) -> Frame:
+        """What the network makes of the camera's next frame, which is not taken in.
+
+        Raises: ValueError: the camera hasn't seen frames enough, or the frame is of another shape.
+        """
+        options = options or CameraOptions()
+        self._check([camera], [frame], [options])
+        if len(camera.frames) < self.bundle.config.context:
+            raise ValueError(
+                f"needs {self.bundle.config.context} frames before, got {len(camera.frames)}"
+            )
+        items = self._items([camera], [options.rule])
+        predicted, _ = self._predicted(
+            [camera], self._pictures([[frame]]), items, [options.rule]
+        )  # (1, C, H, W)
+        levels = (predicted[0].clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
+        return np.ascontiguousarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
+
     def _infer(
         self,
         cameras: Sequence[CameraState],
         frames: Sequence[Frame],
         options: Sequence[CameraOptions],
     ) -> list[Observation]:
-        config, form = self.bundle.config, self.bundle.calibration.error_form
+        form = self.bundle.calibration.error_form
         actual = self._pictures([[frame] for frame in frames])
-        past = self._pictures([camera.frames for camera in cameras]) if config.context else actual
         rules = [option.rule for option in options]
         items = self._items(cameras, rules)
-        inputs = (past * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
-        queries, skips = self._network.encode(inputs)
-        recalled = updates.recalled(self._network.memory, queries, items, rules)
-        predicted = (self._network.decode(queries, recalled, skips).float() + 1.0) / 2.0
+        predicted, queries = self._predicted(cameras, actual, items, rules)
 
         chosen = self._network.memory.nearest_items(queries, items)
         columns = (
@@ -272,7 +304,7 @@ class Detector:
             *(frame_error(error, predicted, actual) for error in self._errors.values()),
         )
         measured = [
-            Measures(*row[:3], dict(zip(self._errors, row[3:], strict=True)))
+            Measures(row[0], row[1], row[2], dict(zip(self._errors, row[3:], strict=True)))
             for row in torch.stack(columns, dim=1).tolist()
         ]
         heat = error_map(self._heat_error.form, predicted, actual)

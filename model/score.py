@@ -1,25 +1,35 @@
-"""From measures to a score: pooling of the error map, running ranges, causal smoothing.
+"""From a prediction to a score, in steps: error, pooling over space, range, mix with D, smoothing.
 
 Every value here is an *abnormality*: it rises when things get less normal, so P enters as -P, and
-1 - g(P) of the paper is g(-P). Scores use the past only.
+1 - g(P) of the paper is g(-P). Scores use the past only. `docs/scoring.md` has the equations.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.config import NormalRange, Pooling, ScoreConfig, Span
+from model import measures
+from model.config import ErrorKind, ErrorStep, NormalRange, ScoreConfig, Span
+from model.ranges import running_range
 
-LEAST_SPAN = {"psnr": 0.01, "distance": 1e-8, "pooled": 1e-4}
-"""The least that a range may span, in dB, squared or plain distance, and grey levels of [0, 1]:
-below it the measure has collapsed, and what is left of it is noise that min-max would blow up.
-A trained D spans 2e-6 and more in a clip of Ped2 (mean squares, 128 channels; less with more
-channels), and single precision's noise in it is near 1e-11."""
+DISTANCE = "distance"
+
+LEAST_SPAN = {
+    ErrorKind.PSNR: 0.01,
+    ErrorKind.ABSOLUTE: 1e-4,
+    ErrorKind.SQUARED: 1e-6,
+    DISTANCE: 1e-8,
+}
+"""The least that a range may span, in dB, grey levels of [0, 1], their squares, and squared or
+plain distance: below it the measure has collapsed, and what is left of it is noise that min-max
+would blow up. A trained D spans 2e-6 and more in a clip of Ped2 (mean squares, 128 channels; less
+with more channels), and single precision's noise in it is near 1e-11."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +40,39 @@ class Measures:
     """P in dB."""
     distance: float
     """D."""
-    pooled: float
-    """The error map, pooled over cells; mean absolute error, [0, 1]."""
     gate_error: float
     """E_t."""
+    errors: Mapping[str, float]
+    """Of the prediction, by `ErrorStep.key`; of `psnr` it is -P."""
 
 
-def pool_cells(error_map: Tensor, config: ScoreConfig) -> Tensor:
+def error_map(form: ErrorKind, predicted: Tensor, actual: Tensor) -> Tensor:
+    """Error of each pixel, mean over its channels: (B, C, H, W) to (B, H, W), in [0, 1].
+
+    Args:
+        form: `SQUARED`, or any other for the absolute error.
+        predicted: frames in [0, 1]. actual: same shape and range.
+    """
+    if form is ErrorKind.SQUARED:
+        return (predicted - actual).square().mean(dim=1)
+    return measures.error_map(predicted, actual)
+
+
+def pool_cells(error_map: Tensor, step: ErrorStep) -> Tensor:
     """Mean error of overlapping square cells, smoothed over their neighbours.
 
     Args:
         error_map: (B, H, W), >= 0.
-        config: `cell` and `stride` in pixels, `blur_cells` the Gaussian's sigma in cells.
     Returns: (B, rows, columns), rows = (H - cell) // stride + 1.
     Raises: ValueError: the map is smaller than a cell.
     """
-    if min(error_map.shape[1:]) < config.cell:
+    if min(error_map.shape[1:]) < step.cell:
         raise ValueError(
-            f"cell of {config.cell} pixels is larger than the map {tuple(error_map.shape[1:])}"
+            f"cell of {step.cell} pixels is larger than the map {tuple(error_map.shape[1:])}"
         )
-    cells = functional.avg_pool2d(error_map[:, None], config.cell, config.stride)
-    if config.blur_cells > 0.0:
-        cells = _blur(cells, config.blur_cells)
+    cells = functional.avg_pool2d(error_map[:, None], step.cell, step.stride)
+    if step.blur_cells > 0.0:
+        cells = _blur(cells, step.blur_cells)
     return cells[:, 0]
 
 
@@ -67,75 +88,59 @@ def _blur(cells: Tensor, sigma: float) -> Tensor:
 
 
 def pool_top(cells: Tensor, count: int) -> Tensor:
-    """Mean of the `count` largest cells (of all, if there are fewer): (B, h, w) to (B,)."""
+    """Mean of the `count` largest cells, or of all where that is 0: (B, h, w) to (B,)."""
     flat = cells.flatten(1)
-    return flat.topk(min(count, flat.shape[1]), dim=1).values.mean(dim=1)
+    if count == 0 or count >= flat.shape[1]:
+        return flat.mean(dim=1)
+    return flat.topk(count, dim=1).values.mean(dim=1)
 
 
-class RunningRange:
-    """Minimum and maximum of what has been seen, from a range that normal footage gave.
+def frame_error(step: ErrorStep, predicted: Tensor, actual: Tensor) -> Tensor:
+    """The prediction's error as one number a frame: (B, C, H, W) in [0, 1] to (B,).
 
-    Plain (`relax_frames` 0) it keeps every extreme for ever, so that one glitch squeezes all later
-    scores. Relaxing, whatever widened it fades with that half-life, back to the range at the start.
+    Raises: ValueError: shapes differ, or the error isn't finite.
     """
-
-    def __init__(self, start: Span, *, least_span: float, relax_frames: float = 0.0) -> None:
-        self._start = start
-        self._least_span = least_span
-        self._keep = 0.5 ** (1.0 / relax_frames) if relax_frames > 0.0 else 1.0
-        self.low = start.low
-        self.high = start.high
-
-    def normalise(self, value: float) -> float:
-        """Take the value into the range, then place it there: g(value), in [0, 1].
-
-        Raises: ValueError: the value is NaN or infinite; the range is left as it was.
-        """
-        if not math.isfinite(value):
-            raise ValueError(f"a value to normalise must be finite, got {value!r}")
-        low = self._start.low + (self.low - self._start.low) * self._keep
-        high = self._start.high + (self.high - self._start.high) * self._keep
-        self.low = min(low, value)
-        self.high = max(high, value)
-        return (value - self.low) / max(self.high - self.low, self._least_span)
+    if step.form is ErrorKind.PSNR:
+        return -measures.psnr(predicted, actual, step.peak)
+    cells = pool_cells(error_map(step.form, predicted, actual), step)
+    return measures.require_finite("error", pool_top(cells, step.top_cells))
 
 
 class Scorer:
     """One camera's score: its running ranges and its causal averages.
 
-    S_t = λ g(prediction error) + (1 - λ) g(D)  (MNAD, eq. 11), the prediction error -P or the
-    pooled map, each smoothed over time as the configuration says.
+    S_t = λ g(prediction error) + (1 - λ) g(D)  (MNAD, eq. 11), both smoothed over time before.
+
+    Raises: ValueError: normal footage gave no range for this score's error.
     """
 
     def __init__(self, config: ScoreConfig, normal: NormalRange) -> None:
         self.config = config
         self._averages: dict[str, float] = {}
-        spans = {
-            "psnr": Span(-normal.psnr.high, -normal.psnr.low),
-            "distance": normal.distance,
-            "pooled": normal.pooled,
+        error = config.error
+        if not normal.covers(config):
+            raise ValueError(f"no range of normal footage for {error.key}, of score {config.name}")
+        ranges: dict[str, tuple[Span, float]] = {
+            error.key: (normal.errors[error.key], LEAST_SPAN[error.form]),
+            DISTANCE: (normal.distance, LEAST_SPAN[DISTANCE]),
         }
         self._ranges = {
-            name: RunningRange(
-                Span(span.low, span.low + config.headroom * (span.high - span.low)),
-                least_span=LEAST_SPAN[name],
-                relax_frames=config.relax_frames,
-            )
-            for name, span in spans.items()
+            name: running_range(config.normalisation, span, least_span=least)
+            for name, (span, least) in ranges.items()
         }
 
-    def score(self, measures: Measures, appearance_weight: float | None = None) -> float:
+    def score(self, row: Measures, appearance_weight: float | None = None) -> float:
         """S_t in [0, 1]; an `appearance_weight` that is given stands for λ.
 
-        Raises: ValueError: a measure is NaN or infinite; nothing was taken in.
+        Raises: ValueError: a measure is missing, NaN or infinite; nothing was taken in.
         """
-        error = "psnr" if self.config.pooling is Pooling.PSNR else "pooled"
-        value = -measures.psnr if error == "psnr" else measures.pooled
-        if not (math.isfinite(value) and math.isfinite(measures.distance)):
-            raise ValueError(f"measures must be finite, got {measures!r}")
+        key = self.config.error.key
+        value = row.errors.get(key, math.nan)
+        if not (math.isfinite(value) and math.isfinite(row.distance)):
+            raise ValueError(f"{key} and distance must be finite, got {value!r}, {row.distance!r}")
         weight = self.config.appearance_weight if appearance_weight is None else appearance_weight
-        appearance = self._ranges[error].normalise(self._smooth(error, value))
-        distance = self._ranges["distance"].normalise(self._smooth("distance", measures.distance))
+        appearance = self._ranges[key].normalise(self._smooth(key, value))
+        distance = self._ranges[DISTANCE].normalise(self._smooth(DISTANCE, row.distance))
         return weight * appearance + (1.0 - weight) * distance
 
     def _smooth(self, name: str, value: float) -> float:

@@ -14,11 +14,11 @@ import numpy as np
 
 from model.bundle import Bundle
 from model.calibration import causal_scores, measure
-from model.config import SCORES, NormalRange, Pooling, ScoreConfig
+from model.config import SCORES, NormalRange, ScoreConfig
 from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import Accuracy, Labels, Scores, accuracy
 from model.footage import Clip
-from model.score import LEAST_SPAN, Measures
+from model.score import DISTANCE, LEAST_SPAN, Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,19 @@ def evaluate(
             f"bundle {bundle.name} has no range of normal footage: causal scores need one"
         )
     options = options or CameraOptions()
-    measured = measure(Detector(bundle), clips, options, on_frame)
+    compositions = {
+        score.name: score
+        for score in {**SCORES, bundle.score.name: bundle.score}.values()
+        if normal.covers(score)
+    }
+    detector = Detector(bundle, scores=tuple(compositions.values()))
+    measured = measure(detector, clips, options, on_frame)
     rows = [row for clip_rows in measured for row in clip_rows if row is not None]
     gamma = bundle.calibration.gamma if options.gamma is None else options.gamma
-    compositions = {**SCORES, bundle.score.name: bundle.score}
     names = [clip.name for clip in clips]
     return Report(
         evaluations={
-            name: _evaluate(score, normal, names, measured, abnormal)
+            name: evaluation(score, normal, names, measured, abnormal)
             for name, score in compositions.items()
         },
         frames=sum(map(len, clips)),
@@ -94,20 +99,45 @@ def evaluate(
     )
 
 
-def _evaluate(
+def evaluation(
     score: ScoreConfig,
     normal: NormalRange,
     names: Sequence[str],
     measured: Sequence[Sequence[Measures | None]],
     abnormal: Sequence[Labels],
+    *,
+    skip: int = 0,
 ) -> Evaluation:
-    causal = [_array(scores) for scores in causal_scores(measured, score, normal)]
+    """Score clips that were measured, both ways.
+
+    Args:
+        normal: where causal scores start from; if it lacks this score's error, there are none.
+        skip: so many of the first measured frames get no causal score.
+    """
+    causal = _causal(score, normal, measured, skip)
     offline = [offline_scores(rows, score) for rows in measured]
     clips = tuple(
         ScoredClip(name, labels, off, live)
         for name, labels, off, live in zip(names, abnormal, offline, causal, strict=True)
     )
     return Evaluation(score, clips, accuracy(abnormal, offline), accuracy(abnormal, causal))
+
+
+def _causal(
+    score: ScoreConfig,
+    normal: NormalRange,
+    measured: Sequence[Sequence[Measures | None]],
+    skip: int,
+) -> list[Scores]:
+    if not normal.covers(score):
+        return [np.full(len(rows), np.nan) for rows in measured]
+    kept: list[list[Measures | None]] = []
+    for rows in measured:
+        kept.append([])
+        for row in rows:
+            kept[-1].append(row if skip <= 0 else None)
+            skip -= row is not None
+    return [_array(scores) for scores in causal_scores(kept, score, normal)]
 
 
 def _array(values: Sequence[float | None]) -> Scores:
@@ -117,12 +147,9 @@ def _array(values: Sequence[float | None]) -> Scores:
 def offline_scores(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores:
     """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip."""
     distance = _array([row.distance if row else None for row in rows])
-    if score.pooling is Pooling.PSNR:
-        name, error = "psnr", _array([-row.psnr if row else None for row in rows])
-    else:
-        name, error = "pooled", _array([row.pooled if row else None for row in rows])
-    appearance = _min_max(smooth(error, score.smoothing), LEAST_SPAN[name])
-    distance = _min_max(smooth(distance, score.smoothing), LEAST_SPAN["distance"])
+    error = _array([row.errors[score.error.key] if row else None for row in rows])
+    appearance = _min_max(smooth(error, score.smoothing), LEAST_SPAN[score.error.form])
+    distance = _min_max(smooth(distance, score.smoothing), LEAST_SPAN[DISTANCE])
     return score.appearance_weight * appearance + (1.0 - score.appearance_weight) * distance
 
 

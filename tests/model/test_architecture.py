@@ -16,16 +16,16 @@ PUBLIC = {
     "bundle": {"Bundle", "ITEMS", "load", "save"},
     "calibration": {
         "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",
-        "causal_scores", "measure", "split", "threshold",
+        "causal_scores", "measure", "normal_range", "split", "threshold",
     },
     "catalog": {
         "BundleDocument", "BundleError", "BundleInfo", "DOCUMENT", "Provenance", "SHIPPED",
         "WEIGHTS", "available", "find", "read_document",
     },
     "config": {
-        "Calibration", "DOWNSCALE", "ErrorForm", "LIVE", "MEMORY_ITEMS", "MemoryKind",
-        "NetConfig", "NormalRange", "PAPER", "Pooling", "PsnrPeak", "SCORES", "ScoreConfig",
-        "Span", "Task",
+        "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "LIVE", "MEMORY_ITEMS",
+        "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
+        "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
     },
     "detector": {
         "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",
@@ -46,6 +46,7 @@ PUBLIC = {
     },
     "frames": {"Frame", "FrameShape", "Picture", "fit", "is_grey"},
     "labels": {"LABELS", "LabelError", "LabelledClip", "labelled_clips", "read_labels"},
+    "legacy": {"POOLING", "upgraded"},
     "losses": {
         "LossParts", "LossWeights", "compactness_loss", "frame_loss", "separateness_loss",
         "total_loss",
@@ -60,9 +61,11 @@ PUBLIC = {
         "initial_items", "nearest", "read", "select", "similarity", "update", "usage",
     },
     "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
+    "ranges": {"LEAST_SHARE", "QuantileRange", "Range", "RunningRange", "running_range"},
     "rules": {"Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed"},
     "score": {
-        "LEAST_SPAN", "Measures", "RunningRange", "Scorer", "pool_cells", "pool_top",
+        "DISTANCE", "LEAST_SPAN", "Measures", "Scorer", "error_map", "frame_error", "pool_cells",
+        "pool_top",
     },
     "training": {
         "CHECKPOINT_VERSION", "PRESETS", "Preset", "Progress", "TrainConfig", "Training",

@@ -16,7 +16,20 @@ from safetensors.torch import load_file, save_file
 
 from model import bundle as bundles
 from model.catalog import DOCUMENT, WEIGHTS, BundleError, Provenance, available, find
-from model.config import PAPER, Calibration, ErrorForm, NetConfig, NormalRange, ScoreConfig, Span
+from model.config import (
+    PAPER,
+    Calibration,
+    ErrorForm,
+    ErrorKind,
+    ErrorStep,
+    NetConfig,
+    Normalisation,
+    NormalisationKind,
+    NormalRange,
+    PsnrPeak,
+    ScoreConfig,
+    Span,
+)
 from tests.support.bundles import SMALL, small_bundle
 
 
@@ -29,14 +42,13 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
+    normal = NormalRange(Span(1, 2), {"squared.4.4.2.30": Span(3, 4), "psnr.unit": Span(-5, 6)})
     bundle = replace(
         small_bundle(
             net=NetConfig(base_width=3, channels=3, height=32, width=48, memory_channels=7)
         ),
-        score=replace(PAPER, name="mine", cell=4),
-        calibration=Calibration(
-            0.02, ErrorForm.NORM, NormalRange(Span(1, 2), Span(3, 4), Span(5, 6)), {"mine": 0.7}
-        ),
+        score=replace(PAPER, name="mine", error=ErrorStep(ErrorKind.SQUARED, cell=4)),
+        calibration=Calibration(0.02, ErrorForm.NORM, normal, {"mine": 0.7}),
         provenance=Provenance(
             sources=("a", "b"), frame_rate=12.5, settings={"flip": True}, results={"auc": 97.0}
         ),
@@ -59,28 +71,85 @@ def test_saving_again_replaces_both_files_and_leaves_no_others(saved: Path) -> N
     assert sorted(file.name for file in saved.iterdir()) == [DOCUMENT, WEIGHTS]
 
 
-def test_version_1_is_read_as_it_was_written(saved: Path) -> None:
-    """Bundles of version 1 are out there: these names may not change."""
+def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
+    """Bundles of version 2 are out there: these names may not change."""
     document = json.loads((saved / DOCUMENT).read_text())
     assert set(document) == {
         "format", "version", "name", "weights_sha256", "net", "score", "calibration", "provenance",
     }  # fmt: skip
-    assert (document["format"], document["version"]) == ("normwatch-bundle", 1)
+    assert (document["format"], document["version"]) == ("normwatch-bundle", 2)
     assert set(document["net"]) == {
         "task", "base_width", "channels", "height", "width", "history", "memory_items",
-        "memory_channels", "memory", "memory_shrinkage",
+        "memory_channels", "memory", "memory_shrinkage", "judges",
     }  # fmt: skip
     assert set(document["score"]) == {
-        "name", "pooling", "appearance_weight", "peak", "cell", "stride", "blur_cells",
-        "top_cells", "headroom", "relax_frames", "smoothing",
+        "name", "error", "normalisation", "appearance_weight", "smoothing",
+    }  # fmt: skip
+    assert set(document["score"]["error"]) == {
+        "form", "peak", "cell", "stride", "blur_cells", "top_cells",
+    }  # fmt: skip
+    assert set(document["score"]["normalisation"]) == {
+        "kind", "headroom", "relax_frames", "window_frames", "tail",
     }  # fmt: skip
     assert set(document["calibration"]) == {"gamma", "error_form", "normal", "thresholds"}
-    assert set(document["calibration"]["normal"]) == {"psnr", "distance", "pooled"}
+    assert set(document["calibration"]["normal"]) == {"distance", "errors"}
+    assert set(document["calibration"]["normal"]["errors"]) == {
+        "psnr.frame", "absolute.1.1.0.0", "absolute.8.4.2.30",
+    }  # fmt: skip
     tensors = load_file(saved / WEIGHTS)
     assert tensors["memory.items"].shape == (1, 10, 32)
     assert {"encoder.stages.0.0.weight", "decoder.ups.2.0.weight", "decoder.last.bias"} <= set(
         tensors
     )
+
+
+VERSION_1_SCORE = {
+    "name": "mine", "pooling": "cells", "appearance_weight": 0.8, "peak": "unit", "cell": 4,
+    "stride": 2, "blur_cells": 1.5, "top_cells": 20, "headroom": 3.0, "relax_frames": 200.0,
+    "smoothing": 0.25,
+}  # fmt: skip
+VERSION_1_NORMAL = {
+    "psnr": {"low": 30.0, "high": 40.0},
+    "distance": {"low": 0.1, "high": 0.2},
+    "pooled": {"low": 0.02, "high": 0.04},
+}
+
+
+def _as_version_1(path: Path, **score: object) -> None:
+    document = json.loads((path / DOCUMENT).read_text())
+    document["version"] = 1
+    document["score"] = VERSION_1_SCORE | score
+    document["calibration"]["normal"] = VERSION_1_NORMAL
+    del document["net"]["memory"], document["net"]["memory_shrinkage"]
+    (path / DOCUMENT).write_text(json.dumps(document))
+
+
+def test_version_1_is_read_to_the_same_score_and_ranges(saved: Path) -> None:
+    _as_version_1(saved)
+    bundle = bundles.load(saved)
+    pooled = ErrorStep(ErrorKind.ABSOLUTE, PsnrPeak.UNIT, 4, 2, 1.5, 20)
+    assert bundle.score == ScoreConfig(
+        "mine", pooled, Normalisation(NormalisationKind.DECAYED, 3.0, 200.0), 0.8, 0.25
+    )
+    assert bundle.calibration.normal == NormalRange(
+        Span(0.1, 0.2), {"psnr.unit": Span(-40.0, -30.0), pooled.key: Span(0.02, 0.04)}
+    )
+
+
+def test_version_1_with_the_papers_score_is_read(saved: Path) -> None:
+    _as_version_1(saved, pooling="psnr", peak="frame", relax_frames=0.0, headroom=1.0)
+    score = bundles.load(saved).score
+    assert (score.error.form, score.error.key) == (ErrorKind.PSNR, PAPER.error.key)
+    assert score.normalisation == PAPER.normalisation
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("cell", "x"), ("cell", 65), ("smoothing", 0), ("relax_frames", -1.0)]
+)
+def test_a_bad_value_of_version_1_is_named(field: str, value: object, saved: Path) -> None:
+    _as_version_1(saved, **{field: value})
+    with pytest.raises(BundleError, match=field):
+        bundles.load(saved)
 
 
 def _edit(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
@@ -102,6 +171,10 @@ def _set(*keys: str, value: object) -> Callable[[Path], None]:
         place[keys[-1]] = value
 
     return _edit(change)
+
+
+def _set_range(end: str, value: float) -> Callable[[Path], None]:
+    return _set("calibration", "normal", "errors", "psnr.frame", end, value=value)
 
 
 def _weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
@@ -163,18 +236,22 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "not UTF-8": (lambda p: (p / DOCUMENT).write_bytes(b"\xff\xfe{}"), "damaged or foreign"),
     "foreign JSON": (lambda p: (p / DOCUMENT).write_text('{"a": 1}'), "damaged or foreign"),
     "a list": (lambda p: (p / DOCUMENT).write_text("[]"), "damaged or foreign"),
-    "version 2": (_set("version", value=2), "version"),
+    "version 3": (_set("version", value=3), "version"),
+    "version 1 of another kind": (_set("version", value=1), "version"),
+    "no range for the score": (
+        _set("calibration", "normal", "errors", value={}), "lacks the range of absolute"
+    ),
     "another format": (_set("format", value="onnx"), "format"),
     "an unknown part": (_set("extra", value=1), "extra"),
     "NaN γ": (_set("calibration", "gamma", value=float("nan")), "calibration"),
-    "infinite range": (_set("calibration", "normal", "psnr", "high", value=float("inf")), "psnr"),
-    "range out of order": (_set("calibration", "normal", "psnr", "low", value=1e9), "psnr"),
+    "infinite range": (_set_range("high", float("inf")), "psnr"),
+    "range out of order": (_set_range("low", 1e9), "psnr"),
     "NaN threshold": (_set("calibration", "thresholds", "live", value=float("nan")), "threshold"),
     "NaN result": (_set("provenance", "results", value={"a": float("nan")}), "provenance"),
     "NaN setting": (_set("provenance", "settings", value={"a": float("inf")}), "provenance"),
     "NaN frame rate": (_set("provenance", "frame_rate", value=float("nan")), "frame_rate"),
     "NaN smoothing": (_set("score", "smoothing", value=float("nan")), "smoothing"),
-    "a cell larger than the picture": (_set("score", "cell", value=65), "cell"),
+    "a cell larger than the picture": (_set("score", "error", "cell", value=65), "cell"),
     "a wrong size": (_set("net", "height", value=60), "height"),
     "a word for a number": (_set("net", "base_width", value="wide"), "base_width"),
     "another width": (_set("net", "base_width", value=5), "doesn't fit"),

@@ -228,7 +228,7 @@ def _damaged() -> list[tuple[str, bytes]]:
         ("broken JSON", data[:9] + b"]" + data[10:]),
         ("NaN items", camera.save()),
         ("a bad number", data.replace(b"0x", b"zz", 1)),
-        ("a number too many", data.replace(b'"low.psnr"', b'"lot.psnr"', 1)),
+        ("a number too many", data.replace(b'"low.distance"', b'"lot.distance"', 1)),
         ("frames of another shape", data.replace(b"[32, 48]", b"[48, 32]", 1)),
     ]
 

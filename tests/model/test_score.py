@@ -11,17 +11,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import LIVE, PAPER, NormalRange, Pooling, ScoreConfig, Span
-from model.score import LEAST_SPAN, Measures, RunningRange, Scorer, pool_cells, pool_top
+from model.config import LIVE, PAPER, ErrorStep, NormalRange, ScoreConfig, Span
+from model.ranges import RunningRange
+from model.score import LEAST_SPAN, Measures, Scorer, pool_cells, pool_top
 from tests.model import reference
 
 VALUES = st.floats(-1e3, 1e3)
-NORMAL = NormalRange(psnr=Span(30.0, 40.0), distance=Span(0.1, 0.2), pooled=Span(0.02, 0.04))
+PSNR, POOLED = PAPER.error.key, LIVE.error.key
+NORMAL = NormalRange(Span(0.1, 0.2), {PSNR: Span(-40.0, -30.0), POOLED: Span(0.02, 0.04)})
 BAD = pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 
 
 def _measures(psnr: float = 35.0, distance: float = 0.15, pooled: float = 0.03) -> Measures:
-    return Measures(psnr, distance, pooled, gate_error=0.001)
+    return Measures(psnr, distance, 0.001, {PSNR: -psnr, POOLED: pooled})
 
 
 @given(VALUES, st.floats(0, 1e3), st.lists(VALUES, min_size=1), st.sampled_from([1e-6, 1.0]))
@@ -105,12 +107,12 @@ def test_the_weight_may_be_overridden() -> None:
 
 
 def test_headroom_puts_the_worst_normal_frame_below_1() -> None:
-    config = replace(LIVE, smoothing=1.0, headroom=2.0)
+    config = replace(LIVE, smoothing=1.0)
     assert Scorer(config, NORMAL).score(_measures(pooled=0.04)) == pytest.approx(0.5)
 
 
 def test_smoothing_averages_until_a_cut() -> None:
-    config = replace(LIVE, smoothing=0.5, headroom=1.0, relax_frames=0.0)
+    config = replace(LIVE, normalisation=PAPER.normalisation, smoothing=0.5)
     scorer = Scorer(config, NORMAL)
     assert scorer.score(_measures(pooled=0.02)) == pytest.approx(0.0)
     assert scorer.score(_measures(pooled=0.04)) == pytest.approx(0.5)
@@ -121,14 +123,17 @@ def test_smoothing_averages_until_a_cut() -> None:
 
 @BAD
 @pytest.mark.parametrize("config", [PAPER, LIVE], ids=lambda config: str(config.name))
-@pytest.mark.parametrize("field", ["psnr", "distance", "pooled"])
+@pytest.mark.parametrize("field", [PSNR, "distance", POOLED])
 def test_a_bad_measure_changes_nothing(field: str, config: ScoreConfig, bad: float) -> None:
-    used = "psnr" if config.pooling is Pooling.PSNR else "pooled"
     scorer = Scorer(config, NORMAL)
     scorer.score(_measures())
     before = scorer.numbers()
-    row = replace(_measures(psnr=20.0, distance=0.9, pooled=0.9), **{field: bad})
-    if field in {used, "distance"}:
+    row = _measures(psnr=20.0, distance=0.9, pooled=0.9)
+    if field == "distance":
+        row = replace(row, distance=bad)
+    else:
+        row = replace(row, errors={**row.errors, field: bad})
+    if field in {config.error.key, "distance"}:
         with pytest.raises(ValueError, match="finite"):
             scorer.score(row)
         assert scorer.numbers() == before
@@ -151,7 +156,8 @@ def test_a_restored_scorer_goes_on_to_the_bit(rows: list[tuple[float, float]]) -
 
 
 @pytest.mark.parametrize(
-    "damage", [{"low.psnr": math.nan}, {"low.psnr": 1e9}, {"average.pooled": math.inf}]
+    "damage",
+    [{f"low.{POOLED}": math.nan}, {f"low.{POOLED}": 1e9}, {f"average.{POOLED}": math.inf}],
 )
 def test_damaged_numbers_are_refused_and_change_nothing(damage: dict[str, float]) -> None:
     scorer = Scorer(LIVE, NORMAL)
@@ -165,7 +171,7 @@ def test_damaged_numbers_are_refused_and_change_nothing(damage: dict[str, float]
 
 
 def test_cells_are_means_of_overlapping_squares() -> None:
-    config = ScoreConfig(cell=4, stride=2, blur_cells=0.0)
+    config = ErrorStep(cell=4, stride=2, blur_cells=0.0)
     error_map = torch.rand(2, 8, 10, generator=torch.Generator().manual_seed(0))
     cells = pool_cells(error_map, config)
     assert cells.shape == (2, 3, 4)
@@ -176,7 +182,7 @@ def test_cells_are_means_of_overlapping_squares() -> None:
 
 
 def test_blur_keeps_a_constant_map_and_spreads_a_spot_evenly() -> None:
-    config = ScoreConfig(cell=1, stride=1, blur_cells=1.0)
+    config = ErrorStep(cell=1, stride=1, blur_cells=1.0)
     torch.testing.assert_close(
         pool_cells(torch.full((1, 9, 9), 0.3), config), torch.full((1, 9, 9), 0.3)
     )
@@ -190,13 +196,14 @@ def test_blur_keeps_a_constant_map_and_spreads_a_spot_evenly() -> None:
 
 def test_a_cell_larger_than_the_map_is_refused() -> None:
     with pytest.raises(ValueError, match="cell of 8"):
-        pool_cells(torch.zeros(1, 7, 30), ScoreConfig(cell=8))
+        pool_cells(torch.zeros(1, 7, 30), ErrorStep(cell=8))
 
 
 def test_the_top_is_the_mean_of_the_largest_cells() -> None:
     cells = torch.arange(12.0).view(1, 3, 4)
     assert pool_top(cells, 2).item() == 10.5
     assert pool_top(cells, 500).item() == 5.5
+    assert pool_top(cells, 0).item() == 5.5
 
 
 @pytest.mark.parametrize(
@@ -207,10 +214,13 @@ def test_the_top_is_the_mean_of_the_largest_cells() -> None:
         ("cell", 0),
         ("stride", 0),
         ("blur_cells", math.inf),
-        ("top_cells", 0),
+        ("top_cells", -1),
         ("headroom", 0.5),
         ("headroom", math.nan),
-        ("relax_frames", -1.0),
+        ("relax_frames", 0.0),
+        ("window_frames", math.nan),
+        ("tail", 0.5),
+        ("tail", math.nan),
         ("relax_frames", math.inf),
         ("smoothing", 0.0),
         ("smoothing", math.nan),
@@ -218,7 +228,12 @@ def test_the_top_is_the_mean_of_the_largest_cells() -> None:
 )
 def test_a_bad_score_configuration_names_field_and_value(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field}.*{value}"):
-        replace(LIVE, **{field: value})
+        if field in ("appearance_weight", "smoothing"):
+            replace(LIVE, **{field: value})
+        elif hasattr(LIVE.error, field):
+            replace(LIVE.error, **{field: value})
+        else:
+            replace(LIVE.normalisation, **{field: value})
 
 
 @pytest.mark.parametrize("ends", [(1.0, 0.0), (math.nan, 1.0), (0.0, math.inf)])

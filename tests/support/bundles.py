@@ -10,7 +10,7 @@ from model import bundle as bundles
 from model import memory
 from model.bundle import Bundle
 from model.catalog import Provenance
-from model.config import Calibration, NetConfig, NormalRange, Span
+from model.config import PAPER, SCORES, Calibration, NetConfig, NormalRange, Span
 from model.network import build
 
 SMALL = NetConfig(base_width=4, height=64, width=64)
@@ -27,7 +27,11 @@ def small_bundle(
     )
     calibration = Calibration(
         gamma=1.0,
-        normal=NormalRange(psnr=Span(0.0, 30.0), distance=Span(0.0, 0.1), pooled=Span(0.0, 0.5)),
+        normal=NormalRange(
+            Span(0.0, 0.1),
+            {each.error.key: Span(0.0, 0.5) for each in SCORES.values()}
+            | {PAPER.error.key: Span(-30.0, 0.0)},
+        ),
         thresholds={"live": threshold, "paper": threshold},
     )
     return Bundle(name, net, network, items, calibration, provenance=Provenance(frame_rate=10.0))
