@@ -48,16 +48,57 @@ def read(queries: Array, items: Array) -> Array:
     return np.array(answers)
 
 
-def update(queries: Array, items: Array) -> Array:
-    """p_m <- f(p_m + sum_{k in U^m} v'^{k,m} q^k); an item with empty U^m stays."""
+def update(queries: Array, items: Array, *, maximum_over_all: bool = False) -> Array:
+    """p_m <- f(p_m + sum_{k in U^m} v'^{k,m} q^k); an item with empty U^m stays.
+
+    v' is v over its maximum in U^m, or over all k, as the reference implementation has it.
+    """
     result = items.copy()
     for m, item in enumerate(items):
         v = softmax([float(item @ query) for query in queries])
         chose = [k for k, query in enumerate(queries) if ranking(query, items)[0] == m]
         if chose:
-            top = max(v[k] for k in chose)
+            top = max(v) if maximum_over_all else max(v[k] for k in chose)
             result[m] = unit(item + sum(v[k] / top * queries[k] for k in chose))
     return result
+
+
+def memae_addressing(queries: Array, items: Array, threshold: float) -> Array:
+    """MemAE (ICCV 2019), eqs. 4 to 7: cosines, softmax over items, hard shrinkage, L1 norm."""
+    rows = []
+    for query in queries:
+        cosines = [
+            float(item @ query) / math.sqrt(float(item @ item) * float(query @ query))
+            for item in items
+        ]
+        shrunk = [weight if weight > threshold else 0.0 for weight in softmax(cosines)]
+        total = sum(shrunk)
+        rows.append([weight / total if total else 0.0 for weight in shrunk])
+    return np.array(rows)
+
+
+def memae_read(queries: Array, items: Array, threshold: float) -> Array:
+    """z^k = sum_n w'^{k,n} m_n."""
+    rows = memae_addressing(queries, items, threshold)
+    return np.array([sum(w * item for w, item in zip(row, items, strict=True)) for row in rows])
+
+
+def memae_entropy(weights: Array) -> float:
+    """Mean over k of -sum_n w' log w'."""
+    each = [-sum(w * math.log(w) for w in map(float, row) if w > 0.0) for row in weights]
+    return sum(each) / len(each)
+
+
+def angle_deg(one: Array, other: Array) -> float:
+    """Between two vectors."""
+    return math.degrees(math.acos(max(-1.0, min(1.0, float(unit(one) @ unit(other))))))
+
+
+def turned(start: Array, end: Array, degrees: float) -> Array:
+    """The unit vector so many degrees from `start` on the great circle through both."""
+    whole = math.radians(angle_deg(start, end))
+    part = math.radians(degrees)
+    return np.asarray((math.sin(whole - part) * start + math.sin(part) * end) / math.sin(whole))
 
 
 def gate_error(predicted: Array, actual: Array, *, squared: bool) -> float:

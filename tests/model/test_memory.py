@@ -32,6 +32,14 @@ def test_update_is_the_papers(case: Memory) -> None:
 
 
 @given(memories())
+def test_update_with_the_references_maximum_is_the_references(case: Memory) -> None:
+    queries, items = case
+    moved = memory.update(tensor(queries), tensor(items), reference_maximum=True)[0].numpy()
+    expected = reference.update(queries, items, maximum_over_all=True)
+    np.testing.assert_allclose(moved, expected, rtol=1e-8, atol=1e-10)
+
+
+@given(memories())
 def test_update_in_single_precision_is_close_to_the_papers(case: Memory) -> None:
     queries, items = (array.astype(np.float32).astype(np.float64) for array in case)
     similarity = np.sort(queries @ items.T, axis=1)
@@ -72,6 +80,10 @@ def test_the_largest_weight_is_taken_among_the_queries_that_chose_the_item() -> 
     assert memory.nearest(queries, items).flatten().tolist() == [1, 0]
     moved = memory.update(queries, items)[0, 0]
     torch.testing.assert_close(moved, functional.normalize(items[0, 0] + queries[0, 1], dim=0))
+    less = memory.update(queries, items, reference_maximum=True)[0, 0]
+    weight = torch.exp(queries[0, 1, 0] - queries[0, 0, 0])
+    expected = functional.normalize(items[0, 0] + weight * queries[0, 1], dim=0)
+    torch.testing.assert_close(less, expected)
 
 
 @given(st.lists(memories(), min_size=1, max_size=1), st.integers(2, 5), st.integers(0, 99))
@@ -101,7 +113,7 @@ def test_update_refuses_what_is_no_number(where: str, bad: float) -> None:
     tensors = {"queries": _unit(2, 5, 4), "items": _unit(2, 3, 4, seed=1)}
     tensors[where][1, 1, 2] = bad
     with pytest.raises(ValueError, match="finite"):
-        memory.update(**tensors)
+        memory.update(tensors["queries"], tensors["items"])
 
 
 def test_initial_items_are_positive_unit_vectors_that_follow_from_the_seed() -> None:
