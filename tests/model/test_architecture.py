@@ -35,6 +35,22 @@ PUBLIC = {
     "evaluation.protocol": {
         "Evaluation", "Report", "ScoredClip", "evaluate", "offline_scores", "smooth",
     },
+    "evaluation.events": {
+        "Alarm", "AtRecall", "CONFIDENCE", "EventOutcome", "FalseRate", "LabelledEvent", "RECALLS",
+        "TOLERANCE_S", "alarms", "false_events_at_recall", "false_rate", "match", "outcome",
+        "spans",
+    },
+    "evaluation.kinds": {
+        "ClipKinds", "EVERY_FRAMES", "Kind", "Kinds", "MOVING_PX", "NORMAL_QUANTILE", "kinds",
+    },
+    "evaluation.regions": {
+        "Criteria", "HIT_IOU", "Heat", "OperatingPoint", "THRESHOLDS", "TRACK_SHARE",
+        "area_to_one", "detection_criteria",
+    },
+    "evaluation.tracks": {
+        "Boxes", "LEAST_PIXELS", "LINK_IOU", "Track", "component_boxes", "follow",
+        "intersection_over_union",
+    },
     "events": {
         "Change", "Detection", "Event", "EventEnded", "EventRules", "EventStarted", "Region",
         "ScoredFrame", "close", "observe", "observe_all",

@@ -1,0 +1,147 @@
+"""Kinds of anomaly: what moves faster than normal things do, and what is slow or stands.
+
+A frame difference finds the first kind too; the second must be seen to look wrong. This splits
+results that are reported; no score or threshold depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluation.tracks import LEAST_PIXELS, Track, component_boxes, follow
+
+NORMAL_QUANTILE = 0.95
+"""Faster than this share of what moves outside the masks is fast. Our choice; in Ped2 it parts the
+cyclists, skaters and carts that overtake people from those that keep to walking speed."""
+
+MOVING_PX = 0.5
+"""Pixels whose flow is less a frame count as standing: below, flow is mostly noise."""
+
+EVERY_FRAMES = 3
+"""Flow is computed for one frame of so many."""
+
+_THIN = 7
+"""One pixel of so many is kept: neighbours move alike, and long test sets have many."""
+
+_GROW_PX = 9
+"""What the flow around a mask's edge owes to the object inside it is left out of the normal."""
+
+
+class Kind(StrEnum):
+    """How an abnormal object moves, compared with what is normal there."""
+
+    FAST = "fast"
+    SLOW = "slow"
+    """No faster than normal things, or standing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipKinds:
+    """Which frames of a clip hold abnormal objects of which kind; no frame is both."""
+
+    fast: NDArray[np.bool_]
+    """At least one abnormal object in the frame is fast."""
+    slow: NDArray[np.bool_]
+    """There are abnormal objects in it, none of them fast."""
+
+    def of_span(self, start: int, stop: int) -> Kind | None:
+        """What most of the abnormal frames from `start` up to `stop` are; None without one."""
+        fast, slow = int(self.fast[start:stop].sum()), int(self.slow[start:stop].sum())
+        if not fast + slow:
+            return None
+        return Kind.FAST if fast >= slow else Kind.SLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The split of a test set, and where it was made."""
+
+    limit_px: float
+    """Speed in pixels a frame, of the frames as given, above which an object is fast."""
+    clips: tuple[ClipKinds, ...]
+
+
+def kinds(frames: Iterable[NDArray[np.uint8]], masks: Iterable[NDArray[np.bool_]]) -> Kinds:
+    """Split abnormal frames by the speed of their objects, from optical flow.
+
+    An object's speed is the median, over the frames of its track, of the median flow inside its
+    mask. It is compared with the flow of everything that moves outside the masks.
+
+    Args:
+        frames: one (T, height, width) or (T, height, width, 3) a clip.
+        masks: one (T, rows, columns) a clip, True on abnormal pixels, of any size; taken one by
+            one, so that a generator holds one clip in memory.
+    Raises: ValueError: a clip's frames and masks differ in number, or nothing normal moves.
+    """
+    normal: list[NDArray[np.float32]] = []
+    found: list[tuple[int, list[tuple[Track, float]]]] = []
+    for clip_frames, clip_masks in zip(frames, masks, strict=True):
+        if len(clip_frames) != len(clip_masks):
+            raise ValueError(f"a clip has {len(clip_frames)} frames but {len(clip_masks)} masks")
+        followed = follow([component_boxes(mask, LEAST_PIXELS) for mask in clip_masks])
+        speeds: list[list[float]] = [[] for _ in followed]
+        for index in range(1, len(clip_frames), EVERY_FRAMES):
+            flow = _resized(_flow(clip_frames[index - 1], clip_frames[index]), clip_masks[index])
+            normal.append(_moving_outside(flow, clip_masks[index]))
+            for track, speeds_px in zip(followed, speeds, strict=True):
+                speeds_px.extend(_inside(flow, clip_masks[index], track, index))
+        tracks = [
+            (t, float(np.median(v)) if v else 0.0) for t, v in zip(followed, speeds, strict=True)
+        ]
+        found.append((len(clip_masks), tracks))
+    moving = np.concatenate(normal) if normal else np.empty(0)
+    if not moving.size:
+        raise ValueError(
+            "nothing moves outside the masks: there is no normal speed to compare with"
+        )
+    limit_px = float(np.quantile(moving, NORMAL_QUANTILE))
+    return Kinds(limit_px, tuple(_clip_kinds(*clip, limit_px) for clip in found))
+
+
+def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Length of the flow at each pixel, pixels a frame."""
+    pair = [
+        np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) if frame.ndim == 3 else frame
+        for frame in (np.array(before), np.array(after))
+    ]
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = method.calc(pair[0], pair[1], np.zeros((*pair[0].shape, 2), np.float32))
+    return np.asarray(np.hypot(flow[..., 0], flow[..., 1]), np.float32)
+
+
+def _resized(flow: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    # The map takes the masks' size; its values stay in pixels of the frames.
+    size = (mask.shape[1], mask.shape[0])
+    return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _moving_outside(flow: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((_GROW_PX, _GROW_PX), np.uint8))
+    outside = flow[(grown == 0) & (flow >= MOVING_PX)]
+    return np.asarray(outside[::_THIN], np.float32)
+
+
+def _inside(
+    flow: NDArray[np.float32], mask: NDArray[np.bool_], track: Track, index: int
+) -> list[float]:
+    """The object's speed in this frame; empty if it isn't there, or only begins there."""
+    if not track.first_frame < index < track.first_frame + len(track.boxes):
+        return []
+    left, top, right, bottom = track.boxes[index - track.first_frame].astype(int)
+    part = flow[top:bottom, left:right][mask[top:bottom, left:right]]
+    return [float(np.median(part))]
+
+
+def _clip_kinds(length: int, tracks: list[tuple[Track, float]], limit_px: float) -> ClipKinds:
+    fast, present = np.zeros(length, np.bool_), np.zeros(length, np.bool_)
+    for track, speed_px in tracks:
+        present[track.frames] = True
+        if speed_px > limit_px:
+            fast[track.frames] = True
+    return ClipKinds(fast, present & ~fast)
