@@ -22,7 +22,7 @@ class Range(Protocol):
     high: float
 
     def normalise(self, value: float) -> float:
-        """Take the value into the range, then place it there: g(value), in [0, 1].
+        """Place the value in the range, and take it in: g(value), in [0, 1].
 
         Raises: ValueError: the value is NaN or infinite; the range is left as it was.
         """
@@ -48,7 +48,7 @@ class RunningRange:
         self.high = start.high
 
     def normalise(self, value: float) -> float:
-        """See `Range`."""
+        """See `Range`; the range takes the value in before it is placed."""
         _require_finite(value)
         low = self._start.low + (self.low - self._start.low) * self._keep
         high = self._start.high + (self.high - self._start.high) * self._keep
@@ -77,13 +77,13 @@ class QuantileRange:
         self.high = start.high
 
     def normalise(self, value: float) -> float:
-        """See `Range`."""
+        """See `Range`; the value is placed before the range takes it in."""
         _require_finite(value)
+        span = self._headroom * max(self.high - self.low, self._least_span)
+        place = max(value - self.low, 0.0) / span
         low = self.low + self._gain * (self._tail if value > self.low else self._tail - 1.0)
         self.high += self._gain * (1.0 - self._tail if value > self.high else -self._tail)
         self.low = min(low, self.high)
-        span = self._headroom * max(self.high - self.low, self._least_span)
-        place = max(value - self.low, 0.0) / span
         return place if place <= 0.5 else 1.0 - 0.25 / place
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,79 +12,38 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import LIVE, PAPER, ErrorStep, NormalRange, ScoreConfig, Span
-from model.ranges import RunningRange
-from model.score import LEAST_SPAN, Measures, Scorer, pool_cells, pool_top
+from model.config import (
+    LIVE,
+    PAPER,
+    SCORES,
+    ErrorKind,
+    ErrorStep,
+    Normalisation,
+    NormalisationKind,
+    NormalRange,
+    PsnrPeak,
+    ScoreConfig,
+    Span,
+)
+from model.score import (
+    LEAST_SPAN,
+    Measures,
+    Scorer,
+    error_map,
+    frame_error,
+    pool_cells,
+    pool_top,
+)
 from tests.model import reference
 
-VALUES = st.floats(-1e3, 1e3)
 PSNR, POOLED = PAPER.error.key, LIVE.error.key
 NORMAL = NormalRange(Span(0.1, 0.2), {PSNR: Span(-40.0, -30.0), POOLED: Span(0.02, 0.04)})
+QUANTILE = replace(LIVE, normalisation=Normalisation(NormalisationKind.QUANTILE))
 BAD = pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 
 
 def _measures(psnr: float = 35.0, distance: float = 0.15, pooled: float = 0.03) -> Measures:
     return Measures(psnr, distance, 0.001, {PSNR: -psnr, POOLED: pooled})
-
-
-@given(VALUES, st.floats(0, 1e3), st.lists(VALUES, min_size=1), st.sampled_from([1e-6, 1.0]))
-def test_plain_running_min_max_is_the_references(
-    low: float, width: float, values: list[float], least: float
-) -> None:
-    running = RunningRange(Span(low, low + width), least_span=least)
-    results = [running.normalise(value) for value in values]
-    expected = reference.running_min_max(values, low, low + width, least)
-    assert results == pytest.approx(expected, rel=1e-9)
-
-
-@given(st.lists(VALUES, min_size=1), st.floats(0.0, 50.0))
-def test_what_is_normalised_lies_between_0_and_1(values: list[float], relax: float) -> None:
-    running = RunningRange(Span(0.0, 1.0), least_span=1e-6, relax_frames=relax)
-    assert all(0.0 <= running.normalise(value) <= 1.0 for value in values)
-
-
-@given(st.lists(VALUES), VALUES, VALUES)
-def test_a_score_uses_the_past_only(past: list[float], one: float, other: float) -> None:
-    scores = []
-    for future in (one, other):
-        running = RunningRange(Span(0.0, 1.0), least_span=1e-6, relax_frames=3.0)
-        scores.append([running.normalise(value) for value in [*past, future]][: len(past)])
-    assert scores[0] == scores[1]
-
-
-def test_a_collapsed_measure_gives_0_not_noise() -> None:
-    running = RunningRange(Span(0.1, 0.1), least_span=0.01)
-    assert running.normalise(0.1) == 0.0
-    assert running.normalise(0.1 + 1e-5) == pytest.approx(1e-3)
-
-
-def test_what_widened_the_range_fades_with_the_half_life() -> None:
-    running = RunningRange(Span(0.0, 1.0), least_span=1e-6, relax_frames=10.0)
-    running.normalise(9.0)
-    for _ in range(10):
-        running.normalise(0.5)
-    assert running.high == pytest.approx(1.0 + 8.0 / 2)
-    for _ in range(1000):
-        running.normalise(0.5)
-    assert (running.low, running.high) == (0.0, pytest.approx(1.0))
-
-
-def test_plain_ranges_keep_an_extreme_for_ever() -> None:
-    running = RunningRange(Span(0.0, 1.0), least_span=1e-6)
-    running.normalise(9.0)
-    for _ in range(1000):
-        running.normalise(0.5)
-    assert running.high == 9.0
-
-
-@BAD
-def test_a_range_is_never_poisoned(bad: float) -> None:
-    running = RunningRange(Span(0.0, 1.0), least_span=1e-6, relax_frames=10.0)
-    running.normalise(3.0)
-    before = (running.low, running.high)
-    with pytest.raises(ValueError, match=str(bad)):
-        running.normalise(bad)
-    assert (running.low, running.high) == before
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 1)), min_size=1, max_size=30))
@@ -122,7 +82,7 @@ def test_smoothing_averages_until_a_cut() -> None:
 
 
 @BAD
-@pytest.mark.parametrize("config", [PAPER, LIVE], ids=lambda config: str(config.name))
+@pytest.mark.parametrize("config", [PAPER, LIVE, QUANTILE], ids=["paper", "live", "quantile"])
 @pytest.mark.parametrize("field", [PSNR, "distance", POOLED])
 def test_a_bad_measure_changes_nothing(field: str, config: ScoreConfig, bad: float) -> None:
     scorer = Scorer(config, NORMAL)
@@ -143,7 +103,7 @@ def test_a_bad_measure_changes_nothing(field: str, config: ScoreConfig, bad: flo
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 1)), min_size=2, max_size=12))
 def test_a_restored_scorer_goes_on_to_the_bit(rows: list[tuple[float, float]]) -> None:
-    for config in (PAPER, LIVE):
+    for config in (PAPER, LIVE, QUANTILE):
         first = Scorer(config, NORMAL)
         middle = len(rows) // 2
         for psnr, value in rows[:middle]:
@@ -204,6 +164,68 @@ def test_the_top_is_the_mean_of_the_largest_cells() -> None:
     assert pool_top(cells, 2).item() == 10.5
     assert pool_top(cells, 500).item() == 5.5
     assert pool_top(cells, 0).item() == 5.5
+
+
+def test_each_form_of_error_is_the_references() -> None:
+    predicted, actual = torch.rand(2, 2, 3, 12, 16, generator=torch.Generator().manual_seed(1))
+    one, other = predicted.numpy(), actual.numpy()
+    whole = ErrorStep(cell=1, stride=1, blur_cells=0.0, top_cells=0)
+    absolute = [np.abs(a - b).mean() for a, b in zip(one, other, strict=True)]
+    assert frame_error(whole, predicted, actual).tolist() == pytest.approx(absolute)
+    squared = [((a - b) ** 2).mean() for a, b in zip(one, other, strict=True)]
+    square = replace(whole, form=ErrorKind.SQUARED)
+    assert frame_error(square, predicted, actual).tolist() == pytest.approx(squared)
+    minus = [-reference.psnr(a, b) for a, b in zip(one, other, strict=True)]
+    assert frame_error(PAPER.error, predicted, actual).tolist() == pytest.approx(minus)
+    unit = replace(PAPER.error, peak=PsnrPeak.UNIT)
+    minus = [-reference.psnr(a, b, peak=1.0) for a, b in zip(one, other, strict=True)]
+    assert frame_error(unit, predicted, actual).tolist() == pytest.approx(minus)
+
+
+def test_a_pooled_error_is_the_top_of_the_maps_cells() -> None:
+    predicted, actual = torch.rand(2, 1, 1, 32, 40, generator=torch.Generator().manual_seed(2))
+    cells = pool_cells(error_map(ErrorKind.ABSOLUTE, predicted, actual), LIVE.error)
+    largest = np.sort(cells.numpy().ravel())[-LIVE.error.top_cells :]
+    assert frame_error(LIVE.error, predicted, actual).item() == pytest.approx(largest.mean())
+
+
+@pytest.mark.parametrize("step", [PAPER.error, LIVE.error], ids=lambda step: step.key)
+def test_an_error_that_is_not_finite_is_refused(step: ErrorStep) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        frame_error(step, torch.full((1, 1, 16, 16), math.nan), torch.zeros(1, 1, 16, 16))
+
+
+def test_a_key_names_what_changes_the_error_and_nothing_else() -> None:
+    step = ErrorStep()
+    changes = {
+        "form": "squared", "cell": 4, "stride": 2, "blur_cells": 1.5, "top_cells": 3,
+    }  # fmt: skip
+    keys = {replace(step, **{name: value}).key for name, value in changes.items()}
+    assert len(keys | {step.key}) == 6
+    assert replace(step, peak=PsnrPeak.UNIT).key == step.key
+    psnr = ErrorStep(ErrorKind.PSNR)
+    assert replace(psnr, cell=3).key == psnr.key != replace(psnr, peak=PsnrPeak.UNIT).key
+
+
+def test_the_ladder_goes_from_paper_to_live_one_step_a_rung() -> None:
+    steps = [
+        (score.error.form, score.error.key, score.normalisation, score.appearance_weight,
+         score.smoothing)
+        for score in SCORES.values()
+    ]  # fmt: skip
+    scores = list(SCORES.values())
+    assert (scores[0], scores[-1]) == (PAPER, LIVE)
+    assert list(SCORES) == [score.name for score in scores]
+    for before, after in pairwise(steps):
+        changed = [index for index in range(5) if before[index] != after[index]]
+        assert changed in ([3], [0, 1], [1], [2], [4])
+
+
+def test_a_score_without_a_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no range .* squared\.8\.4\.2\.30, of score other"):
+        Scorer(ScoreConfig("other", ErrorStep(ErrorKind.SQUARED)), NORMAL)
+    with pytest.raises(ValueError, match="finite, got nan"):
+        Scorer(LIVE, NORMAL).score(replace(_measures(), errors={}))
 
 
 @pytest.mark.parametrize(
