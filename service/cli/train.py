@@ -47,6 +47,13 @@ class TaskName(StrEnum):
     RECONSTRUCTION = "reconstruction"
 
 
+class MemoryName(StrEnum):
+    """Which memory the network has."""
+
+    MNAD = "mnad"
+    MEMAE = "memae"
+
+
 class Colour(StrEnum):
     """Channels of the network; `auto` looks at the footage."""
 
@@ -70,7 +77,15 @@ def train(
     width: Annotated[int | None, typer.Option(help="Base width; 64 is the paper's.", min=1)] = None,
     size: Annotated[str, typer.Option(help="Input HEIGHTxWIDTH, multiples of 8.")] = "256x256",
     colour: Annotated[Colour, typer.Option(help="Grey or RGB network.")] = Colour.AUTO,
-    items: Annotated[int, typer.Option(help="Memory items.", min=2)] = 10,
+    memory: Annotated[
+        MemoryName, typer.Option(help="MNAD's memory, or MemAE's: many items, learned by gradient.")
+    ] = MemoryName.MNAD,
+    items: Annotated[
+        int | None, typer.Option(help="Memory items; 10, or MemAE's 2000.", min=2)
+    ] = None,
+    shrinkage: Annotated[
+        float, typer.Option(help="MemAE's λ, as a multiple of 1 / items.", min=0.0)
+    ] = 1.0,
     memory_channels: Annotated[
         int, typer.Option(help="Channels of an item; 0 is 8 x base width.", min=0)
     ] = 0,
@@ -98,7 +113,7 @@ def train(
     """Train a bundle on normal footage of a camera."""
     restart_with_tunables()
     from model import training
-    from model.config import NetConfig, Task
+    from model.config import MemoryKind, NetConfig, Task
 
     console = Console(highlight=False)
     chosen = training.PRESETS[preset.value]
@@ -117,8 +132,10 @@ def train(
             base_width=width or chosen.base_width,
             height=height,
             width=columns,
-            memory_items=items,
+            memory_items=items or 0,
             memory_channels=memory_channels,
+            memory=MemoryKind(memory.value),
+            memory_shrinkage=shrinkage,
         )
     except ValueError as error:
         raise BadInput("--size", size, str(error)) from None
@@ -298,7 +315,7 @@ def _finish(
         name=out.name,
         config=run.net,
         network=run.network.eval().requires_grad_(False),
-        items=run.items,
+        items=run.items.detach(),
         calibration=Calibration(error_form=run.config.error_form),
         provenance=Provenance(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,6 +19,7 @@ import torch
 
 from model.bundle import load
 from model.catalog import DOCUMENT
+from model.config import MemoryKind
 from service.cli.main import main
 from tests.support.bundles import save_small_bundle
 from tests.support.footage import drawn_picture, write_video
@@ -129,6 +130,18 @@ def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
     assert "36 frames to train on, 12 held out, 14 steps" in told
     for words in ("loss", "frame", "compact", "separate", "/10 items used", "s left", "γ"):
         assert words in told
+
+
+def test_train_and_evaluate_take_memaes_memory(data: Path, tmp_path: Path) -> None:
+    out, figures = tmp_path / "memae", tmp_path / "figures.json"
+    options = _tiny("--memory", "memae", "--items", "50", "--shrinkage", "2", "--fps", "10")
+    _run("train", str(data / "training"), "--out", str(out), *options)
+    bundle = load(out)
+    assert (bundle.config.memory, bundle.config.memory_shrinkage) == (MemoryKind.MEMAE, 2.0)
+    assert bundle.items.shape == (1, 50, 32)
+    where = ("--json", str(figures), "--plot", str(tmp_path / "picture.png"))
+    _run("evaluate", str(out), str(data), *where)
+    assert json.loads(figures.read_text())["auc"]["causal"]["micro"] > 50.0
 
 
 def test_evaluate_writes_figures_by_name_and_a_picture(
