@@ -64,11 +64,11 @@ def query_distance(queries: Tensor, nearest_items: Tensor, form: ErrorForm) -> T
 
 
 def norm(difference: Tensor, form: ErrorForm, dim: int) -> Tensor:
-    """||difference|| along a dimension: the mean of squares, or the Euclidean norm."""
-    if form is ErrorForm.MEAN_SQUARE:
-        return difference.square().mean(dim=dim)
-    distance: Tensor = torch.linalg.vector_norm(difference, dim=dim)
-    return distance
+    """||difference|| along a dimension: the Euclidean norm, or the mean of squares."""
+    if form is ErrorForm.NORM:
+        distance: Tensor = torch.linalg.vector_norm(difference, dim=dim)
+        return distance
+    return difference.square().mean(dim=dim)
 
 
 def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
@@ -80,12 +80,17 @@ def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
     Args:
         predicted: frames in [0, 1], shape (B, C, H, W), float.
         actual: same shape and range.
-        form: what the norm is computed as; γ is on the same scale.
+        form: what the norm is computed as; γ is on the same scale. `ELEMENT_SQUARE` sums over the
+            channels, too: each value has a weight and an error of its own.
     Returns: shape (B,), >= 0; 0 where the two are equal.
     Raises: ValueError: shapes differ, or a value is not finite.
     """
     _require_alike("frames", predicted, actual)
-    error = norm(predicted - actual, form, dim=1).flatten(1)  # (B, H*W)
+    difference = predicted - actual
+    if form is ErrorForm.ELEMENT_SQUARE:
+        error = difference.square().flatten(1)  # (B, C*H*W)
+    else:
+        error = norm(difference, form, dim=1).flatten(1)  # (B, H*W)
     weight = -torch.expm1(-error)
     total = weight.sum(dim=1)
     mean = (weight * error).sum(dim=1) / total.clamp_min(torch.finfo(error.dtype).tiny)

@@ -1,10 +1,11 @@
-"""`normwatch models`, and how every command finds the bundle that it was given."""
+"""`normwatch models` and its subcommands, and how every command finds the bundle it was given."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -13,18 +14,30 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from model.bundle import Bundle
 
+app = typer.Typer(help="List the models at hand; add others, and pack your own for others.")
+
 
 def load_bundle(name_or_path: str) -> Bundle:
     """A bundle by path, or by name among the user's and the shipped ones. Raises: BundleError."""
     from model.bundle import load
+
+    return load(find_bundle(name_or_path))
+
+
+def find_bundle(name_or_path: str) -> Path:
+    """A bundle's folder. Raises: BundleError."""
     from model.catalog import find
 
-    return load(find(name_or_path, [Settings().user_models, Path()]))
+    return find(name_or_path, [Settings().user_models, Path()])
 
 
-def models() -> None:
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
     """List the bundles at hand: the user's, and those that come with normwatch."""
     from model.catalog import available
+
+    if context.invoked_subcommand is not None:
+        return
 
     settings = Settings()
     table = Table("name", "task", "width", "input", "trained on", "held-out/test results", "where")
@@ -40,3 +53,49 @@ def models() -> None:
             "shipped" if info.shipped else str(info.path),
         )
     Console(highlight=False).print(table)
+
+
+@app.command("add")
+def add(
+    source: Annotated[
+        str, typer.Argument(help="A bundle's folder, an archive of one, or its https URL.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it; the name in the bundle unless given.")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="SHA-256 of the archive; a URL needs it.")
+    ] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Let the URL lead inside your network.")
+    ] = False,
+) -> None:
+    """Check a bundle that comes from elsewhere, and put it among yours."""
+    from service.release.download import Fetcher
+    from service.release.installing import Order, install
+
+    order = Order(source, name, sha256, Fetcher(allow_private=allow_private))
+    path = install(order, Settings().user_models)
+    Console(highlight=False, soft_wrap=True).print(f"{path} holds model {path.name}")
+
+
+@app.command("pack")
+def pack(
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Archive to write; NAME.tar unless given.")
+    ] = None,
+) -> None:
+    """Write a bundle as one archive that others can add."""
+    from model.bundle import load
+    from service.release.archive import pack as write
+
+    path = find_bundle(bundle)
+    load(path)  # what is damaged isn't published
+    target = out or Path(f"{path.resolve().name}.tar")
+    checksum = write(path, target)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{target} holds the bundle, {target.stat().st_size} bytes")
+    console.print(f"sha256 {checksum}")

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import typer
 from pydantic import ValidationError
 
-from service.cli import bundles, demo, evaluate, listen, processes, score, train
+from service.cli import bundles, demo, evaluate, imports, listen, processes, score, train
 from service.errors import NormwatchError
 
 app = typer.Typer(
@@ -38,7 +38,8 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
-app.command("models")(bundles.models)
+app.command("import")(imports.import_weights)
+app.add_typer(bundles.app, name="models")
 app.command("listen")(listen.listen)
 app.command("api")(processes.api)
 app.command("worker")(processes.worker)

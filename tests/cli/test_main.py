@@ -77,6 +77,7 @@ def test_help_and_version_name_the_commands() -> None:
         "train",
         "evaluate",
         "score",
+        "import",
         "models",
         "listen",
         "api",

@@ -78,6 +78,10 @@ PUBLIC = {
     },
     "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
     "ranges": {"LEAST_SHARE", "QuantileRange", "Range", "RunningRange", "running_range"},
+    "reference": {
+        "APPEARANCE_WEIGHT", "GAMMA", "HOW_TO_SAVE", "PARTS", "Reading", "WeightsError", "convert",
+        "read_items", "read_weights", "reference_name", "reference_score",
+    },
     "rules": {"Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed"},
     "score": {
         "DISTANCE", "LEAST_SPAN", "Measures", "Scorer", "error_map", "frame_error", "pool_cells",

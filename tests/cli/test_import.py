@@ -1,0 +1,117 @@
+"""`normwatch import`: reference weights on disk become a bundle that scores footage."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from model.bundle import load
+from model.config import SCORES, ErrorForm, Task
+from service.cli.main import main
+from tests.model.reference_network import Shape, random_weights
+from tests.support.footage import drawn_picture, write_video
+
+SIZE = ("--height", "64", "--width", "64")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Narrow weights, with the items beside them under the reference's name."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    torch.save(random_weights(Shape(width=4)), folder / "weights.pth")
+    items = torch.nn.functional.normalize(torch.rand(10, 32), dim=1)
+    torch.save(items, folder / "keys.pt")
+    return folder / "weights.pth"
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    said = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, said.out + said.err
+
+
+def test_without_footage_it_says_that_cameras_stay_warming(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ours"
+    code, said = _run(capsys, "import", str(weights), "--out", str(out), *SIZE)
+    assert code == 0, said
+    assert "prediction network of width 4 for 64x64 RGB frames" in said
+    assert "γ 0.01" in said
+    assert "warming" in said
+    assert "--normal" in said
+    bundle = load(out)
+    assert bundle.calibration.normal is None
+    assert bundle.calibration.error_form is ErrorForm.ELEMENT_SQUARE
+    settings = bundle.provenance.settings
+    assert settings["imported_weights"] == "weights.pth"
+    checksum = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert settings["imported_weights_sha256"] == checksum
+    assert settings["imported_items"] == "keys.pt"
+    assert "weights.pth" in bundle.provenance.notes
+
+
+def test_normal_footage_gives_ranges_and_thresholds_and_the_bundle_scores(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    footage = write_video(tmp_path / "normal.mp4", map(drawn_picture, range(12)), fps=10)
+    out = tmp_path / "ours"
+    options = ("--normal", str(footage), "--score", "reference", *SIZE)
+    code, said = _run(capsys, "import", str(weights), "--out", str(out), *options)
+    assert code == 0, said
+    assert "threshold" in said
+    bundle = load(out)
+    assert set(bundle.calibration.thresholds) == {*SCORES, "reference"}
+    assert (bundle.score.name, bundle.score.appearance_weight) == ("reference", 0.6)
+    origin = bundle.provenance
+    assert (origin.sources, origin.held_out_frames) == (("normal.mp4",), 12)
+    assert origin.frame_rate == 10.0
+    code, said = _run(capsys, "score", str(out), str(footage))
+    assert code == 0
+    assert said.count(",live") == 12 - 4
+
+
+def test_a_reconstruction_network_and_items_elsewhere(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "rebuilding.pth"
+    torch.save(random_weights(Shape(4, 1, 1, skips=False)), other)
+    command = ("import", str(other), "--out", str(tmp_path / "ours"), *SIZE)
+    code, said = _run(capsys, *command)
+    assert (code, "--items" in said) == (2, True)
+    command += ("--items", str(weights.parent / "keys.pt"))
+    code, said = _run(capsys, *command, "--task", "prediction")
+    assert code == 2
+    assert "reconstruction network" in said
+    code, said = _run(capsys, *command, "--task", "reconstruction")
+    assert code == 0, said
+    assert load(tmp_path / "ours").config.task is Task.RECONSTRUCTION
+    code, said = _run(capsys, *command)
+    assert code == 2
+    assert "--out" in said
+
+
+def test_wrong_files_are_one_line_that_names_them(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(tmp_path / "picture.png"), drawn_picture(0))
+    out = ("--out", str(tmp_path / "ours"))
+    for file in (tmp_path / "picture.png", tmp_path / "absent.pth"):
+        items = ("--items", str(weights.parent / "keys.pt"))
+        code, said = _run(capsys, "import", str(file), *out, *items)
+        assert code == 2
+        assert file.name in said
+        assert len(said.strip().splitlines()) == 1
+    code, said = _run(capsys, "import", str(weights), *out, "--normal", "rtsp://u:pw@cam/1", *SIZE)
+    assert code == 2
+    assert "record" in said
+    assert "pw" not in said
+    assert not (tmp_path / "ours").exists()
