@@ -33,9 +33,9 @@ def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
     ]
     labels = np.concatenate([pair[0] for pair in pairs])
     values = np.concatenate([pair[1] for pair in pairs])
-    each = [_auc(*pair) for pair in pairs]
-    both = [auc for auc in each if auc is not None]
-    micro = _auc(labels, values)
+    aucs = [auc(*pair) for pair in pairs]
+    both = [value for value in aucs if value is not None]
+    micro = auc(labels, values)
     return Accuracy(
         micro=micro,
         macro=float(np.mean(both)) if both else None,
@@ -46,7 +46,8 @@ def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
     )
 
 
-def _auc(labels: Labels, values: Scores) -> float | None:
+def auc(labels: Labels, values: Scores) -> float | None:
+    """Area under the ROC, in percent; None where the labels hold one kind only."""
     if labels.all() or not labels.any():
         return None
     return 100.0 * float(roc_auc_score(labels, values))

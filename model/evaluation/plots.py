@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,17 +12,29 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from model.evaluation.accuracy import Labels, Scores
+from model.evaluation.events import spans
 from model.evaluation.protocol import Evaluation
+from model.evaluation.replay import Moment
 
 ABNORMAL = "#d64545"
 CURVE = "#1f5fa8"
 OTHER = "#8a94a3"
 
 
+BASELINES = ("#c98a1b", "#5a9367", "#8d5fb0")
+
+
 def plot_evaluation(
-    evaluation: Evaluation, threshold: float | None, title: str, path: Path
+    evaluation: Evaluation,
+    threshold: float | None,
+    title: str,
+    path: Path,
+    baselines: Mapping[str, Evaluation] = MappingProxyType({}),
 ) -> None:
-    """Both protocols' curves over the labelled spans of all clips, and their ROC, as PNG."""
+    """Both protocols' curves over the labelled spans of all clips, and their ROC, as PNG.
+
+    Baselines, by name, are drawn into the ROC, causal.
+    """
     figure = Figure(figsize=(14, 9), layout="constrained")
     figure.suptitle(title, parse_math=False)
     axes = figure.subplot_mosaic([["causal", "causal"], ["offline", "offline"], ["roc", "text"]])
@@ -37,8 +50,40 @@ def plot_evaluation(
         )
     axes["causal"].legend(loc="upper left", fontsize="small")
     axes["offline"].set_xlabel("frame, all clips in a row")
-    _roc(axes["roc"], evaluation)
+    _roc(axes["roc"], evaluation, baselines)
     _figures(axes["text"], evaluation)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def plot_moment(moment: Moment, threshold: float | None, title: str, path: Path) -> None:
+    """A frame, what the network made of it, the error over it, and its clip's scores, as PNG."""
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    axes = figure.subplot_mosaic([["frame", "predicted", "error"], ["curve"] * 3])
+    for name, picture in (("frame", moment.frame), ("predicted", moment.predicted)):
+        axes[name].imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axes[name].set_title(name)
+    height, width = moment.frame.shape[:2]
+    axes["error"].imshow(moment.frame, cmap="gray", vmin=0, vmax=255)
+    heat = axes["error"].imshow(
+        moment.heat,
+        cmap="inferno",
+        alpha=0.6,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="bilinear",
+    )
+    axes["error"].set_title("error (1: the most of normal footage)")
+    figure.colorbar(heat, ax=axes["error"], shrink=0.8)
+    for name in ("frame", "predicted", "error"):
+        axes[name].axis("off")
+    _curve(axes["curve"], moment.scores, moment.abnormal, [])
+    axes["curve"].axvline(moment.index, color=ABNORMAL, linewidth=1, label="frame shown")
+    if threshold is not None:
+        axes["curve"].axhline(
+            threshold, color=OTHER, linestyle="--", linewidth=1, label="threshold"
+        )
+    axes["curve"].legend(loc="upper left", fontsize="small")
+    axes["curve"].set(xlabel="frame", ylabel="causal score")
     figure.savefig(path, dpi=110, format="png")
 
 
@@ -66,26 +111,26 @@ def _curve(axes: Axes, scores: Scores, abnormal: Labels, cuts: Sequence[int]) ->
     axes.set_xlim(0, max(len(scores), 1))
 
 
-def spans(abnormal: Labels) -> list[tuple[int, int]]:
-    """Runs of True as (first, one after the last)."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], abnormal.astype(np.int8), [0]))))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _roc(axes: Axes, evaluation: Evaluation) -> None:
-    abnormal = np.concatenate([clip.abnormal for clip in evaluation.clips])
-    for protocol, colour in (("causal", CURVE), ("offline", OTHER)):
-        scores = np.concatenate([getattr(clip, protocol) for clip in evaluation.clips])
-        known = ~np.isnan(scores)
-        auc = getattr(evaluation, protocol).micro
-        if auc is None:
-            continue
-        false_alarms, hits, _ = roc_curve(abnormal[known], scores[known])
-        axes.plot(false_alarms, hits, color=colour, label=f"{protocol}: AUC {auc:.1f} %")
+def _roc(axes: Axes, evaluation: Evaluation, baselines: Mapping[str, Evaluation]) -> None:
+    _roc_curve(axes, evaluation, "causal", CURVE, "causal")
+    _roc_curve(axes, evaluation, "offline", OTHER, "offline")
+    for index, (name, baseline) in enumerate(baselines.items()):
+        _roc_curve(axes, baseline, "causal", BASELINES[index % len(BASELINES)], f"{name}, causal")
     axes.plot([0, 1], [0, 1], color=OTHER, linewidth=0.6, linestyle=":")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     if evaluation.causal.micro is not None:
         axes.legend(loc="lower right", fontsize="small")
+
+
+def _roc_curve(axes: Axes, evaluation: Evaluation, protocol: str, colour: str, name: str) -> None:
+    auc = getattr(evaluation, protocol).micro
+    if auc is None:
+        return
+    abnormal = np.concatenate([clip.abnormal for clip in evaluation.clips])
+    scores = np.concatenate([getattr(clip, protocol) for clip in evaluation.clips])
+    known = ~np.isnan(scores)
+    false_alarms, hits, _ = roc_curve(abnormal[known], scores[known])
+    axes.plot(false_alarms, hits, color=colour, label=f"{name}: AUC {auc:.1f} %")
 
 
 def _figures(axes: Axes, evaluation: Evaluation) -> None:

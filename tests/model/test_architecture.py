@@ -30,10 +30,24 @@ PUBLIC = {
     "detector": {
         "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",
     },
-    "evaluation.accuracy": {"Accuracy", "Labels", "Scores", "accuracy"},
-    "evaluation.plots": {"ABNORMAL", "CURVE", "OTHER", "plot_evaluation", "plot_scores", "spans"},
+    "evaluation.accuracy": {"Accuracy", "Labels", "Scores", "accuracy", "auc"},
+    "evaluation.baselines": {
+        "Baseline", "DIFFERENCE", "Foreground", "FrameDifference", "MOG2", "Pictures",
+        "START_FRAMES", "Setup", "Start", "Watched", "baselines", "watch",
+    },
+    "evaluation.comparison": {
+        "Comparison", "Figures", "Judged", "Memory", "Plan", "compare", "frames_to_see",
+    },
+    "evaluation.heat": {"HeatMaps", "heat_maps"},
+    "evaluation.passes": {"Pass", "Rows", "run"},
+    "evaluation.replay": {"Moment", "replay", "telling_frame"},
+    "evaluation.report": {"Json", "by_protocol", "to_json"},
+    "evaluation.truth": {"Truth", "truth"},
+    "evaluation.plots": {
+        "ABNORMAL", "BASELINES", "CURVE", "OTHER", "plot_evaluation", "plot_moment", "plot_scores",
+    },
     "evaluation.protocol": {
-        "Evaluation", "Report", "ScoredClip", "evaluate", "offline_scores", "smooth",
+        "Evaluation", "Report", "ScoredClip", "evaluate", "evaluation", "offline_scores", "smooth",
     },
     "evaluation.events": {
         "Alarm", "AtRecall", "CONFIDENCE", "EventOutcome", "FalseRate", "LabelledEvent", "RECALLS",
