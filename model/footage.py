@@ -73,8 +73,13 @@ def natural_key(text: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in parts if part]
 
 
-def _images(folder: Path) -> list[Path]:
-    files = (entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+def images(folder: Path) -> list[Path]:
+    """The images of a folder, in their natural order; hidden files aren't images."""
+    files = (
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".")
+    )
     return sorted(files, key=lambda file: natural_key(file.name))
 
 
@@ -133,10 +138,10 @@ def discover(locations: Sequence[str]) -> list[Source]:
 
 
 def _inside(folder: Path) -> list[Source]:
-    if _images(folder):
+    if images(folder):
         return [Source(folder.name, folder)]
     entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
-    found = [Source(entry.name, entry) for entry in entries if entry.is_dir() and _images(entry)]
+    found = [Source(entry.name, entry) for entry in entries if entry.is_dir() and images(entry)]
     found += [Source(entry.name, entry) for entry in entries if _is_video(entry)]
     if not found and (folder / "frames").is_dir():
         return _inside(folder / "frames")
@@ -162,7 +167,7 @@ def pictures(source: Source) -> Iterator[tuple[float | None, Picture]]:
     Raises: FootageError: it can't be opened or read.
     """
     if isinstance(source.location, Path) and source.location.is_dir():
-        for file in _images(source.location):
+        for file in images(source.location):
             picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
             if picture is None:
                 raise FootageError(f"not an image: {file}")
@@ -188,6 +193,16 @@ def _opened(source: Source) -> Iterator[InputContainer]:
         raise FootageError(
             f"{source.name}: {error.strerror or 'cannot be read as video'}"
         ) from None
+
+
+def frame_count(source: Source) -> int:
+    """Frames of a folder or video; a video is decoded, as many don't say, or say it wrong.
+
+    Raises: FootageError: it can't be read.
+    """
+    if isinstance(source.location, Path) and source.location.is_dir():
+        return len(images(source.location))
+    return sum(1 for _ in pictures(source))
 
 
 def frame_rate(source: Source) -> float | None:

@@ -1,43 +1,37 @@
-"""Frame labels of test footage: which frames are abnormal."""
+"""Frame labels of test footage, as data sets store them: which frames are abnormal."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.footage import Source, discover
-
 LABELS = "labels.csv"
+
+FrameLabels = NDArray[np.bool_]
+
+_SPANS = re.compile(r"gt_frame\s*=\s*\[([^\]]*)\]")
+_SPAN = re.compile(r"(\d+)(?::(\d+))?")
 
 
 class LabelError(ValueError):
     """Labels that can't be read, or that don't fit the footage."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledClip:
-    """A test clip and, for each of its frames, whether it is abnormal."""
+def read_labels(path: Path) -> Mapping[str, FrameLabels]:
+    """Labels by clip from a CSV file: `clip,frame,abnormal`, frames from 0 in order, 0 or 1.
 
-    source: Source
-    abnormal: NDArray[np.bool_]
-
-
-def read_labels(path: Path) -> Mapping[str, NDArray[np.bool_]]:
-    """Labels from a CSV file with the columns `clip`, `frame` (from 0) and `abnormal` (0 or 1).
-
-    Raises: LabelError: a column, a frame or a value is missing or wrong; names the line.
+    Raises: LabelError: it can't be read; names the line.
     """
     clips: dict[str, list[bool]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            for row in rows:
-                where = f"{path}, line {rows.line_num}"
+            for line, row in enumerate(csv.DictReader(file), start=2):
+                where = f"{path}, line {line}"
                 try:
                     clip, frame, abnormal = row["clip"], int(row["frame"]), int(row["abnormal"])
                 except (KeyError, TypeError, ValueError):
@@ -53,19 +47,51 @@ def read_labels(path: Path) -> Mapping[str, NDArray[np.bool_]]:
     return {clip: np.array(labels, dtype=np.bool_) for clip, labels in clips.items()}
 
 
-def labelled_clips(folder: Path) -> list[LabelledClip]:
-    """The test clips below a folder: `frames/NN/*.jpg` (or `NN/…`, or videos) beside `labels.csv`.
+def read_spans(path: Path) -> list[list[tuple[int, int]]]:
+    """Each clip's abnormal spans from UCSD's `UCSDped1.m`: first frame from 0, one after the last.
 
-    A folder that holds `testing/` is taken as that one.
-    Raises: LabelError, FootageError: something is missing.
+    Its lines, one a clip in order, read `TestVideoFile{end+1}.gt_frame = [60:152];`, from 1.
+    Raises: LabelError: it can't be read, or a span ends before it begins.
     """
-    if not (folder / LABELS).is_file() and (folder / "testing" / LABELS).is_file():
-        folder = folder / "testing"
-    labels = read_labels(folder / LABELS)
-    clips: list[LabelledClip] = []
-    for source in discover([str(folder)]):
-        name = source.name if source.name in labels else Path(source.name).stem
-        if name not in labels:
-            raise LabelError(f"{folder / LABELS} says nothing of clip {source.name}")
-        clips.append(LabelledClip(source, labels[name]))
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise LabelError(f"cannot read labels {path}: {error}") from None
+    code = "\n".join(line.partition("%")[0] for line in lines)
+    clips: list[list[tuple[int, int]]] = []
+    for match in _SPANS.finditer(code):
+        spans = []
+        for part in re.split(r"[,;\s]+", match[1].strip()):
+            span = _SPAN.fullmatch(part)
+            first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, 0)
+            if not 1 <= first <= last:
+                raise LabelError(f"{path}: clip {len(clips) + 1} has a span {part!r}")
+            spans.append((first - 1, last))
+        clips.append(spans)
     return clips
+
+
+def read_array(path: Path) -> NDArray[np.number | np.bool_]:
+    """A NumPy file of numbers or flags; one that holds pickled objects is refused, not run.
+
+    Raises: LabelError: it can't be read, or holds something else.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise LabelError(f"cannot read labels {path}: {error}") from None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        raise LabelError(f"{path} must hold one array of numbers")
+    return values
+
+
+def read_flags(path: Path) -> FrameLabels:
+    """0 or 1 a frame from a NumPy file, (T,) or (1, T).
+
+    Raises: LabelError: it can't be read, or holds something else.
+    """
+    values = read_array(path)
+    flat = values.reshape(-1)
+    if values.size != max(values.shape, default=0) or not np.isin(flat, (0, 1)).all():
+        raise LabelError(f"{path} must hold 0 or 1 for each frame, got shape {values.shape}")
+    return np.asarray(flat, np.bool_)

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from model import bundle as bundles
+from model.datasets import load
 from model.evaluation.protocol import Report, evaluate
 from model.footage import frame_store
-from model.labels import LABELS, labelled_clips
+from model.labels import LABELS
 from service.demo.scene import Anomaly, AnomalyKind, frames, labels
 from service.demo.video import write_video
 
@@ -86,7 +87,7 @@ def train(footage: Path, out: Path) -> None:
 def finish(trained: Path, testing: Path, out: Path) -> None:
     """Measure the bundle on the test clips, and save it with the figures."""
     bundle = bundles.load(trained)
-    labelled = labelled_clips(testing)
+    labelled = load(testing)
     with frame_store(bundle.frame_shape) as store:
         for clip in labelled:
             store.add(clip.source)

@@ -10,7 +10,17 @@ from pathlib import Path
 import model
 
 ROOT = Path(model.__file__).parent
-TORCHLESS = ("catalog", "config", "events", "footage", "frames", "labels", "rules")
+TORCHLESS = (
+    "catalog",
+    "config",
+    "datasets",
+    "events",
+    "footage",
+    "frames",
+    "labels",
+    "masks",
+    "rules",
+)
 
 PUBLIC = {
     "bundle": {"Bundle", "ITEMS", "load", "save"},
@@ -27,6 +37,7 @@ PUBLIC = {
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
     },
+    "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
     "detector": {
         "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",
     },
@@ -71,15 +82,23 @@ PUBLIC = {
     },
     "footage": {
         "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",
-        "Sampling", "Source", "URL", "discover", "fitted", "frame_rate", "frame_store",
-        "has_colour", "hide_credentials", "natural_key", "pictures", "split_userinfo",
+        "Sampling", "Source", "URL", "discover", "fitted", "frame_count",
+        "frame_rate", "frame_store", "has_colour", "hide_credentials", "images", "natural_key",
+        "pictures", "split_userinfo",
     },
     "frames": {"Frame", "FrameShape", "Picture", "fit", "is_grey"},
-    "labels": {"LABELS", "LabelError", "LabelledClip", "labelled_clips", "read_labels"},
+    "labels": {
+        "FrameLabels", "LABELS", "LabelError", "read_array", "read_flags", "read_labels",
+        "read_spans",
+    },
     "legacy": {"POOLING", "upgraded"},
     "losses": {
-        "LossParts", "LossWeights", "compactness_loss", "frame_loss", "separateness_loss",
-        "total_loss",
+        "JUDGEMENT_BALANCE", "LossParts", "LossWeights", "compactness_loss", "frame_loss",
+        "judgement_loss", "separateness_loss", "total_loss",
+    },
+    "masks": {
+        "CELLS", "Masks", "Reader", "array_masks", "frame_flags", "image_masks", "matlab_masks",
+        "no_masks", "reader",
     },
     "measures": {
         "LEAST_MEAN_SQUARE", "LEAST_PEAK", "error_map", "gate_error", "norm", "psnr",
@@ -102,10 +121,18 @@ PUBLIC = {
         "pool_top",
     },
     "training": {
-        "CHECKPOINT_VERSION", "PRESETS", "Preset", "Progress", "TrainConfig", "Training",
-        "TrainingError", "Windows", "cpu_has_bf16", "default_weights",
+        "CHECKPOINT_VERSION", "JUDGEMENT_WEIGHT", "PRESETS", "Preset", "Progress", "TrainConfig",
+        "Training", "TrainingError", "cpu_has_bf16", "default_weights",
     },
     "updates": {"angles_deg", "recalled", "updated", "within"},
+    "pseudo_anomalies": {
+        "Alpha", "CHUNK_FRAMES", "Composed", "Cutout", "FOREGROUND_LEVELS", "KIND_SHARES", "Kind",
+        "MOST_CUTOUTS", "Mask", "Picture", "PseudoAnomalies", "PseudoConfig",
+        "RIGID_CORRELATION", "background", "foreground", "grey", "soft",
+    },
+    "windows": {
+        "Batch", "LOOK_SHARE", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig", "Windows",
+    },
 }  # fmt: skip
 
 

@@ -1,14 +1,12 @@
-"""Labels: read strictly, and matched to the clips by name."""
+"""The table of labels, read strictly; other forms are tested with their data sets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from model.labels import LabelError, labelled_clips, read_labels
+from model.labels import LabelError, read_labels
 
 
 def _write(path: Path, *rows: str, header: str = "clip,frame,abnormal") -> Path:
@@ -58,28 +56,3 @@ def test_files_that_are_no_labels_are_named(tmp_path: Path) -> None:
     _write(path, "a,0,1", header="video,frame,label")
     with pytest.raises(LabelError, match="needs clip, frame and abnormal"):
         read_labels(path)
-
-
-def _clip(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    cv2.imwrite(str(folder / "0.png"), np.zeros((8, 8), np.uint8))
-
-
-@pytest.mark.parametrize("above", [True, False])
-def test_clips_and_labels_meet_by_name(tmp_path: Path, above: bool) -> None:
-    testing = tmp_path / "testing"
-    _clip(testing / "frames" / "01")
-    _clip(testing / "frames" / "02")
-    _write(testing / "labels.csv", "02,0,1", "01,0,0")
-    clips = labelled_clips(tmp_path if above else testing)
-    assert [(clip.source.name, clip.abnormal.tolist()) for clip in clips] == [
-        ("01", [False]),
-        ("02", [True]),
-    ]
-
-
-def test_a_clip_without_labels_is_named(tmp_path: Path) -> None:
-    _clip(tmp_path / "frames" / "01")
-    _write(tmp_path / "labels.csv", "02,0,1")
-    with pytest.raises(LabelError, match="nothing of clip 01"):
-        labelled_clips(tmp_path)

@@ -1,0 +1,314 @@
+"""Data sets in the folders that users have, each made small and real, and Ped2 itself."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.io import savemat
+
+from model.datasets import load
+from model.footage import FootageError, frame_count
+from model.labels import LabelError
+from tests.support.footage import write_video
+
+SIZE = (24, 32)
+"""Rows, columns."""
+Flags = list[int]
+
+
+def _mask(abnormal: int) -> NDArray[np.uint8]:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[4 : 4 + 8 * abnormal, 6:12] = 1
+    return mask
+
+
+def _frames(folder: Path, count: int, suffix: str = "jpg") -> None:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        cv2.imwrite(str(folder / f"{index:03d}.{suffix}"), np.full(SIZE, 9 * index, np.uint8))
+
+
+def _masks(folder: Path, flags: Flags, suffix: str) -> None:
+    folder.mkdir(parents=True)
+    for index, abnormal in enumerate(flags):
+        cv2.imwrite(str(folder / f"{index:03d}.{suffix}"), 255 * _mask(abnormal))
+
+
+def _csv(path: Path, **clips: Flags) -> None:
+    rows = [f"{c.strip('_')},{i},{a}" for c, flags in clips.items() for i, a in enumerate(flags)]
+    path.write_text("\n".join(["clip,frame,abnormal", *rows]) + "\n")
+
+
+def _ucsd(root: Path, *clips: Flags, masks: bool = True) -> Path:
+    tests = root / "Test"
+    for number, flags in enumerate(clips, start=1):
+        _frames(tests / f"Test{number:03d}", len(flags), "tif")
+        if masks:
+            _masks(tests / f"Test{number:03d}_gt", flags, "bmp")
+    return tests
+
+
+def _cells(*flags: int) -> NDArray[np.object_]:
+    cells = np.empty((1, len(flags)), object)
+    for index, abnormal in enumerate(flags):
+        cells[0, index] = _mask(abnormal)
+    return cells
+
+
+def _avenue(root: Path, *clips: Flags) -> Path:
+    masks = root / "ground_truth_demo" / "testing_label_mask"
+    masks.mkdir(parents=True)
+    for number, flags in enumerate(clips, start=1):
+        savemat(str(masks / f"{number}_label.mat"), {"volLabel": _cells(*flags)})
+    return masks
+
+
+def _shanghaitech(root: Path, **clips: Flags) -> Path:
+    testing = root / "testing"
+    for folder in ("test_frame_mask", "test_pixel_mask"):
+        (testing / folder).mkdir(parents=True)
+    for name, flags in clips.items():
+        clip = name.strip("_")
+        _frames(testing / "frames" / clip, len(flags))
+        np.save(testing / "test_frame_mask" / f"{clip}.npy", np.array(flags, np.int8))
+        masks = np.stack([_mask(abnormal) for abnormal in flags])
+        np.save(testing / "test_pixel_mask" / f"{clip}.npy", masks)
+    return testing
+
+
+def _read(folder: Path, layout: str | None = None) -> dict[str, Flags]:
+    """Labels by clip, once the masks are seen to say the same."""
+    clips = load(folder, layout)
+    for clip in clips:
+        assert clip.masks is not None
+        masks = clip.masks()
+        assert (masks.dtype, masks.shape) == (np.dtype(bool), (len(clip.abnormal), *SIZE))
+        assert (masks == np.stack([_mask(a) for a in clip.abnormal.astype(int)])).all()
+    return _labels(folder, layout)
+
+
+def _labels(folder: Path, layout: str | None = None) -> dict[str, Flags]:
+    return {c.source.name: c.abnormal.astype(int).tolist() for c in load(folder, layout)}
+
+
+@pytest.mark.parametrize("layout", [None, "plain", "ped2"])
+def test_clips_beside_a_table_of_labels_are_read_with_their_masks(
+    tmp_path: Path, layout: str | None
+) -> None:
+    testing = tmp_path / "testing"
+    for clip, flags in (("01", [0, 1, 1]), ("02", [1, 0])):
+        _frames(testing / "frames" / clip, len(flags))
+        _masks(testing / "masks" / clip, flags, "png")
+    _csv(testing / "labels.csv", _02=[1, 0], _01=[0, 1, 1])
+    assert _read(tmp_path, layout) == {"01": [0, 1, 1], "02": [1, 0]}
+    shutil.rmtree(testing / "masks" / "01")
+    assert [clip.masks is None for clip in load(testing)] == [True, False]
+
+
+@pytest.mark.parametrize("layout", [None, "ped1"])
+def test_ucsd_labels_come_from_the_script_in_matlab(tmp_path: Path, layout: str | None) -> None:
+    tests = _ucsd(tmp_path, [0, 1, 1, 0], [1, 1, 0, 1], masks=False)
+    (tests / "UCSDped1.m").write_text(
+        "TestVideoFile = {};\n% TestVideoFile{end+1}.gt_frame = [1:4];\n"
+        "TestVideoFile{end+1}.gt_frame = [2:3];\nTestVideoFile{end+1}.gt_frame = [1:2, 4];\n"
+    )
+    assert _labels(tmp_path, layout) == {"Test001": [0, 1, 1, 0], "Test002": [1, 1, 0, 1]}
+    assert all(clip.masks is None for clip in load(tmp_path))
+
+
+@pytest.mark.parametrize("layout", [None, "ped2"])
+def test_ucsd_labels_come_from_masks_where_there_is_no_script(
+    tmp_path: Path, layout: str | None
+) -> None:
+    tests = _ucsd(tmp_path, [0, 1, 1], [1, 0])
+    (tests / "Test001" / "._001.tif").write_bytes(b"\0\5\x16\7")  # the archive has such
+    assert _read(tmp_path, layout) == {"Test001": [0, 1, 1], "Test002": [1, 0]}
+    assert _read(tests, layout) == _read(tmp_path, layout)
+
+
+def test_a_folder_of_several_data_sets_needs_a_name(tmp_path: Path) -> None:
+    _ucsd(tmp_path / "UCSDped1", [0, 1])
+    _ucsd(tmp_path / "UCSDped2", [1, 1])
+    with pytest.raises(LabelError, match="holds ped1 and ped2: name one"):
+        load(tmp_path)
+    assert _read(tmp_path, "ped1") == {"Test001": [0, 1]}
+    assert _read(tmp_path, "ped2") == {"Test001": [1, 1]}
+    shutil.rmtree(tmp_path / "UCSDped1")
+    assert _read(tmp_path) == {"Test001": [1, 1]}
+
+
+@pytest.mark.parametrize("layout", [None, "avenue"])
+def test_avenue_is_read_from_videos(tmp_path: Path, layout: str | None) -> None:
+    _avenue(tmp_path, [0, 1, 1, 0], [1, 0])
+    (tmp_path / "testing_videos").mkdir()
+    for name, count in (("01", 4), ("02", 2)):
+        pictures = [np.full((*SIZE, 3), 40 * index, np.uint8) for index in range(count)]
+        video = write_video(tmp_path / "testing_videos" / f"{name}.mp4", pictures)
+        video.rename(video.with_suffix(".avi"))
+    assert _read(tmp_path, layout) == {"01.avi": [0, 1, 1, 0], "02.avi": [1, 0]}
+    assert [frame_count(clip.source) for clip in load(tmp_path)] == [4, 2]
+
+
+@pytest.mark.parametrize("layout", [None, "avenue"])
+def test_avenue_is_read_from_folders_of_frames(tmp_path: Path, layout: str | None) -> None:
+    _avenue(tmp_path / "Avenue Dataset", [0, 1, 1])
+    _frames(tmp_path / "Avenue Dataset" / "testing" / "frames" / "01", 3)
+    assert _read(tmp_path, layout) == {"01": [0, 1, 1]}
+
+
+@pytest.mark.parametrize("layout", [None, "shanghaitech"])
+def test_shanghaitech_is_read(tmp_path: Path, layout: str | None) -> None:
+    testing = _shanghaitech(tmp_path, _01_0014=[0, 1, 1], _01_0015=[0, 0])
+    assert _read(tmp_path, layout) == {"01_0014": [0, 1, 1], "01_0015": [0, 0]}
+    # A clip without anything abnormal needs no masks.
+    (testing / "test_pixel_mask" / "01_0015.npy").unlink()
+    assert _read(testing, layout) == {"01_0014": [0, 1, 1], "01_0015": [0, 0]}
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 5)])
+@pytest.mark.parametrize("layout", [None, "ped2", "avenue"])
+def test_one_array_may_label_all_frames(
+    tmp_path: Path, layout: str | None, shape: tuple[int, ...]
+) -> None:
+    _frames(tmp_path / "testing" / "frames" / "01", 3)
+    _frames(tmp_path / "testing" / "frames" / "02", 2)
+    labels = np.array([0, 1, 1, 0, 1], np.float64).reshape(shape)
+    np.save(tmp_path / "frame_labels_ped2.npy", labels)
+    assert _labels(tmp_path, layout) == {"01": [0, 1, 1], "02": [0, 1]}
+
+
+def test_masks_tell_more_than_an_array_of_labels(tmp_path: Path) -> None:
+    _ucsd(tmp_path, [0, 1])
+    np.save(tmp_path / "frame_labels_ped2.npy", np.array([1, 1]))
+    assert _read(tmp_path) == {"Test001": [0, 1]}
+
+
+def test_ped2_as_it_lies_beside_the_project(ped2: Path) -> None:
+    clips = load(ped2)
+    assert (len(clips), sum(len(clip.abnormal) for clip in clips)) == (12, 2010)
+    assert sum(clip.abnormal.sum() for clip in clips) == 1648
+    masks = clips[1].masks
+    assert masks is not None
+    assert masks().shape == (180, 240, 360)
+    assert (masks().any(axis=(1, 2)) == clips[1].abnormal).all()
+
+
+def test_what_is_no_data_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=r"layout must be one of ped1, .* got 'ped3'"):
+        load(tmp_path, "ped3")
+    with pytest.raises(LabelError, match=r"is no test set: it has none of .*test_frame_mask"):
+        load(tmp_path)
+    with pytest.raises(
+        LabelError, match=r"of layout ped2: it has none of clips beside labels\.csv"
+    ):
+        load(tmp_path, "ped2")
+    with pytest.raises(LabelError, match="no such folder"):
+        load(tmp_path / "absent")
+
+
+def test_labels_that_do_not_fit_the_frames_are_named(tmp_path: Path) -> None:
+    _frames(tmp_path / "frames" / "01", 3)
+    _csv(tmp_path / "labels.csv", _01=[0, 1])
+    with pytest.raises(LabelError, match="clip 01 has 3 frames but 2 labels"):
+        load(tmp_path)
+    (tmp_path / "labels.csv").unlink()
+    np.save(tmp_path / "frame_labels.npy", np.array([0, 1]))
+    with pytest.raises(LabelError, match=r"frame_labels\.npy labels 2 frames, the clips have 3"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("a.gt_frame = [1:9];", "labels frame 9 of a clip of 2 frames"),
+        ("a.gt_frame = [1:2];\na.gt_frame = [1:2];", "labels of 2 clips"),
+        ("a.gt_frame = [2:1];", "clip 1 has a span '2:1'"),
+        ("a.gt_frame = [one];", "clip 1 has a span 'one'"),
+        ("", "no labels of clip Test001"),
+    ],
+)
+def test_a_bad_script_is_named(tmp_path: Path, lines: str, words: str) -> None:
+    tests = _ucsd(tmp_path, [0, 1], masks=False)
+    (tests / "UCSDped2.m").write_text(lines)
+    with pytest.raises(LabelError, match=words):
+        load(tmp_path)
+
+
+def test_bad_arrays_are_named_and_never_unpickled(tmp_path: Path) -> None:
+    testing = _shanghaitech(tmp_path, _01_0014=[0, 1, 1])
+    path = testing / "test_frame_mask" / "01_0014.npy"
+    for values, words in (
+        (np.array([0, 2, 1]), "0 or 1 for each frame"),
+        (np.zeros((2, 2)), r"got shape \(2, 2\)"),
+        (np.array([None, 1], object), "cannot read labels"),
+        (np.array(["a"]), "one array of numbers"),
+    ):
+        np.save(path, values, allow_pickle=True)
+        with pytest.raises(LabelError, match=words):
+            load(tmp_path)
+    path.write_bytes(b"no array")
+    with pytest.raises(LabelError, match=r"01_0014\.npy"):
+        load(tmp_path)
+    path.unlink()
+    with pytest.raises(LabelError, match=r"01_0014\.npy"):
+        load(tmp_path)
+
+
+def test_bad_label_files_of_avenue_are_named(tmp_path: Path) -> None:
+    masks = _avenue(tmp_path)
+    with pytest.raises(LabelError, match="neither testing_videos nor testing/frames"):
+        load(tmp_path)
+    _frames(tmp_path / "testing" / "frames" / "01", 2)
+    path = masks / "1_label.mat"
+    with pytest.raises(LabelError, match=r"1_label\.mat"):
+        load(tmp_path)
+    ragged = _cells(0, 1)
+    ragged[0, 1] = np.zeros((3, 3), np.uint8)
+    for content, words in (
+        ({"other": 1}, "holds no volLabel"),
+        ({"volLabel": np.zeros((2, 3))}, "must be a cell array"),
+        ({"volLabel": ragged}, "masks of one size"),
+        ({"volLabel": _cells(0, 1, 1)}, "clip 01 has 2 frames but 3 labels"),
+    ):
+        savemat(str(path), content)
+        with pytest.raises(LabelError, match=words):
+            load(tmp_path)
+    head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    for data, words in (
+        (b"no MATLAB file", r"cannot read masks .*1_label\.mat"),
+        (head + bytes(512), "save it as version 7"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(LabelError, match=words):
+            load(tmp_path)
+
+
+def test_bad_masks_are_named_when_they_are_read(tmp_path: Path) -> None:
+    _frames(tmp_path / "frames" / "01", 3)
+    _csv(tmp_path / "labels.csv", _01=[0, 1, 1])
+    _masks(tmp_path / "masks" / "01", [0, 1], "png")
+    (clip,) = load(tmp_path)
+    assert clip.masks is not None
+    with pytest.raises(LabelError, match="01 holds 2 masks for 3 frames"):
+        clip.masks()
+    last = tmp_path / "masks" / "01" / "002.png"
+    cv2.imwrite(str(last), np.zeros((5, 5), np.uint8))
+    with pytest.raises(LabelError, match=r"002\.png is \(5, 5\)"):
+        clip.masks()
+    last.write_bytes(b"no picture")
+    with pytest.raises(LabelError, match=r"002\.png is no image"):
+        clip.masks()
+
+
+def test_labels_without_clips_are_named(tmp_path: Path) -> None:
+    _csv(tmp_path / "labels.csv", _01=[0])
+    with pytest.raises(FootageError, match="no images"):
+        load(tmp_path)
+    _frames(tmp_path / "frames" / "02", 1)
+    with pytest.raises(LabelError, match="nothing of clip 02"):
+        load(tmp_path)
