@@ -1,4 +1,4 @@
-"""Fast and slow anomalies, on drawn scenes whose speeds are known, and on Ped2."""
+"""Fast and slow anomalies, on drawn scenes whose speeds are known."""
 
 from __future__ import annotations
 
