@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from enum import StrEnum
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, track
-from rich.table import Table
+from rich.progress import Progress
 
 from service.cli.bundles import load_bundle
+from service.cli.evaluation_files import Outputs, Results, write
+from service.errors import BadInput
 
 if TYPE_CHECKING:
-    from model.evaluation.accuracy import Accuracy
-    from model.evaluation.protocol import Evaluation, Report
+    from model.bundle import Bundle
+    from model.config import ScoreConfig
+    from model.datasets import TestClip
+    from model.evaluation.comparison import Comparison, Plan
+    from model.footage import Clip
 
-FIGURES = ("micro", "macro", "average_precision", "equal_error_rate")
-
-
-class Updates(StrEnum):
-    """What the memory does with test frames."""
-
-    ON = "on"
-    FROZEN = "frozen"
+ALL = "all"
+WIDTH = 100
+"""Columns of the tables where there is no terminal to ask."""
+DEFAULT_FPS = 10.0
+"""Where neither the option nor the bundle says otherwise."""
 
 
 def evaluate(
@@ -33,120 +34,188 @@ def evaluate(
         str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
     ],
     data: Annotated[
-        Path, typer.Argument(help="Test clips beside labels.csv (or a folder above them).")
+        Path, typer.Argument(help="A data set's folder: Ped1/Ped2, Avenue, ShanghaiTech, or plain.")
     ],
-    score: Annotated[
-        str | None, typer.Option(help="The composition that `auc` in the JSON is of; the bundle's.")
+    layout: Annotated[
+        str | None, typer.Option(help="The data set's layout, where it isn't recognised.")
     ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(help="The composition that the figures on top are of; the bundle's own."),
+    ] = None,
+    scores: Annotated[
+        str, typer.Option(help="`all` compositions, or the name of one that alone is measured.")
+    ] = ALL,
     gamma: Annotated[
         float | None, typer.Option(help="γ, instead of the bundle's.", min=0.0)
     ] = None,
     memory: Annotated[
-        Updates, typer.Option(help="Update the memory below γ, or not.")
-    ] = Updates.ON,
+        list[str] | None,
+        typer.Option(help="How the memory updates: a rule's name, several times, or `all`; paper."),
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Measure frame difference and MOG2 beside the bundle.")
+    ] = True,
+    normal: Annotated[
+        Path | None,
+        typer.Option(help="Normal footage that the baselines' ranges and thresholds come from."),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frames a second of the clips; those of the bundle's footage, or 10."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures there.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="PNG of curves and ROC; evaluation.png unless given.")
+    plot: Annotated[Path, typer.Option(help="PNG of curves and ROC.")] = Path("evaluation.png"),
+    figure: Annotated[
+        str | None, typer.Option(help="A clip to draw a frame of: prediction, error, scores.")
     ] = None,
+    figure_frame: Annotated[
+        int | None, typer.Option(help="Which frame; the abnormal one that scores highest.", min=0)
+    ] = None,
+    figure_out: Annotated[Path, typer.Option(help="PNG of that frame.")] = Path("figure.png"),
 ) -> None:
-    """Measure a bundle on labelled footage: AUC offline (papers' protocol) and causal (live)."""
-    from model.config import SCORES
-    from model.detector import CameraOptions
-    from model.evaluation.plots import plot_evaluation
-    from model.evaluation.protocol import evaluate as evaluate_bundle
-    from model.footage import frame_store
-    from model.labels import LabelError, labelled_clips
-    from service.errors import BadInput
+    """Measure a bundle on labelled footage, offline (papers' protocol) and causal (live)."""
+    from model.datasets import Layout, load
+    from model.evaluation.comparison import compare, frames_to_see
+    from model.evaluation.truth import truth
 
-    console = Console(highlight=False)
+    outputs = Outputs(json_file, plot, figure, figure_frame, figure_out)
+    outputs.check()
+    if layout is not None and layout not in list(Layout):
+        raise BadInput("--layout", layout, f"must be one of {', '.join(Layout)}")
     loaded = load_bundle(bundle)
-    chosen = score or loaded.score.name
-    known = {*SCORES, loaded.score.name}
-    if chosen not in known:
-        raise BadInput("--score", chosen, f"must be one of {', '.join(sorted(known))}")
-    options = CameraOptions(gamma=gamma, adapt=memory is Updates.ON)
-    labelled = labelled_clips(data)
-    with frame_store(loaded.frame_shape) as store:
-        for clip in track(labelled, "reading", console=console, disable=not console.is_terminal):
-            count = store.add(clip.source)
+    chosen, compositions = _compositions(loaded, score, scores)
+    if normal is not None and not baselines:
+        raise BadInput("--normal", str(normal), "is of use with --baselines only")
+    plan = _plan(loaded, compositions, memory, gamma, fps, baselines=baselines, figure=figure)
+    labelled = load(data, layout)
+    if figure is not None and figure not in {clip.source.name for clip in labelled}:
+        names = ", ".join(clip.source.name for clip in labelled)
+        raise BadInput("--figure", figure, f"must be one of the clips {names}")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    clips, usual = _read(loaded, labelled, normal, console)
+    if figure is not None and figure_frame is not None:
+        length = next(len(clip) for clip in clips if clip.name == figure)
+        if not loaded.config.context <= figure_frame < length:
+            reason = f"must be from {loaded.config.context} to {length - 1} in clip {figure}"
+            raise BadInput("--figure-frame", figure_frame, reason)
+    known = truth(clips, [clip.abnormal for clip in labelled], [clip.masks for clip in labelled])
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("scoring", total=frames_to_see(clips, usual, plan))
+        comparison = compare(
+            loaded, clips, known, plan, normal=usual, on_frame=lambda: bar.advance(task)
+        )
+    _show(console, comparison, loaded, chosen)
+    results = Results(loaded, chosen, plan, comparison, clips, f"{loaded.name} on {data}")
+    for line in write(results, outputs):
+        console.print(line)
+
+
+def _compositions(
+    bundle: Bundle, score: str | None, scores: str
+) -> tuple[str, dict[str, ScoreConfig]]:
+    """The composition on top, and all that are to be measured. Raises: BadInput."""
+    from model.config import SCORES
+
+    known = {**SCORES, bundle.score.name: bundle.score}
+    for option, value in (("--score", score), ("--scores", scores)):
+        if value not in (None, *known) and not (option == "--scores" and value == ALL):
+            raise BadInput(option, value, f"must be one of {', '.join(sorted(known))}")
+    if scores == ALL:
+        return score or bundle.score.name, known
+    if score not in (None, scores):
+        raise BadInput("--score", score, f"isn't measured with --scores {scores}")
+    return scores, {scores: known[scores]}
+
+
+def _plan(
+    bundle: Bundle,
+    scores: dict[str, ScoreConfig],
+    memory: Sequence[str] | None,
+    gamma: float | None,
+    fps: float | None,
+    *,
+    baselines: bool,
+    figure: str | None,
+) -> Plan:
+    from model.config import MemoryKind
+    from model.evaluation.comparison import Plan
+    from model.rules import UPDATE_RULES
+
+    rules = tuple(dict.fromkeys(memory or ("paper",)))
+    if ALL in rules:
+        # MemAE's items never change: only reading can be on or off.
+        fixed = bundle.config.memory is MemoryKind.MEMAE
+        rules = ("frozen", "off") if fixed else tuple(UPDATE_RULES)
+    for rule in rules:
+        if rule not in UPDATE_RULES:
+            names = ", ".join((*UPDATE_RULES, ALL))
+            raise BadInput("--memory", rule, f"must be one of {names}")
+    if fps is not None and not 0.0 < fps < math.inf:
+        raise BadInput("--fps", fps, "must be a number above 0")
+    plan = Plan(
+        rules=rules,
+        scores=scores,
+        gamma=gamma,
+        baselines=baselines,
+        fps=fps or bundle.provenance.frame_rate or DEFAULT_FPS,
+        keep=frozenset() if figure is None else frozenset({figure}),
+    )
+    plan.options(rules[0])  # refuses a gamma that isn't a number
+    return plan
+
+
+def _read(
+    bundle: Bundle, labelled: Sequence[TestClip], normal: Path | None, console: Console
+) -> tuple[list[Clip], list[Clip]]:
+    """The test clips, and the normal footage. Raises: LabelError, BadInput, FootageError."""
+    from model.footage import FootageError, discover, frame_store
+    from model.labels import LabelError
+
+    try:
+        usual = discover([str(normal)]) if normal is not None else []
+    except FootageError as error:
+        raise BadInput("--normal", str(normal), str(error)) from None
+    with (
+        frame_store(bundle.frame_shape) as tests,
+        frame_store(bundle.frame_shape) as normals,
+        Progress(console=console, disable=not console.is_terminal) as bar,
+    ):
+        task = bar.add_task("reading", total=len(labelled) + len(usual))
+        for clip in labelled:
+            count = tests.add(clip.source)
             if count != len(clip.abnormal):
                 raise LabelError(
                     f"clip {clip.source.name} has {count} frames but {len(clip.abnormal)} labels"
                 )
-        clips = store.clips()
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("scoring", total=sum(map(len, clips)))
-        report = evaluate_bundle(
-            loaded,
-            clips,
-            [clip.abnormal for clip in labelled],
-            options=options,
-            on_frame=lambda: bar.advance(task),
-        )
-    console.print(_table(report, loaded.name))
+            bar.advance(task)
+        for source in usual:
+            normals.add(source)
+            bar.advance(task)
+        return tests.clips(), normals.clips()
+
+
+def _show(console: Console, comparison: Comparison, bundle: Bundle, score: str) -> None:
+    from service.cli.evaluation_tables import tables
+
+    for table in tables(comparison, bundle.name, score):
+        console.print(table)
+    rule, first = next(iter(comparison.rules.items()))
     console.print(
-        f"{report.frames} frames, {report.scored} scored, {report.abnormal} abnormal; "
-        f"γ {report.gamma:.5f}: {report.updated_share:.1%} of frames updated the memory"
+        f"{comparison.frames} frames, {first.scored} scored, {comparison.abnormal} abnormal."
     )
-    picture = plot or Path("evaluation.png")
-    plot_evaluation(
-        report.evaluations[chosen],
-        loaded.calibration.thresholds.get(chosen),
-        f"{loaded.name} on {data}",
-        picture,
-    )
-    console.print(f"curves: {picture}")
-    if json_file is not None:
-        json_file.write_text(json.dumps(to_json(report, chosen, loaded.name), indent=2) + "\n")
-        console.print(f"figures: {json_file}")
-
-
-def _table(report: Report, name: str) -> Table:
-    table = Table(
-        "score", "protocol", "AUC micro", "AUC macro", "AP", "EER", title=f"{name}, percent"
-    )
-    for evaluation in report.evaluations.values():
-        for protocol, figures in _protocols(evaluation).items():
-            values = (getattr(figures, figure) for figure in FIGURES)
-            table.add_row(
-                evaluation.score.name,
-                protocol,
-                *("n/a" if v is None else f"{v:.2f}" for v in values),
+    if first.memory is not None:
+        console.print(
+            f"γ {first.memory.gamma:.5f}, memory rule {rule}: "
+            f"{first.memory.updated_share:.1%} of frames updated the memory."
+        )
+    for judged in list(comparison.baselines.values())[:1]:
+        if judged.start is not None and not judged.start.normal_footage:
+            console.print(
+                f"The baselines' ranges start from the first {judged.start.frames} test frames, "
+                "which have no causal score there, and they have no threshold: --normal gives both."
             )
-    return table
-
-
-def _protocols(evaluation: Evaluation) -> dict[str, Accuracy]:
-    return {"offline": evaluation.offline, "causal": evaluation.causal}
-
-
-def to_json(report: Report, chosen: str, name: str) -> dict[str, object]:
-    """All figures; those of the chosen composition again on top. AUCs in percent."""
-    scores = {key: _by_protocol(evaluation) for key, evaluation in report.evaluations.items()}
-    return {
-        "bundle": name,
-        "unit": "percent",
-        "score": chosen,
-        **scores[chosen],
-        "scores": scores,
-        "frames": {"all": report.frames, "scored": report.scored, "abnormal": report.abnormal},
-        "memory": {"gamma": report.gamma, "updated_share": report.updated_share},
-    }
-
-
-def _by_protocol(evaluation: Evaluation) -> dict[str, dict[str, dict[str, float | None]]]:
-    protocols = _protocols(evaluation)
-    return {
-        "auc": {
-            key: {"micro": figures.micro, "macro": figures.macro}
-            for key, figures in protocols.items()
-        },
-        "average_precision": {
-            key: {"micro": figures.average_precision} for key, figures in protocols.items()
-        },
-        "equal_error_rate": {
-            key: {"micro": figures.equal_error_rate} for key, figures in protocols.items()
-        },
-    }

@@ -144,52 +144,6 @@ def test_train_and_evaluate_take_memaes_memory(data: Path, tmp_path: Path) -> No
     assert json.loads(figures.read_text())["auc"]["causal"]["micro"] > 50.0
 
 
-def test_evaluate_writes_figures_by_name_and_a_picture(
-    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures, picture = tmp_path / "figures.json", tmp_path / "curves.png"
-    _run("evaluate", str(trained), str(data), "--json", str(figures), "--plot", str(picture))
-    found = json.loads(figures.read_text())
-    for protocol in ("offline", "causal"):
-        assert 50.0 < found["auc"][protocol]["micro"] <= 100.0
-        assert found["auc"][protocol] == found["scores"]["live"]["auc"][protocol]
-        assert found["scores"]["paper"]["auc"][protocol]["micro"] is not None
-    assert found["frames"] == {
-        "all": 2 * LENGTH,
-        "scored": 2 * (LENGTH - 4),
-        "abnormal": LENGTH - ONSET,
-    }
-    drawn = cv2.imread(str(picture))
-    assert drawn is not None and drawn.std() > 1.0
-    told = capsys.readouterr().out
-    assert "offline" in told and "causal" in told
-
-
-def test_evaluate_takes_another_score_gate_and_frozen_memory(
-    trained: Path, data: Path, tmp_path: Path
-) -> None:
-    figures = tmp_path / "figures.json"
-    options = ("--score", "paper", "--gamma", "0.5", "--memory", "frozen")
-    where = ("--json", str(figures), "--plot", str(tmp_path / "x.png"))
-    _run("evaluate", str(trained), str(data), *options, *where)
-    found = json.loads(figures.read_text())
-    assert found["auc"] == found["scores"]["paper"]["auc"]
-    assert found["memory"] == {"gamma": 0.5, "updated_share": 0.0}
-
-
-def test_normal_footage_alone_has_no_figures_but_is_no_error(
-    trained: Path, data: Path, tmp_path: Path
-) -> None:
-    testing = tmp_path / "testing"
-    _draw(testing / "0", 3)
-    rows = "".join(f"0,{step},0\n" for step in range(LENGTH))
-    (testing / "labels.csv").write_text("clip,frame,abnormal\n" + rows)
-    where = ("--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "x.png"))
-    _run("evaluate", str(trained), str(testing), *where)
-    found = json.loads((tmp_path / "f.json").read_text())
-    assert found["auc"]["causal"] == {"micro": None, "macro": None}
-
-
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_score_writes_a_row_a_frame(trained: Path, data: Path, tmp_path: Path, form: str) -> None:
     out, picture = tmp_path / "scores", tmp_path / "plot.png"
@@ -291,30 +245,15 @@ def test_train_refuses_footage_it_cannot_use(
     assert "too short" in _fail(capsys, "train", str(tmp_path / "short"), *out)
 
 
-def test_evaluate_and_score_refuse_bad_arguments_in_one_line(
+def test_score_refuses_bad_arguments_in_one_line(
     trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = str(trained)
-    assert "no-such" in _fail(capsys, "evaluate", "no-such", str(data))
-    assert "labels.csv" in _fail(capsys, "evaluate", bundle, str(tmp_path))
-    line = _fail(capsys, "evaluate", bundle, str(data), "--score", "best")
-    assert "--score" in line and "best" in line and "live, paper" in line
-    line = _fail(capsys, "evaluate", bundle, str(data), "--gamma", "nan")
-    assert "gamma" in line and "nan" in line
     assert "/no/such" in _fail(capsys, "score", bundle, "/no/such")
     assert "--format" in _fail(capsys, "score", bundle, str(data), "--format", "xml")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / DOCUMENT).write_text("{}")
     assert "damaged or foreign" in _fail(capsys, "score", str(tmp_path / "broken"), str(data))
-
-
-def test_evaluate_refuses_labels_of_another_length(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _draw(tmp_path / "0", 3)
-    (tmp_path / "labels.csv").write_text("clip,frame,abnormal\n0,0,1\n")
-    line = _fail(capsys, "evaluate", str(trained), str(tmp_path))
-    assert f"clip 0 has {LENGTH} frames but 1 labels" in line
 
 
 def _interrupted(command: list[str], log: Path) -> tuple[int, str]:
