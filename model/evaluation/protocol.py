@@ -145,9 +145,12 @@ def _array(values: Sequence[float | None]) -> Scores:
 
 
 def offline_scores(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores:
-    """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip."""
+    """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip.
+
+    NaN where the score's error wasn't measured.
+    """
     distance = _array([row.distance if row else None for row in rows])
-    error = _array([row.errors[score.error.key] if row else None for row in rows])
+    error = _array([row.errors.get(score.error.key) if row else None for row in rows])
     appearance = _min_max(smooth(error, score.smoothing), LEAST_SPAN[score.error.form])
     distance = _min_max(smooth(distance, score.smoothing), LEAST_SPAN[DISTANCE])
     return score.appearance_weight * appearance + (1.0 - score.appearance_weight) * distance

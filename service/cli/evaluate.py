@@ -213,6 +213,16 @@ def _show(console: Console, comparison: Comparison, bundle: Bundle, score: str) 
             f"γ {first.memory.gamma:.5f}, memory rule {rule}: "
             f"{first.memory.updated_share:.1%} of frames updated the memory."
         )
+    normal = bundle.calibration.normal
+    missing = [
+        name
+        for name, each in first.figures.items()
+        if normal and not normal.covers(each.evaluation.score)
+    ]
+    if missing:
+        console.print(
+            f"No causal score {', '.join(missing)}: the bundle has no normal range of that error."
+        )
     for judged in list(comparison.baselines.values())[:1]:
         if judged.start is not None and not judged.start.normal_footage:
             console.print(

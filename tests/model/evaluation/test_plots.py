@@ -1,0 +1,88 @@
+"""Pictures hold what they are drawn from; and a moment is shown again as it was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from model.bundle import Bundle
+from model.calibration import calibrate
+from model.config import LIVE, Calibration
+from model.detector import CameraOptions, Detector
+from model.evaluation import passes
+from model.evaluation.accuracy import Accuracy, Scores
+from model.evaluation.heat import heat_maps
+from model.evaluation.plots import plot_evaluation, plot_moment
+from model.evaluation.protocol import Evaluation, ScoredClip
+from model.evaluation.replay import replay, telling_frame
+from tests.model.drawn import NET, clip
+from tests.support.bundles import small_bundle
+
+OPTIONS = CameraOptions(gamma=9.0)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    """Untrained, calibrated on a drawn clip."""
+    fresh = replace(small_bundle(net=NET), calibration=Calibration())
+    return calibrate(fresh, [clip("n", 40)])
+
+
+def _evaluation(scores: Scores) -> Evaluation:
+    labels = np.arange(len(scores)) >= 5
+    accuracy = Accuracy(90.0, 80.0, 70.0, 10.0)
+    clips = (ScoredClip("a", labels, scores, scores),)
+    return Evaluation(LIVE, clips, accuracy, accuracy)
+
+
+def _drawn(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return np.asarray(picture)
+
+
+def test_a_baseline_adds_a_curve(tmp_path: Path) -> None:
+    found = _evaluation(np.linspace(0.0, 1.0, 20))
+    plot_evaluation(found, 0.5, "t", tmp_path / "alone.png")
+    other = {"frame difference": _evaluation(np.linspace(1.0, 0.0, 20))}
+    plot_evaluation(found, 0.5, "t", tmp_path / "both.png", other)
+    alone, both = _drawn(tmp_path / "alone.png"), _drawn(tmp_path / "both.png")
+    assert alone.shape == both.shape
+    assert (alone != both).any()
+
+
+def test_a_frame_shown_again_is_what_the_pass_saw(bundle: Bundle, tmp_path: Path) -> None:
+    clips = [clip("a", 20), clip("b", 20, seed=3, abnormal=range(10, 14))]
+    with heat_maps() as maps:
+        seen = passes.run(Detector(bundle), clips, OPTIONS, heat=maps, keep=frozenset({"b"}))
+        heat = maps.clips()[1][12]
+    assert seen.updated == seen.scored == 32
+    scored = ScoredClip("b", np.arange(20) >= 10, np.zeros(20), np.zeros(20))
+    moment = replay(Detector(bundle), seen.starts["b"], clips[1], scored, 12, options=OPTIONS)
+    assert np.array_equal(moment.frame, clips[1].frames[12])
+    assert moment.predicted.shape == moment.frame.shape
+    # The items that updates left are part of it: to the bit, but for the half floats on disk.
+    assert np.array_equal(moment.heat.astype(np.float16), heat)
+    plot_moment(moment, 0.5, "t", tmp_path / "moment.png")
+    assert _drawn(tmp_path / "moment.png").std() > 1.0
+
+
+def test_a_frame_without_a_score_is_refused(bundle: Bundle) -> None:
+    test = clip("a", 20)
+    seen = passes.run(Detector(bundle), [test], keep=frozenset({"a"}))
+    scored = ScoredClip("a", np.zeros(20, bool), np.zeros(20), np.zeros(20))
+    for index in (NET.context - 1, 20):
+        with pytest.raises(ValueError, match=f"clip a has frames 4 to 19.*not {index}"):
+            replay(Detector(bundle), seen.starts["a"], test, scored, index)
+
+
+def test_the_telling_frame_is_the_abnormal_one_that_scores_highest() -> None:
+    scores = np.array([np.nan, 0.9, 0.5, 0.6, 0.2])
+    assert telling_frame(scores, np.array([True, False, True, True, True])) == 3
+    assert telling_frame(scores, np.zeros(5, bool)) == 1
+    with pytest.raises(ValueError, match="no frame of the clip has a score"):
+        telling_frame(np.full(3, np.nan), np.zeros(3, bool))
