@@ -48,7 +48,7 @@ def models(context: typer.Context) -> None:
             net.task.value,
             str(net.base_width),
             f"{net.height}x{net.width} {'grey' if net.channels == 1 else 'RGB'}",
-            f"{origin.frames} frames, {origin.epochs} epochs",
+            f"{origin.frames} frames, {origin.epochs} epochs" if origin.epochs else origin.notes,
             ", ".join(f"{name} {value:g}" for name, value in origin.results.items()),
             "shipped" if info.shipped else str(info.path),
         )

@@ -39,8 +39,12 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
 
 
 def test_without_footage_it_says_that_cameras_stay_warming(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("NORMWATCH_MODELS_DIR", str(tmp_path))
     out = tmp_path / "ours"
     code, said = _run(capsys, "import", str(weights), "--out", str(out), *SIZE)
     assert code == 0, said
@@ -57,6 +61,9 @@ def test_without_footage_it_says_that_cameras_stay_warming(
     assert settings["imported_weights_sha256"] == checksum
     assert settings["imported_items"] == "keys.pt"
     assert "weights.pth" in bundle.provenance.notes
+    code, said = _run(capsys, "models")
+    assert code == 0
+    assert "Imported" in said
 
 
 def test_normal_footage_gives_ranges_and_thresholds_and_the_bundle_scores(
