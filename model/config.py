@@ -49,6 +49,8 @@ class ErrorKind(StrEnum):
     PSNR = "psnr"
     ABSOLUTE = "absolute"
     SQUARED = "squared"
+    JUDGED = "judged"
+    """Not the prediction's error but the network's own judgement of each pixel, in [0, 1]."""
 
 
 class PsnrPeak(StrEnum):
@@ -231,7 +233,14 @@ PAPER = ScoreConfig(
 """S_t of the paper (section 3.4): λ(1 - g(P)) + (1 - λ) g(D), plain min-max."""
 
 LIVE = ScoreConfig()
-"""The service's default: mean absolute error pooled over cells."""
+"""Of networks that don't judge, the service's default: mean absolute error pooled over cells."""
+
+JUDGED = ScoreConfig(
+    name="judged",
+    error=ErrorStep(form=ErrorKind.JUDGED, blur_cells=0.0, top_cells=100),
+    smoothing=0.35,
+)
+"""Of those that do: how much of the picture is judged abnormal."""
 
 
 def _ladder() -> dict[str, ScoreConfig]:

@@ -143,7 +143,11 @@ class Detector:
         self.bundle = bundle
         self.device = torch.device(device)
         self._network = folded(bundle.network).to(self.device).channels_last()
-        self._errors = {each.error.key: each.error for each in (bundle.score, *scores)}
+        self._errors = {
+            each.error.key: each.error
+            for each in (bundle.score, *scores)
+            if bundle.config.judges or each.error.form is not ErrorKind.JUDGED
+        }
         own = bundle.score.error
         self._heat_error = LIVE.error if own.form is ErrorKind.PSNR else own
         normal = bundle.calibration.normal
@@ -254,14 +258,17 @@ class Detector:
         actual: Tensor,
         items: Tensor,
         rules: Sequence[UpdateRule],
-    ) -> tuple[Tensor, Tensor]:
-        """What the network makes of the frames, like `actual`, and its queries, (B, K, C)."""
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """What the network makes of the frames, like `actual`; its judgement, (B, H, W) in [0, 1],
+        where it gives one; and its queries, (B, K, C)."""
         predicts = self.bundle.config.context > 0
         past = self._pictures([camera.frames for camera in cameras]) if predicts else actual
         inputs = (past * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
         queries, skips = self._network.encode(inputs)
         recalled = updates.recalled(self._network.memory, queries, items, rules)
-        return (self._network.decode(queries, recalled, skips).float() + 1.0) / 2.0, queries
+        decoded = self._network.decode(queries, recalled, skips).float()
+        judged = decoded[:, -1].sigmoid() if self.bundle.config.judges else None
+        return (decoded[:, : self.bundle.config.channels] + 1.0) / 2.0, judged, queries
 
     @torch.inference_mode()
     def picture(
@@ -278,7 +285,7 @@ class Detector:
                 f"needs {self.bundle.config.context} frames before, got {len(camera.frames)}"
             )
         items = self._items([camera], [options.rule])
-        predicted, _ = self._predicted(
+        predicted, *_ = self._predicted(
             [camera], self._pictures([[frame]]), items, [options.rule]
         )  # (1, C, H, W)
         levels = (predicted[0].clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
@@ -294,20 +301,20 @@ class Detector:
         actual = self._pictures([[frame] for frame in frames])
         rules = [option.rule for option in options]
         items = self._items(cameras, rules)
-        predicted, queries = self._predicted(cameras, actual, items, rules)
+        predicted, judged, queries = self._predicted(cameras, actual, items, rules)
 
         chosen = self._network.memory.nearest_items(queries, items)
         columns = (
             measures.psnr(predicted, actual, self.bundle.score.error.peak),
             measures.query_distance(queries, chosen, form),
             measures.gate_error(predicted, actual, form),
-            *(frame_error(error, predicted, actual) for error in self._errors.values()),
+            *(frame_error(each, predicted, actual, judged) for each in self._errors.values()),
         )
         measured = [
             Measures(row[0], row[1], row[2], dict(zip(self._errors, row[3:], strict=True)))
             for row in torch.stack(columns, dim=1).tolist()
         ]
-        heat = error_map(self._heat_error.form, predicted, actual)
+        heat = error_map(self._heat_error.form, predicted, actual, judged)
         cells = pool_cells(heat, self._heat_error)
         below = [
             row.gate_error < self._gamma(option)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from model import memory
 from model.config import ErrorForm
@@ -32,6 +33,7 @@ class LossParts:
     frame: Tensor
     compact: Tensor
     separate: Tensor
+    judgement: Tensor | None = None
 
 
 def frame_loss(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
@@ -77,3 +79,13 @@ def total_loss(
     separate = separateness_loss(queries, items, separation_form or form, weights.margin)
     total = frame + weights.compact * compact + weights.separate * separate
     return LossParts(total, frame, compact, separate)
+
+
+JUDGEMENT_BALANCE = 3.0
+"""An abnormal pixel weighs so many times as much as a normal one: there are few of them."""
+
+
+def judgement_loss(logits: Tensor, abnormal: Tensor) -> Tensor:
+    """Cross entropy of the judgement: both (B, 1, H, W), to a scalar; `abnormal` is 0 or 1."""
+    balance = logits.new_tensor(JUDGEMENT_BALANCE)
+    return functional.binary_cross_entropy_with_logits(logits, abnormal, pos_weight=balance)

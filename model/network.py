@@ -71,13 +71,21 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What the memory lets it see of the queries, to a picture in [-1, 1]."""
+    """What the memory lets it see of the queries, to a picture in [-1, 1]; and to a judgement, if
+    it is to give one: the logit, of each pixel, of showing something abnormal."""
 
     def __init__(
-        self, channels_in: int, base_width: int, channels_out: int, *, skips: bool
+        self,
+        channels_in: int,
+        base_width: int,
+        channels_out: int,
+        *,
+        skips: bool,
+        judges: bool = False,
     ) -> None:
         super().__init__()
         self.skips = skips
+        self.judges = judges
         widths = [8 * base_width, 4 * base_width, 2 * base_width, base_width]
         # With skips an "up" halves the channels and the skip fills them again; else it keeps them.
         ups = widths[1:] if skips else widths[:-1]
@@ -88,10 +96,11 @@ class Decoder(nn.Module):
             self.stages.append(_convolutions(n_in, n_out))
             if n_up:
                 self.ups.append(_upsample(n_out, n_up))
-        self.last = nn.Conv2d(base_width, channels_out, 3, padding=1)
+        self.last = nn.Conv2d(base_width, channels_out + judges, 3, padding=1)
 
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """(B, channels_in, h, w) and the encoder's stages to (B, channels_out, H, W) in [-1, 1]."""
+        """(B, channels_in, h, w) and the encoder's stages to (B, channels_out, H, W) in [-1, 1],
+        with one channel more where it judges: logits."""
         x = features
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -99,7 +108,10 @@ class Decoder(nn.Module):
                 x = self.ups[index](x)
                 if self.skips:
                     x = torch.cat((x, skips[-1 - index]), dim=1)
-        return torch.tanh(self.last(x))
+        x = self.last(x)
+        if not self.judges:
+            return torch.tanh(x)
+        return torch.cat((torch.tanh(x[:, :-1]), x[:, -1:]), dim=1)
 
 
 class MemoryNetwork(nn.Module):
@@ -118,7 +130,7 @@ class MemoryNetwork(nn.Module):
         return functional.normalize(queries.float(), dim=2), skips
 
     def decode(self, queries: Tensor, recalled: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """Queries and what the memory answered, both (B, K, C), to pictures (B, c, H, W)."""
+        """Queries and what the memory answered, both (B, K, C), to what `Decoder` gives."""
         height, width = (size // 2 for size in skips[-1].shape[-2:])
         features = self.memory.decoder_input(queries, recalled)  # (B, K, 2C or C)
         features = features.transpose(1, 2).reshape(
@@ -133,7 +145,7 @@ class MemoryNetwork(nn.Module):
         Args:
             pictures: (B, channels_in, H, W) in [-1, 1]; for prediction the context, oldest first.
             items: (B, M, C); or (1, M, C), shared by all.
-        Returns: pictures (B, c, H, W) in [-1, 1], and unit queries (B, K, C).
+        Returns: what `Decoder` gives, and unit queries (B, K, C).
         """
         queries, skips = self.encode(pictures)
         return self.decode(queries, self.memory.read(queries, items), skips), queries
@@ -174,5 +186,6 @@ def build(config: NetConfig) -> MemoryNetwork:
         config.base_width,
         config.channels,
         skips=config.task is Task.PREDICTION,
+        judges=config.judges,
     )
     return MemoryNetwork(encoder, decoder, memory)

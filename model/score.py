@@ -24,12 +24,13 @@ LEAST_SPAN = {
     ErrorKind.PSNR: 0.01,
     ErrorKind.ABSOLUTE: 1e-4,
     ErrorKind.SQUARED: 1e-6,
+    ErrorKind.JUDGED: 1e-3,
     DISTANCE: 1e-8,
 }
-"""The least that a range may span, in dB, grey levels of [0, 1], their squares, and squared or
-plain distance: below it the measure has collapsed, and what is left of it is noise that min-max
-would blow up. A trained D spans 2e-6 and more in a clip of Ped2 (mean squares, 128 channels; less
-with more channels), and single precision's noise in it is near 1e-11."""
+"""The least that a range may span, in dB, grey levels of [0, 1], their squares, probability, and
+squared or plain distance: below it the measure has collapsed, and what is left of it is noise that
+min-max would blow up. A trained D spans 2e-6 and more in a clip of Ped2 (mean squares, 128
+channels; less with more channels), and single precision's noise in it is near 1e-11."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,21 @@ class Measures:
     """Of the prediction, by `ErrorStep.key`; of `psnr` it is -P."""
 
 
-def error_map(form: ErrorKind, predicted: Tensor, actual: Tensor) -> Tensor:
+def error_map(
+    form: ErrorKind, predicted: Tensor, actual: Tensor, judged: Tensor | None = None
+) -> Tensor:
     """Error of each pixel, mean over its channels: (B, C, H, W) to (B, H, W), in [0, 1].
 
     Args:
-        form: `SQUARED`, or any other for the absolute error.
+        form: `SQUARED`, `JUDGED`, or any other for the absolute error.
         predicted: frames in [0, 1]. actual: same shape and range.
+        judged: the network's judgement, (B, H, W) in [0, 1], where it gives one.
+    Raises: ValueError: the judgement is asked for, and there is none.
     """
+    if form is ErrorKind.JUDGED:
+        if judged is None:
+            raise ValueError("a judged score needs a network that judges (NetConfig.judges)")
+        return judged
     if form is ErrorKind.SQUARED:
         return (predicted - actual).square().mean(dim=1)
     return measures.error_map(predicted, actual)
@@ -95,14 +104,16 @@ def pool_top(cells: Tensor, count: int) -> Tensor:
     return flat.topk(count, dim=1).values.mean(dim=1)
 
 
-def frame_error(step: ErrorStep, predicted: Tensor, actual: Tensor) -> Tensor:
+def frame_error(
+    step: ErrorStep, predicted: Tensor, actual: Tensor, judged: Tensor | None = None
+) -> Tensor:
     """The prediction's error as one number a frame: (B, C, H, W) in [0, 1] to (B,).
 
-    Raises: ValueError: shapes differ, or the error isn't finite.
+    Raises: ValueError: shapes differ, the error isn't finite, or there is no judgement to take.
     """
     if step.form is ErrorKind.PSNR:
         return -measures.psnr(predicted, actual, step.peak)
-    cells = pool_cells(error_map(step.form, predicted, actual), step)
+    cells = pool_cells(error_map(step.form, predicted, actual, judged), step)
     return measures.require_finite("error", pool_top(cells, step.top_cells))
 
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from model import memory
 from model.config import ErrorForm, NetConfig, Task
 from model.footage import Clip
-from model.losses import LossParts, LossWeights
+from model.losses import LossParts, LossWeights, judgement_loss
 from model.network import MemoryNetwork, build
+from model.pseudo_anomalies import PseudoConfig
+from model.windows import Batch, WindowConfig, Windows
 
 CHECKPOINT_VERSION = 1
 _NOT_A_CHECKPOINT = (
@@ -54,8 +55,9 @@ class TrainConfig:
     error_form: ErrorForm = ErrorForm.MEAN_SQUARE
     separation_form: ErrorForm = ErrorForm.NORM
     """Mean squares of unit vectors are at most 4/C, far below the margin of 1: too flat to use."""
-    flip: bool = False
-    """Mirror half of the windows left to right."""
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    judgement_weight: float = 0.0
+    """Of the judgement's loss, beside that of the frame; above 0 the network is to judge."""
     seed: int = 0
     bf16: bool | None = None
     """Autocast; None uses it where the processor computes in bf16."""
@@ -66,6 +68,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
         if not 0.0 <= self.warmup < 1.0:
             raise ValueError(f"warmup must be from 0 to below 1, got {self.warmup!r}")
+        if self.judgement_weight < 0.0:
+            raise ValueError(f"judgement_weight must be 0 or more, got {self.judgement_weight!r}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed!r}")
 
@@ -78,10 +82,30 @@ class Preset:
     train: TrainConfig
 
 
+JUDGEMENT_WEIGHT = 0.1
+"""With it the judgement's loss ends about as large as the frame's."""
+
+
+def _judging(base_width: int, epochs: int, learning_rate: float) -> Preset:
+    """Crops with pseudo-anomalies, which the network leaves out of its prediction, and marks."""
+    return Preset(
+        base_width,
+        TrainConfig(
+            epochs=epochs,
+            batch=8,
+            learning_rate=learning_rate,
+            warmup=0.1,
+            windows=WindowConfig(crop=128, pseudo=PseudoConfig()),
+            judgement_weight=JUDGEMENT_WEIGHT,
+        ),
+    )
+
+
 PRESETS = {
     "paper": Preset(64, TrainConfig()),
-    "small": Preset(16, TrainConfig(epochs=8, learning_rate=1e-3, warmup=0.1)),
-    "tiny": Preset(8, TrainConfig(epochs=10, learning_rate=2e-3, warmup=0.1)),
+    "medium": _judging(32, 16, 1e-3),
+    "small": _judging(16, 16, 1e-3),
+    "tiny": _judging(8, 20, 2e-3),
 }
 
 
@@ -97,6 +121,7 @@ class Progress:
     frame: float
     compact: float
     separate: float
+    judgement: float | None
     usage: tuple[float, ...]
     """Share of the queries that each item got."""
     learning_rate: float
@@ -110,47 +135,6 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-class Windows:
-    """Runs of consecutive frames that never cross a cut: the context, and the frame to predict."""
-
-    def __init__(self, clips: Sequence[Clip], config: NetConfig) -> None:
-        self._clips = clips
-        self._length = config.context + 1
-        self._grey = config.channels == 1
-        self._starts = [
-            (c, s) for c, clip in enumerate(clips) for s in range(len(clip) - self._length + 1)
-        ]
-        if not self._starts:
-            raise TrainingError(f"no clip has {self._length} frames in a row")
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    @property
-    def frames(self) -> int:
-        """Frames of all clips, those too short for a window among them."""
-        return sum(map(len, self._clips))
-
-    def batch(self, indices: Sequence[int], flip: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """Inputs (B, T*C, H, W) and targets (B, C, H, W), both in [-1, 1]."""
-        inputs: list[NDArray[np.uint8]] = []
-        targets: list[NDArray[np.uint8]] = []
-        for index, mirrored in zip(indices, flip, strict=True):
-            clip, start = self._starts[index]
-            frames = self._clips[clip].frames[start : start + self._length]
-            frames = frames[:, None] if self._grey else frames.transpose(0, 3, 1, 2)
-            frames = frames[..., ::-1] if mirrored else frames  # (T, C, H, W)
-            past = frames[:-1] if self._length > 1 else frames
-            inputs.append(past.reshape(-1, *frames.shape[-2:]))
-            targets.append(frames[-1])
-        return _to_tensor(inputs), _to_tensor(targets)
-
-
-def _to_tensor(arrays: Sequence[NDArray[np.uint8]]) -> Tensor:
-    tensor = torch.from_numpy(np.stack(arrays)).float() / 127.5 - 1.0
-    return tensor.contiguous(memory_format=torch.channels_last)
-
-
 class Training:
     """A run: network, items, optimiser and schedule, and how many steps are done."""
 
@@ -158,7 +142,15 @@ class Training:
         torch.manual_seed(config.seed)
         self.net = net
         self.config = config
-        self.windows = Windows(clips, net)
+        if net.judges != (config.judgement_weight > 0.0):
+            raise TrainingError(
+                f"a network that judges needs a judgement_weight above 0, and no other takes one: "
+                f"got judges {net.judges} and {config.judgement_weight}"
+            )
+        try:
+            self.windows = Windows(clips, net, config.windows)
+        except ValueError as error:
+            raise TrainingError(str(error)) from None
         self.network: MemoryNetwork = build(net).channels_last()
         self.memory = self.network.memory
         self.items = self.memory.initial_items(
@@ -207,9 +199,9 @@ class Training:
         last = saved = time.monotonic()
         first_step, first_elapsed = self.step, self.elapsed_s
         while not self.done and not stop():
-            for inputs, targets in self._batches():
+            for batch in self._batches():
                 learning_rate = float(self.optimiser.param_groups[0]["lr"])
-                parts, used = self._take_step(inputs, targets)
+                parts, used = self._take_step(batch)
                 now = time.monotonic()
                 self.elapsed_s += now - last
                 last = now
@@ -225,34 +217,39 @@ class Training:
         if checkpoint is not None:
             self.save(checkpoint)
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Iterator[Batch]:
         """What is left of the present epoch."""
         epoch, done = divmod(self.step, self.steps_an_epoch)
-        random = np.random.default_rng((self.config.seed, epoch))
-        order = random.permutation(len(self.windows))
-        flips = random.random(len(order)) < 0.5 if self.config.flip else np.zeros(len(order), bool)
+        order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.windows))
         for start in range(done * self.config.batch, len(order), self.config.batch):
-            chosen = order[start : start + self.config.batch]
-            yield self.windows.batch(chosen.tolist(), flips[chosen].tolist())
+            random = np.random.default_rng((self.config.seed, epoch, start))
+            yield self.windows.batch(order[start : start + self.config.batch].tolist(), random)
 
-    def _take_step(self, inputs: Tensor, targets: Tensor) -> tuple[LossParts, Tensor]:
+    def _take_step(self, batch: Batch) -> tuple[LossParts, Tensor]:
         config = self.config
         with torch.autocast("cpu", torch.bfloat16, enabled=self.uses_bf16):
-            features, skips = self.network.encode(inputs)
+            features, skips = self.network.encode(batch.inputs)
         # One memory for the whole batch: its queries are those of one long frame.
         queries = features.flatten(0, 1)[None]  # (1, B*K, C)
         recalled = self.memory.read(queries, self.items).view_as(features)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.uses_bf16):
-            predicted = self.network.decode(features, recalled, skips).float()
+            decoded = self.network.decode(features, recalled, skips).float()
         parts = self.memory.loss(
-            predicted,
-            targets,
+            decoded[:, : self.net.channels],
+            batch.targets,
             queries,
             self.items,
             weights=config.weights,
             form=config.error_form,
             separation_form=config.separation_form,
         )
+        if self.net.judges:
+            judgement = judgement_loss(decoded[:, self.net.channels :], batch.abnormal)
+            parts = replace(
+                parts,
+                total=parts.total + config.judgement_weight * judgement,
+                judgement=judgement,
+            )
         if not bool(parts.total.isfinite()):
             loss = float(parts.total.detach())
             raise TrainingError(f"the loss is {loss} at step {self.step}: lower the learning rate")
@@ -278,6 +275,7 @@ class Training:
             frame=float(parts.frame.detach()),
             compact=float(parts.compact.detach()),
             separate=float(parts.separate.detach()),
+            judgement=None if parts.judgement is None else float(parts.judgement.detach()),
             usage=tuple(used.tolist()),
             learning_rate=learning_rate,
             elapsed_s=self.elapsed_s,

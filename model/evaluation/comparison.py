@@ -82,6 +82,10 @@ class Judged:
     start: Start | None = None
     """Of a baseline: where its ranges come from."""
 
+    def under(self, score: str) -> Figures:
+        """Its figures of a composition; of a baseline, which judges nothing, those of `live`."""
+        return self.figures.get(score) or self.figures[LIVE.name]
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -179,10 +183,14 @@ def _network(
 
 def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Judged:
     own = bench.bundle.score.error
+    possible = {
+        name: replace(each, appearance_weight=1.0)  # it has no D to mix in
+        for name, each in bench.plan.scores.items()
+        if each.error.form is not ErrorKind.JUDGED
+    }
     setup = Setup(
-        # It has no D to mix in.
-        {name: replace(each, appearance_weight=1.0) for name, each in bench.plan.scores.items()},
-        heat=LIVE.error if own.form is ErrorKind.PSNR else own,
+        possible or {LIVE.name: LIVE},
+        heat=LIVE.error if own.form in (ErrorKind.PSNR, ErrorKind.JUDGED) else own,
         context=bench.bundle.config.context,
     )
     with heat_maps() as maps:

@@ -26,7 +26,7 @@ def to_json(comparison: Comparison, plan: Plan, *, bundle: str, score: str) -> d
         "memory_rule": plan.rules[0],
         "fps": plan.fps,
         "event_rules": asdict(plan.events),
-        **_figures(first.figures[score]),
+        **_figures(first.under(score)),
         "regions": _regions(first),
         "scores": {name: _figures(figures) for name, figures in first.figures.items()},
         "frames": {

@@ -57,10 +57,8 @@ def write(results: Results, outputs: Outputs) -> Iterator[str]:
     from model.evaluation.report import to_json
 
     comparison, plan, score = results.comparison, results.plan, results.score
-    first = comparison.rules[plan.rules[0]].figures[score]
-    baselines = {
-        name: each.figures[score].evaluation for name, each in comparison.baselines.items()
-    }
+    first = comparison.rules[plan.rules[0]].under(score)
+    baselines = {name: each.under(score).evaluation for name, each in comparison.baselines.items()}
     plot_evaluation(first.evaluation, first.threshold, results.title, outputs.plot, baselines)
     yield f"curves: {outputs.plot}"
     if outputs.json_file is not None:
@@ -79,7 +77,7 @@ def _draw_moment(results: Results, outputs: Outputs) -> int:
     from model.evaluation.replay import replay, telling_frame
 
     rule = results.plan.rules[0]
-    figures = results.comparison.rules[rule].figures[results.score]
+    figures = results.comparison.rules[rule].under(results.score)
     clip = next(clip for clip in results.clips if clip.name == outputs.figure)
     scored = next(each for each in figures.evaluation.clips if each.name == clip.name)
     index = outputs.figure_frame

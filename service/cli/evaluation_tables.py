@@ -24,7 +24,7 @@ def tables(comparison: Comparison, bundle: str, score: str) -> Iterator[Table]:
     """
     detectors = {bundle: next(iter(comparison.rules.values())), **comparison.baselines}
     yield _accuracy(detectors)
-    if any(judged.figures[score].recalls for judged in detectors.values()):
+    if any(judged.under(score).recalls for judged in detectors.values()):
         yield _events(detectors, score)
     if any(judged.regions for judged in detectors.values()):
         yield _places(detectors, score)
@@ -70,7 +70,7 @@ def _events(detectors: Mapping[str, Judged], score: str) -> Table:
         "median delay",
     )
     for name, judged in detectors.items():
-        figures = judged.figures[score]
+        figures = judged.under(score)
         table.add_section()
         table.add_row(name, style="bold")
         for label, threshold, outcome in _operating(figures):
@@ -113,7 +113,7 @@ def _places(detectors: Mapping[str, Judged], score: str) -> Table:
         *(f"AUC {kind.value}" for kind in Kind),
     )
     for name, judged in detectors.items():
-        regions, kinds = judged.regions, judged.figures[score].kinds
+        regions, kinds = judged.regions, judged.under(score).kinds
         table.add_row(
             name,
             _number(regions.rbdc if regions else None),
@@ -134,7 +134,7 @@ def _rules(rules: Mapping[str, Judged], score: str) -> Table:
         "false an hour at recall 0.95",
     )
     for name, judged in rules.items():
-        figures, memory = judged.figures[score], judged.memory
+        figures, memory = judged.under(score), judged.memory
         table.add_row(
             name,
             f"{memory.updated_share:.1%}" if memory else "n/a",

@@ -36,6 +36,7 @@ class PresetName(StrEnum):
     """Network sizes; `paper` is the published one."""
 
     PAPER = "paper"
+    MEDIUM = "medium"
     SMALL = "small"
     TINY = "tiny"
 
@@ -94,6 +95,19 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate.", min=1e-8)
     ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Side of the squares to train on; 0 is whole frames.", min=0),
+    ] = None,
+    pseudo_anomalies: Annotated[
+        bool | None,
+        typer.Option(
+            help="Teach it with things pasted where they don't belong; the preset's unless given."
+        ),
+    ] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Mirror half of the windows: both ways are normal here.")
+    ] = False,
     hold_out: Annotated[
         float, typer.Option(help="Share of the footage kept back for ranges, γ and thresholds.")
     ] = 0.125,
@@ -127,6 +141,10 @@ def train(
     )
     height, columns = _parse_size(size)
     try:
+        config = _with_windows(config, crop, pseudo_anomalies, flip, min(height, columns))
+    except ValueError as error:
+        raise BadInput("--crop", crop, str(error)) from None
+    try:
         net = NetConfig(
             task=Task(task.value),
             base_width=width or chosen.base_width,
@@ -136,6 +154,7 @@ def train(
             memory_channels=memory_channels,
             memory=MemoryKind(memory.value),
             memory_shrinkage=shrinkage,
+            judges=config.judgement_weight > 0.0,
         )
     except ValueError as error:
         raise BadInput("--size", size, str(error)) from None
@@ -166,6 +185,31 @@ def train(
     console.print(f"γ {calibration.gamma:.5f}, threshold {limit:.3f}")
     console.print(
         f"[bold]{out}[/bold] holds the bundle; in {Settings().user_models} it is found by its name"
+    )
+
+
+def _with_windows(
+    config: training.TrainConfig,
+    crop: int | None,
+    pseudo_anomalies: bool | None,
+    flip: bool,
+    picture: int,
+) -> training.TrainConfig:
+    """The preset's windows with what was asked for, and no crop larger than the picture."""
+    from model.config import DOWNSCALE
+    from model.pseudo_anomalies import PseudoConfig
+    from model.training import JUDGEMENT_WEIGHT
+
+    windows = config.windows
+    pseudo = windows.pseudo
+    if pseudo_anomalies is not None:
+        pseudo = (pseudo or PseudoConfig()) if pseudo_anomalies else None
+    fits = min(windows.crop, picture // DOWNSCALE * DOWNSCALE)
+    weight = (config.judgement_weight or JUDGEMENT_WEIGHT) if pseudo else 0.0
+    return replace(
+        config,
+        windows=replace(windows, crop=fits if crop is None else crop, flip=flip, pseudo=pseudo),
+        judgement_weight=weight,
     )
 
 
@@ -289,10 +333,11 @@ def _run(console: Console, run: training.Training, checkpoint: Path, stopped: li
 
 def describe(progress: training.Progress) -> str:
     """Loss parts, and how the queries spread over the items."""
+    judged = "" if progress.judgement is None else f", judgement {progress.judgement:.4f}"
     used = sum(share > 0.001 for share in progress.usage)
     return (
         f"epoch {progress.epoch + 1}: loss {progress.total:.4f} (frame {progress.frame:.5f}, "
-        f"compact {progress.compact:.2e}, separate {progress.separate:.4f}), "
+        f"compact {progress.compact:.2e}, separate {progress.separate:.4f}{judged}), "
         f"{used}/{len(progress.usage)} items used, the most {max(progress.usage):.0%}"
     )
 
@@ -308,7 +353,7 @@ def _finish(
     from model import bundle as bundles
     from model.calibration import calibrate
     from model.catalog import Provenance
-    from model.config import Calibration
+    from model.config import JUDGED, LIVE, Calibration
 
     console.print("measuring the held-out footage")
     trained = bundles.Bundle(
@@ -317,6 +362,7 @@ def _finish(
         network=run.network.eval().requires_grad_(False),
         items=run.items.detach(),
         calibration=Calibration(error_form=run.config.error_form),
+        score=JUDGED if run.net.judges else LIVE,
         provenance=Provenance(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             sources=tuple(source.name for source in sources),
@@ -331,6 +377,9 @@ def _finish(
                 "batch": run.config.batch,
                 "learning_rate": run.config.learning_rate,
                 "warmup": run.config.warmup,
+                "crop": run.config.windows.crop,
+                "flip": run.config.windows.flip,
+                "pseudo_anomalies": run.config.windows.pseudo is not None,
             },
         ),
     )

@@ -19,7 +19,7 @@ import torch
 
 from model.bundle import load
 from model.catalog import DOCUMENT
-from model.config import MemoryKind
+from model.config import JUDGED, SCORES, MemoryKind
 from service.cli.main import main
 from tests.support.bundles import save_small_bundle
 from tests.support.footage import drawn_picture, write_video
@@ -110,10 +110,12 @@ def test_train_writes_a_calibrated_bundle_with_its_provenance(trained: Path, dat
     assert bundle.config.channels == 1
     calibration, origin = bundle.calibration, bundle.provenance
     assert calibration.normal is not None
-    assert set(calibration.thresholds) == {"live", "paper"}
+    assert bundle.config.judges
+    assert bundle.score == JUDGED
+    assert set(calibration.thresholds) == {*SCORES, "judged"}
     assert (origin.sources, origin.frame_rate, origin.seed) == (("0", "1"), 10.0, 3)
     assert origin.frames + origin.held_out_frames == 2 * LENGTH
-    assert (origin.epochs, origin.steps) == (2, 2 * -(-2 * (LENGTH - 6 - 4) // 4))
+    assert (origin.epochs, origin.steps) == (2, 2 * -(-2 * (LENGTH - 6 - 4) // 8))
     assert origin.training_s > 0.0
     assert not trained.with_name("square.checkpoint").exists()
 
@@ -127,7 +129,7 @@ def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
     assert one.calibration == other.calibration
     assert np.array_equal(one.items.numpy(), other.items.numpy())
     told = " ".join(capsys.readouterr().out.split())
-    assert "36 frames to train on, 12 held out, 14 steps" in told
+    assert "36 frames to train on, 12 held out, 8 steps" in told
     for words in ("loss", "frame", "compact", "separate", "/10 items used", "s left", "γ"):
         assert words in told
 
@@ -140,7 +142,7 @@ def test_train_and_evaluate_take_memaes_memory(data: Path, tmp_path: Path) -> No
     assert (bundle.config.memory, bundle.config.memory_shrinkage) == (MemoryKind.MEMAE, 2.0)
     assert bundle.items.shape == (1, 50, 32)
     where = ("--json", str(figures), "--plot", str(tmp_path / "picture.png"))
-    _run("evaluate", str(out), str(data), *where)
+    _run("evaluate", str(out), str(data), "--score", "live", *where)
     assert json.loads(figures.read_text())["auc"]["causal"]["micro"] > 50.0
 
 
@@ -157,7 +159,7 @@ def test_score_writes_a_row_a_frame(trained: Path, data: Path, tmp_path: Path, f
     assert all(row["score"] in ("", None) for row in rows[:4])
     scores = [float(row["score"]) for row in rows[4:]]
     assert max(scores[: ONSET - 4]) < max(scores[ONSET - 4 :])
-    assert float(rows[-1]["threshold"]) == load(trained).calibration.thresholds["live"]
+    assert float(rows[-1]["threshold"]) == load(trained).calibration.thresholds["judged"]
     assert cv2.imread(str(picture)) is not None
 
 

@@ -33,7 +33,8 @@ PUBLIC = {
         "WEIGHTS", "available", "find", "read_document",
     },
     "config": {
-        "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "LIVE", "MEMORY_ITEMS",
+        "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
+        "MEMORY_ITEMS",
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
     },

@@ -15,18 +15,27 @@ import torch
 
 from model.config import ErrorForm, NetConfig, Task
 from model.losses import LossWeights
+from model.pseudo_anomalies import PseudoConfig
 from model.training import (
     PRESETS,
     Progress,
     TrainConfig,
     Training,
     TrainingError,
-    Windows,
     default_weights,
 )
+from model.windows import WindowConfig
 from tests.model.drawn import NET, clip
 
-CONFIG = TrainConfig(epochs=2, batch=3, learning_rate=1e-3, flip=True, bf16=False)
+CONFIG = TrainConfig(
+    epochs=2, batch=3, learning_rate=1e-3, windows=WindowConfig(flip=True), bf16=False
+)
+JUDGING = replace(
+    CONFIG,
+    windows=WindowConfig(crop=16, flip=True, pseudo=PseudoConfig(anomalies=2.0)),
+    judgement_weight=0.5,
+)
+JUDGE = replace(NET, judges=True)
 CLIPS = [clip("a", 9), clip("b", 3), clip("c", 8, seed=5)]  # 5 + 0 + 4 windows: 3 steps an epoch
 
 
@@ -51,17 +60,18 @@ def _stop_after(run: Training, steps: int) -> Callable[[], bool]:
     return lambda: run.step >= steps
 
 
-@pytest.mark.parametrize("warmup", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("config", "net"), [(CONFIG, NET), (replace(CONFIG, warmup=0.3), NET), (JUDGING, JUDGE)]
+)
 @pytest.mark.parametrize("stops", [(1,), (3,), (2, 4, 5)])  # within an epoch, and at its end
 def test_a_resumed_run_equals_one_that_was_never_stopped(
-    tmp_path: Path, stops: tuple[int, ...], warmup: float
+    tmp_path: Path, stops: tuple[int, ...], config: TrainConfig, net: NetConfig
 ) -> None:
-    config = replace(CONFIG, warmup=warmup)
-    whole, losses = _finished(config)
+    whole, losses = _finished(config, net)
     path = tmp_path / "run.checkpoint"
     seen: list[float] = []
     for count, stop in enumerate((*stops, whole.steps)):
-        run = _training(config)
+        run = _training(config, net)
         if count:
             run.resume(path)
         run.run(
@@ -86,7 +96,7 @@ def test_a_run_follows_from_its_seed() -> None:
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("form", list(ErrorForm))
 def test_the_loss_falls(task: Task, form: ErrorForm) -> None:
-    config = replace(CONFIG, epochs=12, learning_rate=5e-3, error_form=form, flip=False)
+    config = replace(CONFIG, epochs=12, learning_rate=5e-3, error_form=form, windows=WindowConfig())
     _, losses = _finished(config, replace(NET, task=task))
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
@@ -146,7 +156,7 @@ def test_a_checkpoint_of_other_settings_is_refused(
 
 
 def _fields() -> dict[str, object]:
-    names = ("epochs", "batch", "learning_rate", "flip", "bf16")
+    names = ("epochs", "batch", "learning_rate", "windows", "bf16")
     return {name: getattr(CONFIG, name) for name in names}
 
 
@@ -198,46 +208,27 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["x.checkpoint"]
 
 
-def test_windows_never_cross_a_cut() -> None:
-    windows = Windows(CLIPS, NET)
-    assert len(windows) == 9
-    assert windows.frames == 20
-    inputs, targets = windows.batch(range(9), [False] * 9)
-    frames = [torch.from_numpy(c.frames.copy()).float() / 127.5 - 1.0 for c in CLIPS]
-    torch.testing.assert_close(inputs[4], frames[0][4:8])
-    torch.testing.assert_close(targets[4, 0], frames[0][8])
-    torch.testing.assert_close(inputs[5], frames[2][0:4])
-    torch.testing.assert_close(targets[8, 0], frames[2][7])
+def test_the_judgement_is_part_of_the_loss_and_falls() -> None:
+    config = replace(JUDGING, epochs=12, learning_rate=1e-2)
+    told: list[Progress] = []
+    Training(JUDGE, config, CLIPS).run(on_step=told.append)
+    judged = [progress.judgement for progress in told if progress.judgement is not None]
+    assert len(judged) == len(told)
+    assert np.mean(judged[-6:]) < 0.8 * np.mean(judged[:6])
+    first = told[0]
+    parts = 0.1 * first.compact + 0.1 * first.separate + 0.5 * judged[0]
+    assert first.total == pytest.approx(first.frame + parts, rel=1e-5)
 
 
-def test_flipped_windows_are_mirrored_whole() -> None:
-    windows = Windows(CLIPS, NET)
-    plain, mirrored = (windows.batch([2], [flip]) for flip in (False, True))
-    for one, other in zip(plain, mirrored, strict=True):
-        assert torch.equal(one.flip(3), other)
-
-
-def test_reconstruction_rebuilds_what_it_is_given() -> None:
-    windows = Windows(CLIPS, replace(NET, task=Task.RECONSTRUCTION))
-    assert len(windows) == 20
-    inputs, targets = windows.batch([0, 7], [False, True])
-    assert torch.equal(inputs, targets)
-
-
-def test_colour_windows_stack_frames_then_channels() -> None:
-    coloured = clip("x", 5)
-    frames = np.stack([coloured.frames + shade for shade in range(3)], axis=3)
-    windows = Windows([replace(coloured, frames=frames)], replace(NET, channels=3))
-    inputs, targets = windows.batch([0], [False])
-    assert inputs.shape == (1, 12, 16, 24)
-    expected = torch.from_numpy(frames[1, :, :, 2].copy()).float() / 127.5 - 1.0
-    torch.testing.assert_close(inputs[0, 5], expected)
-    assert targets.shape == (1, 3, 16, 24)
+@pytest.mark.parametrize(("config", "net"), [(CONFIG, JUDGE), (JUDGING, NET)])
+def test_a_network_that_judges_needs_to_be_taught_to(config: TrainConfig, net: NetConfig) -> None:
+    with pytest.raises(TrainingError, match="judgement_weight above 0"):
+        Training(net, config, CLIPS)
 
 
 def test_footage_without_a_window_is_refused() -> None:
     with pytest.raises(TrainingError, match="no clip has 5 frames in a row"):
-        Windows([clip("short", 4)], NET)
+        Training(NET, CONFIG, [clip("short", 4)])
 
 
 @pytest.mark.parametrize(
@@ -250,6 +241,7 @@ def test_footage_without_a_window_is_refused() -> None:
         ("warmup", 1.0),
         ("warmup", math.nan),
         ("seed", -1),
+        ("judgement_weight", -0.5),
     ],
 )
 def test_bad_settings_name_field_and_value(field: str, value: float) -> None:
@@ -264,5 +256,5 @@ def test_presets_and_weights_are_the_references() -> None:
     assert default_weights(Task.PREDICTION) == LossWeights(0.1, 0.1, 1.0)
     assert default_weights(Task.RECONSTRUCTION) == LossWeights(0.01, 0.01, 1.0)
     assert {name: preset.base_width for name, preset in PRESETS.items()} == {
-        "paper": 64, "small": 16, "tiny": 8,
+        "paper": 64, "medium": 32, "small": 16, "tiny": 8,
     }  # fmt: skip

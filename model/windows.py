@@ -1,0 +1,164 @@
+"""What a training step is shown: windows of consecutive frames, cropped, mirrored, and with
+pseudo-anomalies pasted in, as the run asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.config import DOWNSCALE, NetConfig
+from model.footage import Clip
+from model.pseudo_anomalies import Composed, Cutout, PseudoAnomalies, PseudoConfig
+
+LOOK_SHARE = 0.6
+"""Share of the crops that are laid around something that moves."""
+NEAR_FRAMES = 3
+"""How far from a window's first frame a thing may have been seen to have a crop laid around it."""
+PAST_EDGE = 0.16
+"""Other crops are laid from so much beyond the picture, then moved inside: its edges are seen as
+often as its middle."""
+
+
+class Batch(NamedTuple):
+    """Windows of one step; pictures in [-1, 1]."""
+
+    inputs: Tensor
+    """(B, T*C, h, w): the context, oldest first."""
+    targets: Tensor
+    """(B, C, h, w)"""
+    abnormal: Tensor
+    """(B, 1, h, w): 1 where a pseudo-anomaly is."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowConfig:
+    """How windows are cut and changed."""
+
+    crop: int = 0
+    """Side of the square that is cut out of each window, in pixels; 0 takes whole frames."""
+    flip: bool = False
+    """Mirror half of the windows left to right."""
+    pseudo: PseudoConfig | None = None
+    """What is pasted; None pastes nothing."""
+
+    def __post_init__(self) -> None:
+        if self.crop < 0 or self.crop % DOWNSCALE:
+            raise ValueError(f"crop must be 0 or a multiple of {DOWNSCALE}, got {self.crop!r}")
+
+
+class Windows:
+    """Runs of consecutive frames that never cross a cut: the context, and the frame to predict."""
+
+    def __init__(
+        self, clips: Sequence[Clip], net: NetConfig, config: WindowConfig | None = None
+    ) -> None:
+        """Raises: ValueError: no clip is long enough, or a crop is larger than the picture."""
+        self._config = config or WindowConfig()
+        self._length = net.context + 1
+        self._clips = [clip for clip in clips if len(clip) >= self._length]
+        self._frames = sum(map(len, clips))
+        self._starts = [
+            (c, s)
+            for c, clip in enumerate(self._clips)
+            for s in range(len(clip) - self._length + 1)
+        ]
+        if not self._starts:
+            raise ValueError(f"no clip has {self._length} frames in a row")
+        if self._config.crop > min(net.height, net.width):
+            raise ValueError(
+                f"crop must fit {net.height}x{net.width} pixels, got {self._config.crop!r}"
+            )
+        self._size = (net.height, net.width)
+        pseudo = self._config.pseudo
+        self.pseudo = PseudoAnomalies(self._clips, self._length, pseudo) if pseudo else None
+        self._seen = _by_frame(self.pseudo.cutouts if self.pseudo else ())
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @property
+    def frames(self) -> int:
+        """Frames of all clips, those too short for a window among them."""
+        return self._frames
+
+    def batch(self, indices: Sequence[int], random: np.random.Generator) -> Batch:
+        """These windows, changed as the configuration says; all that is random from `random`."""
+        return _to_tensors([self._compose(index, random) for index in indices])
+
+    def _compose(self, index: int, random: np.random.Generator) -> Composed:
+        number, start = self._starts[index]
+        window = self._clips[number].frames[start : start + self._length]
+        x, y = 0, 0
+        if self._config.crop:
+            side = self._config.crop
+            x, y = self._corner(number, start, random)
+            window = window[:, y : y + side, x : x + side]
+        if self.pseudo:
+            composed = self.pseudo.compose(window, (x, y), random, mirror=self._config.flip)
+        else:
+            nothing = np.zeros(window.shape[1:3], np.uint8)
+            composed = Composed(window.astype(np.float32), window[-1].astype(np.float32), nothing)
+        if self._config.flip and random.random() < 0.5:
+            return Composed(
+                np.flip(composed.window, 2),
+                np.flip(composed.target, 1),
+                np.flip(composed.abnormal, 1),
+            )
+        return composed
+
+    def _corner(self, clip: int, start: int, random: np.random.Generator) -> tuple[int, int]:
+        """x, y of a crop's top left, on the grid of the feature map."""
+        crop = self._config.crop
+        near = [
+            cutout
+            for frame in range(start - NEAR_FRAMES, start + NEAR_FRAMES + 1)
+            for cutout in self._seen.get((clip, frame), ())
+        ]
+        if near and random.random() < LOOK_SHARE:
+            found = near[int(random.integers(len(near)))]
+            x = found.left + 0.5 * found.width - crop * random.uniform(0.2, 0.8)
+            y = found.top + 0.5 * found.height - crop * random.uniform(0.2, 0.8)
+        else:
+            x, y = (
+                random.uniform(-PAST_EDGE * size, (1.0 + PAST_EDGE) * size - crop)
+                for size in (self._size[1], self._size[0])
+            )
+        return (_on_grid(x, self._size[1] - crop), _on_grid(y, self._size[0] - crop))
+
+
+def _by_frame(cutouts: Sequence[Cutout]) -> dict[tuple[int, int], list[Cutout]]:
+    seen: dict[tuple[int, int], list[Cutout]] = {}
+    for cutout in cutouts:
+        seen.setdefault((cutout.clip, cutout.frame), []).append(cutout)
+    return seen
+
+
+def _on_grid(position: float, most: int) -> int:
+    return int(np.clip(position, 0, most)) // DOWNSCALE * DOWNSCALE
+
+
+def _to_tensors(composed: Sequence[Composed]) -> Batch:
+    inputs = [
+        _channels(each.window[:-1] if len(each.window) > 1 else each.window) for each in composed
+    ]
+    targets = [_channels(each.target[None]) for each in composed]
+    abnormal = np.stack([each.abnormal[None] for each in composed]).astype(np.float32)
+    return Batch(_pictures(inputs), _pictures(targets), torch.from_numpy(abnormal))
+
+
+def _channels(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, H, W) as it is, (T, H, W, 3) to (T*3, H, W)."""
+    if pictures.ndim == 3:
+        return pictures
+    return pictures.transpose(0, 3, 1, 2).reshape(-1, *pictures.shape[1:3])
+
+
+def _pictures(arrays: Sequence[NDArray[np.float32]]) -> Tensor:
+    tensor = torch.from_numpy(np.stack(arrays)) / 127.5 - 1.0
+    return tensor.contiguous(memory_format=torch.channels_last)
