@@ -58,6 +58,8 @@ class StreamConfig(_Message):
     model: str
     """A bundle's name or path."""
     gamma: float | None = None
+    memory_rule: str | None = None
+    """By which of `model.rules.UPDATE_RULES` the memory learns; None takes the worker's."""
     appearance_weight: float | None = None
     threshold: float | None = None
     fps: float | None = None

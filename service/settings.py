@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.events import EventRules
+from model.rules import UPDATE_RULES
 
 _EVENTS = EventRules()
 
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     torch_threads: int = Field(0, ge=0)
     """0 is the number of cores that the process may use."""
+    memory_rule: str = "bounded"
+    """How cameras' memories learn: a name of `model.rules`; a stream may have its own."""
     lease_s: float = Field(4.0, gt=0.5)
     snapshot_every_s: float = Field(2.0, gt=0)
     capture_ring_frames: int = Field(16, ge=1)
@@ -90,6 +93,13 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
     log_json: bool = False
+
+    @field_validator("memory_rule")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        if value not in UPDATE_RULES:
+            raise ValueError(f"must be one of {', '.join(UPDATE_RULES)}")
+        return value
 
     @field_validator("api_keys", "allowed_hosts", "media_dirs", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ import structlog
 
 from model.catalog import BundleError
 from model.detector import CameraOptions, CameraState, Observation
+from model.rules import UPDATE_RULES, UpdateRule
 from service.capture.camera import CaptureState
 from service.infer.models import LoadedModel, ModelPool
 from service.infer.ownership import Owned
@@ -28,12 +29,16 @@ CloseSource = Callable[[FrameSource], None]
 class Camera:
     """What a worker holds of a camera. For the worker's thread; `status` may be read by others."""
 
-    def __init__(self, owned: Owned, outbox: Outbox, *, close_source: CloseSource) -> None:
+    def __init__(
+        self, owned: Owned, outbox: Outbox, *, memory_rule: str, close_source: CloseSource
+    ) -> None:
+        """A camera that has no rule of its own learns by `memory_rule`."""
         self.owned = owned
         self.outbox = outbox
         self.model: LoadedModel | None = None
         self.state: CameraState | None = None
         self.next_frame = owned.first_frame
+        self._memory_rule = memory_rule
         self._close_source = close_source
         self._snapshot = owned.snapshot
         self._source: FrameSource | None = None
@@ -85,7 +90,12 @@ class Camera:
         config = self.config
         self._failure = ""
         try:
-            self.options = CameraOptions(config.gamma, config.appearance_weight, config.threshold)
+            self.options = CameraOptions(
+                config.gamma,
+                config.appearance_weight,
+                config.threshold,
+                update=_rule(config.memory_rule or self._memory_rule),
+            )
         except ValueError as error:
             self._failure = str(error)
 
@@ -194,14 +204,8 @@ class Camera:
             return False
         self._snapshot_at = now
         self._dirty = False
-        # Items and ranges; the last frames are of no use to the next owner.
-        kept = CameraState(
-            self.model.detector.bundle.config,
-            self.state.items,
-            self.state.scorer,
-            origin=self.state.origin,
-        )
-        snapshot = Snapshot(self._identity(self.model), kept.save(), self._ended)
+        kept = self.state.without_frames().save()
+        snapshot = Snapshot(self._identity(self.model), kept, self._ended)
         self.outbox.put_snapshot(snapshot.pack())
         return True
 
@@ -261,6 +265,15 @@ class Camera:
             self.state.cut()
         self._warming = True
         self._close_source(source)
+
+
+def _rule(name: str) -> UpdateRule:
+    """Raises: ValueError: a newer front end knows a rule that this worker doesn't."""
+    try:
+        return UPDATE_RULES[name]
+    except KeyError:
+        known = ", ".join(UPDATE_RULES)
+        raise ValueError(f"memory_rule must be one of {known}, got {name!r}") from None
 
 
 def _played_as(config: StreamConfig) -> tuple[float | None, bool, bool]:

@@ -159,7 +159,12 @@ class Worker:
     def _take(self, owned: Owned) -> Camera:
         stream_id = owned.config.id
         outbox = self._publisher.open(stream_id, owned.epoch)
-        camera = Camera(owned, outbox, close_source=self._close_source)
+        camera = Camera(
+            owned,
+            outbox,
+            memory_rule=self._settings.memory_rule,
+            close_source=self._close_source,
+        )
         self._cameras = {**self._cameras, stream_id: camera}
         return camera
 

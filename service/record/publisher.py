@@ -19,6 +19,7 @@ def to_config(row: StreamRow, last_frame: int) -> StreamConfig:
         source=row.source,
         model=row.model,
         gamma=row.gamma,
+        memory_rule=row.memory_rule,
         appearance_weight=row.appearance_weight,
         threshold=row.threshold,
         fps=row.fps,

@@ -35,6 +35,7 @@ class StreamRow(Base):
     """With its credentials: never shown, never logged."""
     model: Mapped[str] = mapped_column(String(500))
     gamma: Mapped[float | None] = mapped_column(Float)
+    memory_rule: Mapped[str | None] = mapped_column(String(20))
     appearance_weight: Mapped[float | None] = mapped_column(Float)
     threshold: Mapped[float | None] = mapped_column(Float)
     fps: Mapped[float | None] = mapped_column(Float)

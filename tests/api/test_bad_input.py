@@ -34,6 +34,7 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
         (f'{{{GOOD}, "threshold": "0.5"}}', "threshold", "0.5", "valid number"),
         (f'{{{GOOD}, "gamma": NaN}}', "gamma", "nan", "finite"),
         (f'{{{GOOD}, "gamma": -1}}', "gamma", "-1", "greater than or equal to 0"),
+        (f'{{{GOOD}, "memory_rule": "fast"}}', "memory_rule", "fast", "'paper', 'reference'"),
         (f'{{{GOOD}, "appearance_weight": NaN}}', "appearance_weight", "nan", "finite"),
         (f'{{{GOOD}, "appearance_weight": 2}}', "appearance_weight", "2", "less than"),
         (f'{{{GOOD}, "fps": 0}}', "fps", "0", "greater than 0"),

@@ -10,6 +10,7 @@ from pytest_httpserver import HTTPServer
 from redis import Redis
 from sqlalchemy import func, select
 
+from model.rules import UPDATE_RULES
 from service.bus.registry import Registry
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
 from service.store.database import Database
@@ -73,8 +74,13 @@ def test_changes_apply_and_null_takes_an_override_back(
     assert (config.revision, config.paused, config.threshold) == (2, True, 0.7)
     changed = api.patch(path, json={"threshold": None, "paused": False}).json()
     assert (changed["threshold"], changed["gamma"], changed["paused"]) == (None, 0.01, False)
+    assert changed["memory_rule"] is None
     assert api.patch(path, json={"paused": False}).json()["revision"] == 3, "nothing changed"
     assert api.patch(path, json={}).json()["revision"] == 3
+    for rule in UPDATE_RULES:
+        assert api.patch(path, json={"memory_rule": rule}).json()["memory_rule"] == rule
+        assert Registry(redis).streams()[stream_id].memory_rule == rule
+    assert api.patch(path, json={"memory_rule": None}).json()["memory_rule"] is None
 
 
 def test_a_removed_stream_is_gone_with_all_it_had(

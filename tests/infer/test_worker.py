@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from model.bundle import load
 from model.catalog import read_document
@@ -18,6 +19,7 @@ from service import keys
 from service.bus.uploads import Picture
 from service.infer.snapshots import Snapshot, identity
 from service.messages import DropReason, StreamState
+from service.settings import Settings
 from tests.infer.conftest import Bus, measures
 from tests.support.cameras import numbered_folder, numbered_video
 from tests.support.footage import drawn_picture, jpeg
@@ -167,6 +169,42 @@ def test_thresholds_and_gamma_change_while_it_runs(bus: Bus) -> None:
     assert (before.threshold, before.memory_updated) == (0.5, True)
     assert (after.threshold, after.memory_updated) == (0.125, False)
     assert previous.state is StreamState.LIVE
+
+
+def test_a_cameras_memory_learns_by_the_worker_s_rule_or_its_own(bus: Bus) -> None:
+    trained = load(bus.models_dir / "small").items
+    bus.add("default")
+    bus.add("own", memory_rule="paper")
+    bus.add("frozen", memory_rule="frozen")
+    names = ("default", "own", "frozen")
+    with bus.worker():
+        for name in names:
+            bus.upload(name, 12)
+        last = {name: bus.wait_scores(name, 12)[-1] for name in names}
+    assert [last[name].memory_updated for name in names] == [True, True, False]
+    detector = Detector(load(bus.models_dir / "small"))
+    moved: dict[str, float] = {}
+    for name in names:
+        snapshot = bus.registry.snapshot(name)
+        assert snapshot is not None
+        items = detector.restore(Snapshot.unpack(snapshot).state).items
+        moved[name] = float((items - trained).norm(dim=-1).max())
+    assert moved["frozen"] == 0.0 < moved["default"] < 0.1 < moved["own"]
+
+
+def test_an_unknown_rule_for_all_cameras_is_refused_at_start() -> None:
+    with pytest.raises(ValidationError, match=r"(?s)memory_rule.*must be one of paper.*'fast'"):
+        Settings(memory_rule="fast")
+
+
+def test_a_rule_that_the_worker_does_not_know_fails_one_camera(bus: Bus) -> None:
+    bus.add("one", memory_rule="of tomorrow")
+    with bus.worker():
+        status = bus.wait_state("one", StreamState.FAILED)
+        assert "memory_rule" in status.reason and "'of tomorrow'" in status.reason
+        bus.add("one", memory_rule="held", revision=2)
+        bus.upload("one", 6)
+        bus.wait_scores("one", 6)
 
 
 def _applied(bus: Bus, stream_id: str) -> bool:

@@ -74,7 +74,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
     add_stream(database)
     with database.write() as session:
         values = {"gamma": 0.1, "appearance_weight": 0.6, "threshold": 0.7, "fps": 5.0}
-        session.execute(update(StreamRow).values(**values, loop=True))
+        session.execute(update(StreamRow).values(**values, loop=True, memory_rule="held"))
     with database.read() as session:
         config = to_config(session.get_one(StreamRow, "cam"), 3)
     assert config.model_dump() == {
@@ -83,6 +83,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
         "source": "rtsp://user:secret@camera/1",
         "model": "small",
         "gamma": 0.1,
+        "memory_rule": "held",
         "appearance_weight": 0.6,
         "threshold": 0.7,
         "fps": 5.0,

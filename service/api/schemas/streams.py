@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -39,6 +39,14 @@ Gamma = Annotated[
         allow_inf_nan=False,
         description="γ: frames whose error is at or above it leave the memory as it is. "
         "Null takes the model's.",
+    ),
+]
+MemoryRule = Annotated[
+    Literal["paper", "reference", "bounded", "pulled", "rollback", "held", "frozen", "off"] | None,
+    Field(
+        description="How the memory learns from frames below γ (docs/memory.md). `held` keeps what "
+        "it has learned, `frozen` goes back to what it was trained with. Null takes "
+        "NORMWATCH_MEMORY_RULE.",
     ),
 ]
 AppearanceWeight = Annotated[
@@ -105,6 +113,7 @@ class StreamIn(BaseModel):
         None, description="A model's name. Null takes the default, or your own if there is one."
     )
     gamma: Gamma = None
+    memory_rule: MemoryRule = None
     appearance_weight: AppearanceWeight = None
     threshold: Threshold = None
     fps: Fps = None
@@ -125,6 +134,7 @@ class StreamPatch(BaseModel):
     source: Source | None = None
     model: ModelName | None = None
     gamma: Gamma = None
+    memory_rule: MemoryRule = None
     appearance_weight: AppearanceWeight = None
     threshold: Threshold = None
     fps: Fps = None
@@ -167,6 +177,7 @@ class StreamOut(BaseModel):
     """Without credentials."""
     model: str
     gamma: float | None
+    memory_rule: str | None
     appearance_weight: float | None
     threshold: float | None
     fps: float | None
@@ -210,6 +221,7 @@ def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
         source=shown_url(row.source),
         model=row.model,
         gamma=row.gamma,
+        memory_rule=row.memory_rule,
         appearance_weight=row.appearance_weight,
         threshold=row.threshold,
         fps=row.fps,
