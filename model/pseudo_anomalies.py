@@ -193,8 +193,13 @@ class PseudoAnomalies:
             for frame in range(0, len(clip), every)
             for cutout in self._things(index, frame)
         ]
-        step = -(-len(found) // MOST_CUTOUTS) if found else 1
-        return found[::step]
+        if not found:
+            return []
+        # What is far larger than most is a crowd, or a shadow over half the picture.
+        usual = 1.8 * float(np.median([cutout.side for cutout in found]))
+        large = max(0.28 * min(self._height, self._width), usual)
+        kept = [cutout for cutout in found if cutout.side <= large]
+        return kept[:: -(-len(kept) // MOST_CUTOUTS)]
 
     def _things(self, clip: int, frame: int) -> list[Cutout]:
         picture = grey(self._clips[clip].frames[frame])
@@ -207,7 +212,7 @@ class PseudoAnomalies:
         ]
 
     def _usable(self, width: int, height: int, area: int) -> bool:
-        large = 0.28 * min(self._height, self._width)
+        large = 0.6 * min(self._height, self._width)
         least = 0.0009 * self._height * self._width
         return area >= least and area > 0.35 * width * height and max(width, height) <= large
 
