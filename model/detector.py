@@ -320,7 +320,8 @@ class Detector:
             row.gate_error < self._gamma(option)
             for option, row in zip(options, measured, strict=True)
         ]
-        learned = self._learned(queries, items, rules, below)
+        learns = [self._adapts and each for each in below]
+        learned = updates.learned(queries, items, self._trained[None], rules, learns)
         # Nothing raises below this line: all cameras change, or none does.
         for each in zip(cameras, rules, learned, below, strict=True):
             self._settle(*each)
@@ -344,25 +345,6 @@ class Detector:
                 for camera, rule in zip(cameras, rules, strict=True)
             ]
         )
-
-    def _learned(
-        self,
-        queries: Tensor,
-        items: Tensor,
-        rules: Sequence[UpdateRule],
-        below: Sequence[bool],
-    ) -> list[Tensor | None]:
-        """New items of each camera that learns from its frame; None for the others."""
-        learned: list[Tensor | None] = [None] * len(rules)
-        groups: dict[UpdateRule, list[int]] = {}
-        for index, rule in enumerate(rules):
-            if self._adapts and below[index] and rule.learning is Learning.UPDATED:
-                groups.setdefault(rule, []).append(index)
-        for rule, members in groups.items():
-            moved = updates.updated(queries[members], items[members], self._trained[None], rule)
-            for index, each in zip(members, moved, strict=True):
-                learned[index] = each.clone()  # a view would keep the whole batch alive
-        return learned
 
     def _settle(
         self, camera: CameraState, rule: UpdateRule, learned: Tensor | None, below: bool

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from model import memory
 from model.memories import Memory
-from model.rules import UpdateRule
+from model.rules import Learning, UpdateRule
 
 
 def updated(queries: Tensor, items: Tensor, trained: Tensor, rule: UpdateRule) -> Tensor:
@@ -35,6 +35,29 @@ def updated(queries: Tensor, items: Tensor, trained: Tensor, rule: UpdateRule) -
     if rule.drift_deg < 180.0:
         moved = within(moved, trained, rule.drift_deg)
     return moved
+
+
+def learned(
+    queries: Tensor,
+    items: Tensor,
+    trained: Tensor,
+    rules: Sequence[UpdateRule],
+    below: Sequence[bool],
+) -> list[Tensor | None]:
+    """New items, (M, C), of each camera whose rule learns from its frame; None for the others.
+
+    Cameras of one rule are updated together. Shapes and what is raised: as `updated`.
+    """
+    results: list[Tensor | None] = [None] * len(rules)
+    groups: dict[UpdateRule, list[int]] = {}
+    for index, rule in enumerate(rules):
+        if below[index] and rule.learning is Learning.UPDATED:
+            groups.setdefault(rule, []).append(index)
+    for rule, members in groups.items():
+        moved = updated(queries[members], items[members], trained, rule)
+        for index, each in zip(members, moved, strict=True):
+            results[index] = each.clone()  # a view would keep the whole batch alive
+    return results
 
 
 def angles_deg(one: Tensor, other: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ PUBLIC = {
         "CHECKPOINT_VERSION", "JUDGEMENT_WEIGHT", "PRESETS", "Preset", "Progress", "TrainConfig",
         "Training", "TrainingError", "cpu_has_bf16", "default_weights",
     },
-    "updates": {"angles_deg", "recalled", "updated", "within"},
+    "updates": {"angles_deg", "learned", "recalled", "updated", "within"},
     "pseudo_anomalies": {
         "Alpha", "CHUNK_FRAMES", "Composed", "Cutout", "FOREGROUND_LEVELS", "KIND_SHARES", "Kind",
         "MOST_CUTOUTS", "Mask", "Picture", "PseudoAnomalies", "PseudoConfig",
