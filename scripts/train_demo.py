@@ -81,6 +81,7 @@ def train(footage: Path, out: Path) -> None:
     """`normwatch train`, as a user would run it."""
     command = [sys.executable, "-m", "service", "train", str(footage), "--out", str(out)]
     options = ["--preset", "tiny", "--size", SIZE, "--colour", "grey", "--epochs", str(EPOCHS)]
+    options += ["--no-pseudo-anomalies", "--crop", "0", "--batch", "4"]
     subprocess.run([*command, *options, "--hold-out", str(HOLD_OUT)], check=True, cwd=ROOT)
 
 
