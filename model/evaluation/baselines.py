@@ -7,7 +7,7 @@ smoothing as the network's does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model import measures
 from model.calibration import normal_range, threshold
-from model.config import ErrorKind, ErrorStep, NormalRange, ScoreConfig
+from model.config import ErrorStep, NormalRange, ScoreConfig
 from model.evaluation.heat import HeatMaps
 from model.evaluation.passes import Rows
 from model.footage import Clip
@@ -184,17 +184,11 @@ def _tensors(pictures: Pictures) -> tuple[Tensor, Tensor]:
 
 
 def _measures(expected: Tensor, actual: Tensor, steps: Sequence[ErrorStep]) -> Measures:
-    errors = {step.key: float(frame_error(_own(step), expected, actual)) for step in steps}
+    errors = {step.key: float(frame_error(step, expected, actual)) for step in steps}
     psnr = float(measures.psnr(expected, actual))
     return Measures(psnr=psnr, distance=0.0, gate_error=0.0, errors=errors)
 
 
-def _own(step: ErrorStep) -> ErrorStep:
-    """A baseline doesn't judge as a network may: its absolute error stands for a judgement."""
-    measured = (ErrorKind.PSNR, ErrorKind.ABSOLUTE, ErrorKind.SQUARED)
-    return step if step.form in measured else replace(step, form=ErrorKind.ABSOLUTE)
-
-
 def _heat(expected: Tensor, actual: Tensor, step: ErrorStep) -> NDArray[np.float32]:
-    cells = pool_cells(error_map(_own(step).form, expected, actual), step)
+    cells = pool_cells(error_map(step.form, expected, actual), step)
     return np.asarray(cells[0].numpy(), np.float32)

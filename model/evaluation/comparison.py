@@ -82,9 +82,13 @@ class Judged:
     start: Start | None = None
     """Of a baseline: where its ranges come from."""
 
+    def nearest(self, score: str) -> str:
+        """The composition itself; `live` for a baseline, which judges nothing, if it is judged."""
+        return score if score in self.figures else LIVE.name
+
     def under(self, score: str) -> Figures:
-        """Its figures of a composition; of a baseline, which judges nothing, those of `live`."""
-        return self.figures.get(score) or self.figures[LIVE.name]
+        """Its figures of a composition, or of the nearest to it."""
+        return self.figures[self.nearest(score)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def plot_moment(moment: Moment, threshold: float | None, title: str, path: Path)
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="bilinear",
     )
-    axes["error"].set_title("error (1: the most of normal footage)")
+    axes["error"].set_title("heat (1: the most of normal footage)")
     figure.colorbar(heat, ax=axes["error"], shrink=0.8)
     for name in ("frame", "predicted", "error"):
         axes[name].axis("off")
@@ -119,7 +119,7 @@ def _roc(axes: Axes, evaluation: Evaluation, baselines: Mapping[str, Evaluation]
     axes.plot([0, 1], [0, 1], color=OTHER, linewidth=0.6, linestyle=":")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     if evaluation.causal.micro is not None:
-        axes.legend(loc="lower right", fontsize="small")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize="small")
 
 
 def _roc_curve(axes: Axes, evaluation: Evaluation, protocol: str, colour: str, name: str) -> None:

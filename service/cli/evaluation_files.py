@@ -58,7 +58,10 @@ def write(results: Results, outputs: Outputs) -> Iterator[str]:
 
     comparison, plan, score = results.comparison, results.plan, results.score
     first = comparison.rules[plan.rules[0]].under(score)
-    baselines = {name: each.under(score).evaluation for name, each in comparison.baselines.items()}
+    baselines = {
+        f"{name}, {each.nearest(score)}": each.under(score).evaluation
+        for name, each in comparison.baselines.items()
+    }
     plot_evaluation(first.evaluation, first.threshold, results.title, outputs.plot, baselines)
     yield f"curves: {outputs.plot}"
     if outputs.json_file is not None:

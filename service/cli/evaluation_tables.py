@@ -72,10 +72,15 @@ def _events(detectors: Mapping[str, Judged], score: str) -> Table:
     for name, judged in detectors.items():
         figures = judged.under(score)
         table.add_section()
-        table.add_row(name, style="bold")
+        table.add_row(_titled(name, judged, score), style="bold")
         for label, threshold, outcome in _operating(figures):
             table.add_row(f"  {label}", _number(threshold, 3), *_outcome(outcome))
     return table
+
+
+def _titled(name: str, judged: Judged, score: str) -> str:
+    nearest = judged.nearest(score)
+    return name if nearest == score else f"{name}, {nearest}"
 
 
 def _operating(figures: Figures) -> Iterator[tuple[str, float | None, EventOutcome | None]]:
@@ -115,7 +120,7 @@ def _places(detectors: Mapping[str, Judged], score: str) -> Table:
     for name, judged in detectors.items():
         regions, kinds = judged.regions, judged.under(score).kinds
         table.add_row(
-            name,
+            _titled(name, judged, score),
             _number(regions.rbdc if regions else None),
             _number(regions.tbdc if regions else None),
             *(_number(kinds.get(kind)) for kind in Kind),

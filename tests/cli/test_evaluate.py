@@ -146,7 +146,7 @@ def test_figures_by_name_tables_and_curves(
 def test_without_normal_footage_it_says_where_ranges_come_from(
     bundle: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = _evaluate(bundle, data, tmp_path)
+    found = _evaluate(bundle, data, tmp_path, "--scores", "live")
     start = _at(found, "baselines", "MOG2", "ranges_from")
     assert start == {"normal_footage": False, "frames": (LENGTH - 4) * 2 // 4}
     assert _at(found, "baselines", "MOG2", "scores", "live", "events", "at_threshold") is None
@@ -177,11 +177,11 @@ def test_memory_rules_stand_side_by_side(
     assert "Memory rules, score live" in capsys.readouterr().out
 
 
-def test_all_memory_rules_are_those_that_have_names(
-    bundle: str, data: Path, tmp_path: Path
-) -> None:
+def test_all_memory_rules_are_those_that_have_names(bundle: str, tmp_path: Path) -> None:
+    _draw(tmp_path / "testing" / "0", 3)
+    _label(tmp_path / "testing" / "labels.csv", {"0": False})
     options = ("--memory", "all", "--scores", "live", "--no-baselines")
-    rules = _at(_evaluate(bundle, data, tmp_path, *options), "memory_rules")
+    rules = _at(_evaluate(bundle, tmp_path, tmp_path, *options), "memory_rules")
     assert isinstance(rules, dict) and list(rules) == list(UPDATE_RULES)
 
 

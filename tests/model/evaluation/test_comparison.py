@@ -11,7 +11,7 @@ import pytest
 
 from model.bundle import Bundle
 from model.calibration import calibrate
-from model.config import SCORES, Calibration
+from model.config import JUDGED, SCORES, Calibration, ScoreConfig
 from model.evaluation.accuracy import Labels
 from model.evaluation.comparison import Comparison, Plan, compare, frames_to_see
 from model.evaluation.kinds import Kind
@@ -160,6 +160,24 @@ def test_without_masks_there_are_no_places_and_kinds(bundle: Bundle) -> None:
     assert judged.regions is None
     assert judged.figures["live"].kinds == {}
     assert found.baselines == {}
+
+
+@pytest.mark.parametrize("scores", [{**SCORES, "judged": JUDGED}, {"judged": JUDGED}])
+def test_beside_a_network_that_judges_baselines_stand_in_by_live(
+    scores: dict[str, ScoreConfig],
+) -> None:
+    fresh = small_bundle(net=replace(NET, judges=True))
+    judging = calibrate(
+        replace(fresh, calibration=Calibration(), score=JUDGED), [clip("n", 40), clip("m", 40)]
+    )
+    clips = _clips()
+    found = compare(judging, clips, _truth(clips), Plan(scores=scores))
+    network, baseline = found.rules["paper"], found.baselines["frame difference"]
+    assert network.nearest("judged") == "judged"
+    assert network.under("judged").evaluation.causal.micro is not None
+    assert baseline.nearest("judged") == "live"
+    assert baseline.under("judged") is baseline.figures["live"]
+    assert "judged" not in baseline.figures
 
 
 def test_json_has_all_figures_and_those_of_the_chosen_score_on_top(
