@@ -10,10 +10,6 @@ from typing import Protocol
 
 from model.config import Normalisation, NormalisationKind, Span
 
-LEAST_SHARE = 0.5
-"""A quantile range never gets narrower than this share of the one that it started from: a quiet
-night must not turn the noise of an empty scene into scores."""
-
 
 class Range(Protocol):
     """What moves with the values that it places. `low <= high`, both finite; they can be saved."""
@@ -64,7 +60,8 @@ class QuantileRange:
     the quantile p by p w / window where it lies above q, by -(1 - p) w / window where it doesn't,
     w the width at the start. So a shift of the picture is followed at one width a window at most,
     and a glitch is nothing. The place in the range, z = (x - low) / (headroom (high - low)), isn't
-    cut off at 1, which would make all large errors alike: above 1/2, g = 1 - 1 / (4 z).
+    cut off at 1, which would make all large errors alike: above 1/2, g = 1 - 1 / (4 z). It never
+    divides by less than w: a quiet night must not turn the noise of an empty scene into scores.
     """
 
     def __init__(self, start: Span, config: Normalisation, *, least_span: float) -> None:
@@ -72,7 +69,7 @@ class QuantileRange:
         self._gain = width / config.window_frames
         self._tail = config.tail
         self._headroom = config.headroom
-        self._least_span = max(LEAST_SHARE * width, least_span)
+        self._least_span = width
         self.low = start.low
         self.high = start.high
 

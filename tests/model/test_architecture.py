@@ -111,7 +111,7 @@ PUBLIC = {
         "initial_items", "nearest", "read", "select", "similarity", "update", "usage",
     },
     "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
-    "ranges": {"LEAST_SHARE", "QuantileRange", "Range", "RunningRange", "running_range"},
+    "ranges": {"QuantileRange", "Range", "RunningRange", "running_range"},
     "reference": {
         "APPEARANCE_WEIGHT", "GAMMA", "HOW_TO_SAVE", "PARTS", "Reading", "WeightsError", "convert",
         "read_items", "read_weights", "reference_name", "reference_score",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,6 +220,16 @@ def test_the_ladder_goes_from_paper_to_live_one_step_a_rung() -> None:
     for before, after in pairwise(steps):
         changed = [index for index in range(5) if before[index] != after[index]]
         assert changed in ([3], [0, 1], [1], [2], [4])
+
+
+def test_each_named_score_and_each_form_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text()
+    for name in (*SCORES, *ErrorKind, *NormalisationKind):
+        assert f"`{name}`" in text or f"error.form: {name}" in text, name
+    for step in (ErrorStep, Normalisation, ScoreConfig):
+        for field in fields(step):
+            if field.name not in ("name", "kind"):
+                assert field.name in text, field.name
 
 
 def test_a_score_without_a_range_is_refused() -> None:
