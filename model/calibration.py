@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from model.bundle import Bundle
-from model.config import SCORES, NormalRange, ScoreConfig, Span
+from model.config import NormalRange, ScoreConfig, Span, compositions
 from model.detector import CameraOptions, Detector
 from model.footage import Clip
 from model.score import Measures, Scorer
@@ -84,7 +84,7 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
 
     Raises: ValueError: the footage is too short for one measure.
     """
-    scores = {**SCORES, bundle.score.name: bundle.score}
+    scores = compositions(bundle.score)
     frozen = _flat(measure(Detector(bundle), held_out, CameraOptions(adapt=False)))
     if not frozen:
         raise ValueError("the held-out footage is too short: no frame of it could be measured")

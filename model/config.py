@@ -50,7 +50,7 @@ class ErrorKind(StrEnum):
     ABSOLUTE = "absolute"
     SQUARED = "squared"
     JUDGED = "judged"
-    """Not the prediction's error but the network's own judgement of each pixel, in [0, 1]."""
+    """Not the prediction's error but the network's judgement of each pixel, in [0, 1]."""
 
 
 class PsnrPeak(StrEnum):
@@ -179,7 +179,7 @@ class ErrorStep:
 class Normalisation:
     """How a measure is placed between 0 and 1, and what moves the range that it is placed in."""
 
-    kind: NormalisationKind = NormalisationKind.DECAYED
+    kind: NormalisationKind = NormalisationKind.QUANTILE
     headroom: float = 2.0
     """The range reaches this many times as high as normal footage did."""
     relax_frames: float = 300.0
@@ -203,13 +203,18 @@ def _require_number(name: str, value: float, least: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ScoreConfig:
-    """A score, step by step: error and its pooling, normalisation, mix with D, smoothing."""
+    """A score, step by step: error and its pooling, normalisation, mix with D and with the
+    network's own judgement, smoothing."""
 
     name: str = "live"
     error: ErrorStep = field(default_factory=ErrorStep)
     normalisation: Normalisation = field(default_factory=Normalisation)
     appearance_weight: float = 1.0
-    """λ: the share of the prediction error in the score; the rest is D's."""
+    """λ: the share of the prediction error beside D."""
+    judgement: ErrorStep | None = None
+    """How the network's judgement is pooled; None leaves it out."""
+    judgement_weight: float = 0.0
+    """κ: the share of the judgement in the score; the rest is that of error and D."""
     smoothing: float = 0.5
     """Weight of the newest frame in the causal average of measures; 1 is no average."""
 
@@ -220,7 +225,26 @@ class ScoreConfig:
             self.appearance_weight,
             "from 0 to 1",
         )
+        _require(
+            0.0 <= self.judgement_weight <= 1.0,
+            "judgement_weight",
+            self.judgement_weight,
+            "from 0 to 1",
+        )
+        form = self.judgement.form if self.judgement else ErrorKind.JUDGED
+        _require(form is ErrorKind.JUDGED, "judgement.form", form, f"{ErrorKind.JUDGED}")
+        _require(
+            self.judgement is not None or self.judgement_weight == 0.0,
+            "judgement",
+            self.judgement,
+            "given where judgement_weight is above 0",
+        )
         _require(0.0 < self.smoothing <= 1.0, "smoothing", self.smoothing, "above 0, at most 1")
+
+    @property
+    def steps(self) -> tuple[ErrorStep, ...]:
+        """All that is to be measured of a frame."""
+        return (self.error,) if self.judgement is None else (self.error, self.judgement)
 
 
 PAPER = ScoreConfig(
@@ -237,10 +261,11 @@ LIVE = ScoreConfig()
 
 JUDGED = ScoreConfig(
     name="judged",
-    error=ErrorStep(form=ErrorKind.JUDGED, blur_cells=0.0, top_cells=100),
+    judgement=ErrorStep(form=ErrorKind.JUDGED, blur_cells=0.0, top_cells=100),
+    judgement_weight=0.5,
     smoothing=0.35,
 )
-"""Of those that do: how much of the picture is judged abnormal."""
+"""Of those that do: half that error, half how much of the picture is judged abnormal."""
 
 
 def _ladder() -> dict[str, ScoreConfig]:
@@ -254,6 +279,14 @@ def _ladder() -> dict[str, ScoreConfig]:
 
 SCORES = _ladder()
 """From `paper` to `live`, each with one step more than the one before it."""
+
+
+def compositions(own: ScoreConfig) -> dict[str, ScoreConfig]:
+    """The named scores that a bundle with this score of its own can give, its own last."""
+    named = dict(SCORES)
+    if own.judgement is not None:
+        named["judgement"] = replace(own, name="judgement", judgement_weight=1.0)
+    return {**named, own.name: own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +316,7 @@ class NormalRange:
 
     def covers(self, score: ScoreConfig) -> bool:
         """Whether this score has a range to start from."""
-        return score.error.key in self.errors
+        return all(step.key in self.errors for step in score.steps)
 
 
 @dataclass(frozen=True, slots=True)

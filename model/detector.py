@@ -143,13 +143,16 @@ class Detector:
         self.bundle = bundle
         self.device = torch.device(device)
         self._network = folded(bundle.network).to(self.device).channels_last()
-        self._errors = {
-            each.error.key: each.error
-            for each in (bundle.score, *scores)
-            if bundle.config.judges or each.error.form is not ErrorKind.JUDGED
-        }
-        own = bundle.score.error
-        self._heat_error = LIVE.error if own.form is ErrorKind.PSNR else own
+        own = bundle.score
+        if own.judgement is not None and not bundle.config.judges:
+            raise ValueError(
+                f"score {own.name} takes a judgement, which {bundle.name} doesn't give"
+            )
+        steps = [step for score in (own, *scores) for step in score.steps]
+        self._errors = {step.key: step for step in steps}
+        self._heat_error = own.judgement or own.error
+        if self._heat_error.form is ErrorKind.PSNR:
+            self._heat_error = LIVE.error
         normal = bundle.calibration.normal
         usual = normal.errors.get(self._heat_error.key) if normal else None
         self._heat_scale = 1.0 / max(usual.high, 1e-6) if usual else 1.0

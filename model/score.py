@@ -120,20 +120,21 @@ def frame_error(
 class Scorer:
     """One camera's score: its running ranges and its causal averages.
 
-    S_t = λ g(prediction error) + (1 - λ) g(D)  (MNAD, eq. 11), both smoothed over time before.
+    S_t = λ g(prediction error) + (1 - λ) g(D)  (MNAD, eq. 11), both smoothed over time before; with
+    a judgement, (1 - κ) of that and κ of g(judgement).
 
-    Raises: ValueError: normal footage gave no range for this score's error.
+    Raises: ValueError: normal footage gave no range for this score's error or judgement.
     """
 
     def __init__(self, config: ScoreConfig, normal: NormalRange) -> None:
         self.config = config
         self._averages: dict[str, float] = {}
-        error = config.error
         if not normal.covers(config):
-            raise ValueError(f"no range of normal footage for {error.key}, of score {config.name}")
+            keys = " and ".join(step.key for step in config.steps)
+            raise ValueError(f"no range of normal footage for {keys}, of score {config.name}")
         ranges: dict[str, tuple[Span, float]] = {
-            error.key: (normal.errors[error.key], LEAST_SPAN[error.form]),
             DISTANCE: (normal.distance, LEAST_SPAN[DISTANCE]),
+            **{s.key: (normal.errors[s.key], LEAST_SPAN[s.form]) for s in config.steps},
         }
         self._ranges = {
             name: running_range(config.normalisation, span, least_span=least)
@@ -145,14 +146,22 @@ class Scorer:
 
         Raises: ValueError: a measure is missing, NaN or infinite; nothing was taken in.
         """
-        key = self.config.error.key
-        value = row.errors.get(key, math.nan)
-        if not (math.isfinite(value) and math.isfinite(row.distance)):
-            raise ValueError(f"{key} and distance must be finite, got {value!r}, {row.distance!r}")
-        weight = self.config.appearance_weight if appearance_weight is None else appearance_weight
-        appearance = self._ranges[key].normalise(self._smooth(key, value))
-        distance = self._ranges[DISTANCE].normalise(self._smooth(DISTANCE, row.distance))
-        return weight * appearance + (1.0 - weight) * distance
+        config = self.config
+        values = {step.key: row.errors.get(step.key, math.nan) for step in config.steps}
+        values[DISTANCE] = row.distance
+        if not all(math.isfinite(value) for value in values.values()):
+            told = ", ".join(f"{key} {value!r}" for key, value in values.items())
+            raise ValueError(f"measures must be finite, got {told}")
+        placed = {
+            key: self._ranges[key].normalise(self._smooth(key, value))
+            for key, value in values.items()
+        }
+        weight = config.appearance_weight if appearance_weight is None else appearance_weight
+        score = weight * placed[config.error.key] + (1.0 - weight) * placed[DISTANCE]
+        if config.judgement is None:
+            return score
+        share = config.judgement_weight
+        return (1.0 - share) * score + share * placed[config.judgement.key]
 
     def _smooth(self, name: str, value: float) -> float:
         previous = self._averages.get(name, value)

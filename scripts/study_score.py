@@ -25,7 +25,14 @@ from numpy.typing import NDArray
 from model import bundle as bundles
 from model.calibration import causal_scores, measure, normal_range, split
 from model.catalog import find
-from model.config import JUDGED, LIVE, SCORES, ErrorKind, ErrorStep, ScoreConfig
+from model.config import (
+    JUDGED,
+    LIVE,
+    SCORES,
+    Normalisation,
+    NormalisationKind,
+    ScoreConfig,
+)
 from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import accuracy, auc
 from model.footage import Clip, Source, discover, frame_store, pictures
@@ -132,12 +139,21 @@ def _compositions(*, judges: bool) -> dict[str, ScoreConfig]:
     named = dict(SCORES)
     smoothing = (1.0, 0.5, 0.35, 0.25)
     for blur, top, weight in product((0.0, 1.0, 2.0), (1, 10, 30, 100, 200), smoothing):
-        step = replace(LIVE.error, blur_cells=blur, top_cells=top)
         name = f"blur {blur:g}, top {top}, smoothing {weight:g}"
+        step = replace(LIVE.error, blur_cells=blur, top_cells=top)
         named[f"absolute, {name}"] = replace(LIVE, error=step, smoothing=weight)
-        if judges:
-            step = ErrorStep(form=ErrorKind.JUDGED, blur_cells=blur, top_cells=top)
-            named[f"judged, {name}"] = replace(JUDGED, error=step, smoothing=weight)
+        if judges and JUDGED.judgement:
+            step = replace(JUDGED.judgement, blur_cells=blur, top_cells=top)
+            alone = replace(JUDGED, judgement=step, judgement_weight=1.0, smoothing=weight)
+            named[f"judgement, {name}"] = alone
+    if judges:
+        for share, weight, kind in product((0.25, 0.5, 0.75), smoothing, NormalisationKind):
+            named[f"both, judgement {share:g}, {kind}, smoothing {weight:g}"] = replace(
+                JUDGED,
+                judgement_weight=share,
+                normalisation=Normalisation(kind=kind),
+                smoothing=weight,
+            )
     return named
 
 

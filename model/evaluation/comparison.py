@@ -190,11 +190,11 @@ def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Judg
     possible = {
         name: replace(each, appearance_weight=1.0)  # it has no D to mix in
         for name, each in bench.plan.scores.items()
-        if each.error.form is not ErrorKind.JUDGED
+        if each.judgement is None
     }
     setup = Setup(
         possible or {LIVE.name: LIVE},
-        heat=LIVE.error if own.form in (ErrorKind.PSNR, ErrorKind.JUDGED) else own,
+        heat=LIVE.error if own.form is ErrorKind.PSNR else own,
         context=bench.bundle.config.context,
     )
     with heat_maps() as maps:

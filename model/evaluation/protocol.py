@@ -14,7 +14,7 @@ import numpy as np
 
 from model.bundle import Bundle
 from model.calibration import causal_scores, measure
-from model.config import SCORES, NormalRange, ScoreConfig
+from model.config import ErrorStep, NormalRange, ScoreConfig, compositions
 from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import Accuracy, Labels, Scores, accuracy
 from model.footage import Clip
@@ -75,12 +75,10 @@ def evaluate(
             f"bundle {bundle.name} has no range of normal footage: causal scores need one"
         )
     options = options or CameraOptions()
-    compositions = {
-        score.name: score
-        for score in {**SCORES, bundle.score.name: bundle.score}.values()
-        if normal.covers(score)
+    scores = {
+        name: score for name, score in compositions(bundle.score).items() if normal.covers(score)
     }
-    detector = Detector(bundle, scores=tuple(compositions.values()))
+    detector = Detector(bundle, scores=tuple(scores.values()))
     measured = measure(detector, clips, options, on_frame)
     rows = [row for clip_rows in measured for row in clip_rows if row is not None]
     gamma = bundle.calibration.gamma if options.gamma is None else options.gamma
@@ -88,7 +86,7 @@ def evaluate(
     return Report(
         evaluations={
             name: evaluation(score, normal, names, measured, abnormal)
-            for name, score in compositions.items()
+            for name, score in scores.items()
         },
         frames=sum(map(len, clips)),
         scored=len(rows),
@@ -147,13 +145,21 @@ def _array(values: Sequence[float | None]) -> Scores:
 def offline_scores(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores:
     """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip.
 
-    NaN where the score's error wasn't measured.
+    NaN where the score's error or judgement wasn't measured.
     """
     distance = _array([row.distance if row else None for row in rows])
-    error = _array([row.errors.get(score.error.key) if row else None for row in rows])
-    appearance = _min_max(smooth(error, score.smoothing), LEAST_SPAN[score.error.form])
     distance = _min_max(smooth(distance, score.smoothing), LEAST_SPAN[DISTANCE])
-    return score.appearance_weight * appearance + (1.0 - score.appearance_weight) * distance
+    weight = score.appearance_weight
+    mixed = weight * _placed(rows, score.error, score.smoothing) + (1.0 - weight) * distance
+    if score.judgement is None:
+        return mixed
+    share = score.judgement_weight
+    return (1.0 - share) * mixed + share * _placed(rows, score.judgement, score.smoothing)
+
+
+def _placed(rows: Sequence[Measures | None], step: ErrorStep, smoothing: float) -> Scores:
+    values = _array([row.errors.get(step.key) if row else None for row in rows])
+    return _min_max(smooth(values, smoothing), LEAST_SPAN[step.form])
 
 
 def smooth(values: Scores, newest_weight: float) -> Scores:

@@ -119,9 +119,9 @@ def _compositions(
     bundle: Bundle, score: str | None, scores: str
 ) -> tuple[str, dict[str, ScoreConfig]]:
     """The composition on top, and all that are to be measured. Raises: BadInput."""
-    from model.config import SCORES
+    from model.config import compositions
 
-    known = {**SCORES, bundle.score.name: bundle.score}
+    known = compositions(bundle.score)
     for option, value in (("--score", score), ("--scores", scores)):
         if value not in (None, *known) and not (option == "--scores" and value == ALL):
             raise BadInput(option, value, f"must be one of {', '.join(sorted(known))}")

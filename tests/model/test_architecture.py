@@ -36,7 +36,7 @@ PUBLIC = {
         "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
         "MEMORY_ITEMS",
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
-        "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task",
+        "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task", "compositions",
     },
     "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
     "detector": {

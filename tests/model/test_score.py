@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import (
+    JUDGED,
     LIVE,
     PAPER,
     SCORES,
@@ -25,6 +26,7 @@ from model.config import (
     PsnrPeak,
     ScoreConfig,
     Span,
+    compositions,
 )
 from model.score import (
     LEAST_SPAN,
@@ -196,6 +198,53 @@ def test_an_error_that_is_not_finite_is_refused(step: ErrorStep) -> None:
         frame_error(step, torch.full((1, 1, 16, 16), math.nan), torch.zeros(1, 1, 16, 16))
 
 
+def test_the_judgement_is_pooled_as_any_map() -> None:
+    frames = torch.zeros(1, 1, 16, 16)
+    judged = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(4))
+    step = ErrorStep(form=ErrorKind.JUDGED, cell=1, stride=1, blur_cells=0.0, top_cells=10)
+    largest = np.sort(judged.numpy().ravel())[-10:]
+    assert frame_error(step, frames, frames, judged).item() == pytest.approx(largest.mean())
+    with pytest.raises(ValueError, match="needs a network that judges"):
+        frame_error(step, frames, frames)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_judgement_has_its_share_of_the_score(share: float) -> None:
+    plain = Normalisation(kind=NormalisationKind.MIN_MAX, headroom=1.0)
+    score = replace(JUDGED, judgement_weight=share, normalisation=plain, smoothing=1.0)
+    error, judgement = (step.key for step in score.steps)
+    normal = NormalRange(Span(0.0, 1.0), {error: Span(0.0, 1.0), judgement: Span(0.0, 0.5)})
+    row = Measures(30.0, 0.2, 0.0, {error: 0.6, judgement: 0.1})
+    expected = (1.0 - share) * 0.6 + share * 0.2
+    scorer = Scorer(score, normal)
+    assert scorer.score(row) == pytest.approx(expected)
+    mixed = (1.0 - share) * (0.5 * 0.6 + 0.5 * 0.2) + share * 0.2
+    assert scorer.score(row, appearance_weight=0.5) == pytest.approx(mixed)
+    assert {f"high.{judgement}", f"average.{judgement}"} <= set(scorer.numbers())
+
+
+def test_a_judged_score_needs_the_judgements_range() -> None:
+    normal = NormalRange(Span(0.0, 1.0), {JUDGED.error.key: Span(0.0, 1.0)})
+    with pytest.raises(ValueError, match=r"absolute\.8\.4\.2\.30 and judged\.8\.4\.0\.100"):
+        Scorer(JUDGED, normal)
+
+
+def test_compositions_end_with_the_bundles_own() -> None:
+    assert list(compositions(LIVE)) == list(SCORES)
+    names = list(compositions(JUDGED))
+    assert names == [*SCORES, "judgement", "judged"]
+    assert compositions(JUDGED)["judgement"].judgement_weight == 1.0
+    own = replace(LIVE, name="mine", smoothing=0.1)
+    assert compositions(own)["mine"] == own
+
+
+def test_a_share_of_a_judgement_needs_the_judgement() -> None:
+    with pytest.raises(ValueError, match="judgement must be given"):
+        replace(LIVE, judgement_weight=0.5)
+    with pytest.raises(ValueError, match=r"judgement\.form must be judged, got .*absolute"):
+        replace(LIVE, judgement=LIVE.error, judgement_weight=0.5)
+
+
 def test_a_key_names_what_changes_the_error_and_nothing_else() -> None:
     step = ErrorStep()
     changes = {
@@ -235,7 +284,7 @@ def test_each_named_score_and_each_form_is_in_the_docs() -> None:
 def test_a_score_without_a_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no range .* squared\.8\.4\.2\.30, of score other"):
         Scorer(ScoreConfig("other", ErrorStep(ErrorKind.SQUARED)), NORMAL)
-    with pytest.raises(ValueError, match="finite, got nan"):
+    with pytest.raises(ValueError, match=r"finite, got absolute\.8\.4\.2\.30 nan"):
         Scorer(LIVE, NORMAL).score(replace(_measures(), errors={}))
 
 
@@ -244,6 +293,8 @@ def test_a_score_without_a_range_is_refused() -> None:
     [
         ("appearance_weight", 1.5),
         ("appearance_weight", math.nan),
+        ("judgement_weight", -0.1),
+        ("judgement_weight", math.nan),
         ("cell", 0),
         ("stride", 0),
         ("blur_cells", math.inf),
@@ -261,7 +312,7 @@ def test_a_score_without_a_range_is_refused() -> None:
 )
 def test_a_bad_score_configuration_names_field_and_value(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field}.*{value}"):
-        if field in ("appearance_weight", "smoothing"):
+        if field in ("appearance_weight", "judgement_weight", "smoothing"):
             replace(LIVE, **{field: value})
         elif hasattr(LIVE.error, field):
             replace(LIVE.error, **{field: value})
