@@ -19,7 +19,7 @@ import torch
 
 from model.bundle import load
 from model.catalog import DOCUMENT
-from model.config import JUDGED, SCORES, MemoryKind
+from model.config import JUDGED, LIVE, SCORES, MemoryKind
 from service.cli.main import main
 from tests.support.bundles import save_small_bundle
 from tests.support.footage import drawn_picture, write_video
@@ -112,7 +112,7 @@ def test_train_writes_a_calibrated_bundle_with_its_provenance(trained: Path, dat
     assert calibration.normal is not None
     assert bundle.config.judges
     assert bundle.score == JUDGED
-    assert set(calibration.thresholds) == {*SCORES, "judged"}
+    assert set(calibration.thresholds) == {*SCORES, "judgement", "judged"}
     assert (origin.sources, origin.frame_rate, origin.seed) == (("0", "1"), 10.0, 3)
     assert origin.frames + origin.held_out_frames == 2 * LENGTH
     assert (origin.epochs, origin.steps) == (2, 2 * -(-2 * (LENGTH - 6 - 4) // 8))
@@ -132,6 +132,19 @@ def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
     assert "36 frames to train on, 12 held out, 8 steps" in told
     for words in ("loss", "frame", "compact", "separate", "/10 items used", "s left", "γ"):
         assert words in told
+
+
+def test_train_without_pseudo_anomalies_gives_a_network_that_judges_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "plain"
+    options = _tiny("--fps", "10", "--crop", "0")
+    _run("train", str(data / "training"), "--out", str(out), "--no-pseudo-anomalies", *options)
+    bundle = load(out)
+    assert not bundle.config.judges
+    assert bundle.score == LIVE
+    assert set(bundle.calibration.thresholds) == set(SCORES)
+    assert bundle.provenance.settings["pseudo_anomalies"] is False
 
 
 def test_train_and_evaluate_take_memaes_memory(data: Path, tmp_path: Path) -> None:
@@ -214,6 +227,8 @@ def test_train_does_not_replace_a_bundle(
         (("--seed", "-1"), ("--seed", "-1")),
         (("--fps", "nan"), ("fps", "nan")),
         (("--preset", "huge"), ("--preset", "huge")),
+        (("--crop", "20"), ("--crop", "20", "multiple of 8")),
+        (("--crop", "128"), ("crop", "128", "64x64")),
         (("--resume",), ("--resume", "no such checkpoint")),
         (("--out", "/proc/normwatch/x"), ("--out", "/proc/normwatch/x")),
     ],
