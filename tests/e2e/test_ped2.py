@@ -19,7 +19,7 @@ from tests.support.rtsp import rtsp_server
 from tests.support.servers import wait_for
 from tests.support.service import Service, running_service
 
-MODEL = "ped2-small"
+MODEL = "ped2-judged"
 ONSETS = {"01": 60, "04": 30}
 FRAMES = 180
 RATE = 10
