@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import DOWNSCALE, NetConfig
+from model.cutouts import Cutout
 from model.footage import Clip
-from model.pseudo_anomalies import Composed, Cutout, PseudoAnomalies, PseudoConfig
+from model.pseudo_anomalies import Composed, PseudoAnomalies, PseudoConfig
 
 LOOK_SHARE = 0.6
 """Share of the crops that are laid around something that moves."""
@@ -100,7 +101,7 @@ class Windows:
             x, y = self._corner(number, start, random)
             window = window[:, y : y + side, x : x + side]
         if self.pseudo:
-            composed = self.pseudo.compose(window, (x, y), random, mirror=self._config.flip)
+            composed = self.pseudo.compose(window, (x, y), random, mirrors=self._config.flip)
         else:
             nothing = np.zeros(window.shape[1:3], np.uint8)
             composed = Composed(window.astype(np.float32), window[-1].astype(np.float32), nothing)

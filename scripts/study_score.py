@@ -33,11 +33,11 @@ from model.config import (
     NormalisationKind,
     ScoreConfig,
 )
+from model.cutouts import Stock, background, foreground, soft
 from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import accuracy, auc
 from model.footage import Clip, Source, discover, frame_store, pictures
 from model.frames import FrameShape
-from model.pseudo_anomalies import PseudoAnomalies, background, foreground, soft
 
 STRETCH = 90
 ONSET = 40
@@ -162,7 +162,7 @@ def _scenes(
 ) -> tuple[list[Clip], list[NDArray[np.bool_]]]:
     """Stretches with strangers, and which of their frames show one."""
     random = np.random.default_rng(77)
-    stock = PseudoAnomalies(held_out, 5)
+    stock = Stock(held_out, 5)
     made = [_scene(scene, held_out, stock, video, shape, random) for scene in SCENES]
     return [clip for clip, _ in made], [labels for _, labels in made]
 
@@ -170,7 +170,7 @@ def _scenes(
 def _scene(
     scene: Scene,
     held_out: Sequence[Clip],
-    stock: PseudoAnomalies,
+    stock: Stock,
     video: Path,
     shape: FrameShape,
     random: np.random.Generator,
@@ -220,7 +220,7 @@ def _put(
 
 
 def _walker(
-    held_out: Sequence[Clip], stock: PseudoAnomalies, random: np.random.Generator
+    held_out: Sequence[Clip], stock: Stock, random: np.random.Generator
 ) -> tuple[Stranger, float]:
     """One picture of somebody in the held-out footage, and the height at which it was taken."""
     tall = [cutout for cutout in stock.cutouts if cutout.height >= 25]

@@ -126,10 +126,14 @@ PUBLIC = {
         "Training", "TrainingError", "cpu_has_bf16", "default_weights",
     },
     "updates": {"angles_deg", "learned", "recalled", "updated", "within"},
+    "cutouts": {
+        "Alpha", "Box", "CHUNK_FRAMES", "Cutout", "FOREGROUND_LEVELS", "MOST_CUTOUTS", "Mask",
+        "Moving", "Picture", "RIGID_CORRELATION", "Stock", "background", "fade", "foreground",
+        "grey", "largest", "soft",
+    },
+    "pasting": {"Thing", "drawn_shape", "mirror", "paste", "put_on", "velocity"},
     "pseudo_anomalies": {
-        "Alpha", "CHUNK_FRAMES", "Composed", "Cutout", "FOREGROUND_LEVELS", "KIND_SHARES", "Kind",
-        "MOST_CUTOUTS", "Mask", "Picture", "PseudoAnomalies", "PseudoConfig",
-        "RIGID_CORRELATION", "background", "foreground", "grey", "soft",
+        "Composed", "KIND_SHARES", "Kind", "PseudoAnomalies", "PseudoConfig",
     },
     "windows": {
         "Batch", "LOOK_SHARE", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig", "Windows",

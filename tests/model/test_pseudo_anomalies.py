@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from model.cutouts import background, foreground
 from model.footage import Clip
-from model.pseudo_anomalies import (
-    Composed,
-    Kind,
-    PseudoAnomalies,
-    PseudoConfig,
-    background,
-    foreground,
-)
+from model.pseudo_anomalies import Composed, Kind, PseudoAnomalies, PseudoConfig
 
 SIDE = 96
 LENGTH = 5
