@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import struct
-from collections import deque
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,13 +15,12 @@ from torch import Tensor
 
 from model import measures, updates
 from model.bundle import Bundle
-from model.config import LIVE, ErrorKind, MemoryKind, NetConfig, ScoreConfig
+from model.camera_state import CameraState, parse_state
+from model.config import LIVE, ErrorKind, ScoreConfig
 from model.frames import Frame
 from model.network import folded
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
 from model.score import Measures, Scorer, error_map, frame_error, pool_cells
-
-STATE_MAGIC = b"NWCS\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,54 +75,6 @@ class Observation:
     measures: Measures | None = None
 
 
-class CameraState:
-    """What the detector keeps of one camera: its items, its last frames, its running ranges."""
-
-    def __init__(
-        self, config: NetConfig, items: Tensor, scorer: Scorer | None, *, origin: str
-    ) -> None:
-        self.items = items
-        """(M, C), float32, on the CPU or the detector's device."""
-        self.frames: deque[Frame] = deque(maxlen=config.context)
-        self.scorer = scorer
-        self.origin = origin
-        """Of which trained memory the items are; another network couldn't read them."""
-        self.passed = Passed()
-        self._adapts = config.memory is MemoryKind.MNAD
-
-    def cut(self) -> None:
-        """Say that the next frame doesn't follow the last one. Items and ranges stay."""
-        self.frames.clear()
-        if self.scorer is not None:
-            self.scorer.cut()
-
-    def without_frames(self) -> CameraState:
-        """What the next owner of the camera goes on from, when its last frames will be too old."""
-        kept = copy(self)
-        kept.frames = deque(maxlen=self.frames.maxlen)
-        return kept
-
-    def save(self) -> bytes:
-        """Everything, to the bit; `Detector.restore` takes it back."""
-        # Items that never change stay with the bundle: MemAE's are a thousand times as many.
-        kept = self.items if self._adapts else self.items[:0]
-        items = kept.detach().cpu().numpy().astype("<f4")
-        header = json.dumps(
-            {
-                "origin": self.origin,
-                "items": items.shape,
-                "passed": [self.passed.frames, self.passed.above],
-                "frames": [frame.shape for frame in self.frames],
-                "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
-                if self.scorer
-                else None,
-            },
-            sort_keys=True,
-        ).encode()
-        parts = [STATE_MAGIC, struct.pack("<I", len(header)), header, items.tobytes()]
-        return b"".join(parts + [frame.tobytes() for frame in self.frames])
-
-
 class Detector:
     """A bundle at work. The network's weights are shared; all that adapts is in CameraState.
 
@@ -177,7 +124,7 @@ class Detector:
         Raises: ValueError: not such bytes, damaged ones, or those of another bundle.
         """
         state = self.start()
-        header, body = _parse_state(data)
+        header, body = parse_state(data)
         frame_shape = self.bundle.frame_shape.array_shape
         kept = state.items if self._adapts else state.items[:0]
         if header.origin != self._origin or header.items != tuple(kept.shape):
@@ -392,40 +339,6 @@ class Detector:
             region=region_of(cells),
             measures=measured,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _StateHeader:
-    """What a saved camera state says of the bytes that follow."""
-
-    origin: str
-    items: tuple[int, ...]
-    passed: Passed
-    frames: list[tuple[int, ...]]
-    numbers: dict[str, float] | None
-
-
-def _parse_state(data: bytes) -> tuple[_StateHeader, memoryview]:
-    """Header and body. Raises: ValueError: not a saved camera state."""
-    prefix = len(STATE_MAGIC) + 4
-    if len(data) < prefix or not data.startswith(STATE_MAGIC):
-        raise ValueError("not a saved camera state")
-    (length,) = struct.unpack_from("<I", data, len(STATE_MAGIC))
-    try:
-        header = json.loads(data[prefix : prefix + length])
-        numbers = header["numbers"]
-        parsed = _StateHeader(
-            str(header["origin"]),
-            tuple(map(int, header["items"])),
-            Passed(*map(int, header.get("passed", (0, 0)))),
-            [tuple(map(int, shape)) for shape in header["frames"]],
-            None
-            if numbers is None
-            else {str(name): float.fromhex(text) for name, text in numbers.items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        raise ValueError("a saved camera state's header is damaged") from None
-    return parsed, memoryview(data)[prefix + length :]
 
 
 def region_of(cells: NDArray[np.float32]) -> tuple[float, float, float, float]:

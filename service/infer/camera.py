@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import structlog
 
+from model.camera_state import CameraState
 from model.catalog import BundleError
-from model.detector import CameraOptions, CameraState, Observation
+from model.detector import CameraOptions, Observation
 from model.rules import UPDATE_RULES, UpdateRule
 from service.capture.camera import CaptureState
 from service.infer.models import LoadedModel, ModelPool

@@ -28,6 +28,7 @@ PUBLIC = {
         "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",
         "causal_scores", "measure", "normal_range", "split", "threshold",
     },
+    "camera_state": {"CameraState", "STATE_MAGIC", "StateHeader", "parse_state"},
     "catalog": {
         "BundleDocument", "BundleError", "BundleInfo", "DOCUMENT", "Provenance", "SHIPPED",
         "WEIGHTS", "available", "find", "read_document",
@@ -40,7 +41,7 @@ PUBLIC = {
     },
     "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
     "detector": {
-        "CameraOptions", "CameraState", "Detector", "Observation", "STATE_MAGIC", "region_of",
+        "CameraOptions", "Detector", "Observation", "region_of",
     },
     "evaluation.accuracy": {"Accuracy", "Labels", "Scores", "accuracy", "auc"},
     "evaluation.baselines": {

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from model.bundle import Bundle
+from model.camera_state import CameraState
 from model.config import PAPER, Calibration, NetConfig, Task
-from model.detector import CameraOptions, CameraState, Detector, Observation, region_of
+from model.detector import CameraOptions, Detector, Observation, region_of
 from tests.support.bundles import small_bundle
 
 Frame = NDArray[np.uint8]
@@ -181,7 +182,7 @@ def test_options_override_the_bundles_threshold_and_weight() -> None:
 )
 def test_options_that_are_no_numbers_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field}.*{value}"):
-        CameraOptions(**{field: value})
+        replace(CameraOptions(), **{field: value})
 
 
 @pytest.mark.parametrize(

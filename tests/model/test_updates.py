@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from model import memory, updates
-from model.detector import CameraOptions, CameraState, Detector, Observation
+from model.camera_state import CameraState
+from model.detector import CameraOptions, Detector, Observation
 from model.rules import (
     PAPER_UPDATE,
     UPDATE_RULES,

@@ -1,0 +1,100 @@
+"""What is kept of one camera between frames, and its form as bytes."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import deque
+from copy import copy
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from model.config import MemoryKind, NetConfig
+from model.frames import Frame
+from model.rules import Passed
+from model.score import Scorer
+
+STATE_MAGIC = b"NWCS\x01"
+
+
+class CameraState:
+    """What the detector keeps of one camera: its items, its last frames, its running ranges."""
+
+    def __init__(
+        self, config: NetConfig, items: Tensor, scorer: Scorer | None, *, origin: str
+    ) -> None:
+        self.items = items
+        """(M, C), float32, on the CPU or the detector's device."""
+        self.frames: deque[Frame] = deque(maxlen=config.context)
+        self.scorer = scorer
+        self.origin = origin
+        """Of which trained memory the items are; another network couldn't read them."""
+        self.passed = Passed()
+        self._adapts = config.memory is MemoryKind.MNAD
+
+    def cut(self) -> None:
+        """Say that the next frame doesn't follow the last one. Items and ranges stay."""
+        self.frames.clear()
+        if self.scorer is not None:
+            self.scorer.cut()
+
+    def without_frames(self) -> CameraState:
+        """What the next owner of the camera goes on from, when its last frames will be too old."""
+        kept = copy(self)
+        kept.frames = deque(maxlen=self.frames.maxlen)
+        return kept
+
+    def save(self) -> bytes:
+        """Everything, to the bit; `Detector.restore` takes it back."""
+        # Items that never change stay with the bundle: MemAE's are a thousand times as many.
+        kept = self.items if self._adapts else self.items[:0]
+        items = kept.detach().cpu().numpy().astype("<f4")
+        header = json.dumps(
+            {
+                "origin": self.origin,
+                "items": items.shape,
+                "passed": [self.passed.frames, self.passed.above],
+                "frames": [frame.shape for frame in self.frames],
+                "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
+                if self.scorer
+                else None,
+            },
+            sort_keys=True,
+        ).encode()
+        parts = [STATE_MAGIC, struct.pack("<I", len(header)), header, items.tobytes()]
+        return b"".join(parts + [frame.tobytes() for frame in self.frames])
+
+
+@dataclass(frozen=True, slots=True)
+class StateHeader:
+    """What a saved camera state says of the bytes that follow."""
+
+    origin: str
+    items: tuple[int, ...]
+    passed: Passed
+    frames: list[tuple[int, ...]]
+    numbers: dict[str, float] | None
+
+
+def parse_state(data: bytes) -> tuple[StateHeader, memoryview]:
+    """Header and body. Raises: ValueError: not a saved camera state."""
+    prefix = len(STATE_MAGIC) + 4
+    if len(data) < prefix or not data.startswith(STATE_MAGIC):
+        raise ValueError("not a saved camera state")
+    (length,) = struct.unpack_from("<I", data, len(STATE_MAGIC))
+    try:
+        header = json.loads(data[prefix : prefix + length])
+        numbers = header["numbers"]
+        parsed = StateHeader(
+            str(header["origin"]),
+            tuple(map(int, header["items"])),
+            Passed(*map(int, header.get("passed", (0, 0)))),
+            [tuple(map(int, shape)) for shape in header["frames"]],
+            None
+            if numbers is None
+            else {str(name): float.fromhex(text) for name, text in numbers.items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise ValueError("a saved camera state's header is damaged") from None
+    return parsed, memoryview(data)[prefix + length :]
