@@ -11,6 +11,7 @@ from model.bundle import Bundle
 from model.config import NormalRange, ScoreConfig, Span, compositions
 from model.detector import CameraOptions, Detector
 from model.footage import Clip
+from model.rules import UPDATE_RULES
 from model.score import Measures, Scorer
 
 GATE_QUANTILE = 0.99
@@ -85,7 +86,7 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
     Raises: ValueError: the footage is too short for one measure.
     """
     scores = compositions(bundle.score)
-    frozen = _flat(measure(Detector(bundle), held_out, CameraOptions(adapt=False)))
+    frozen = _flat(measure(Detector(bundle), held_out, CameraOptions(update=UPDATE_RULES["held"])))
     if not frozen:
         raise ValueError("the held-out footage is too short: no frame of it could be measured")
     gamma = float(np.quantile([row.gate_error for row in frozen], GATE_QUANTILE))

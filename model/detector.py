@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -31,10 +31,8 @@ class CameraOptions:
     appearance_weight: float | None = None
     """λ."""
     threshold: float | None = None
-    adapt: bool = True
-    """Whether frames below γ update the memory; False holds the items, whatever `update` says."""
-    update: UpdateRule | None = None
-    """How they do; None is the paper's way."""
+    update: UpdateRule = PAPER_UPDATE
+    """How frames below γ update the memory."""
 
     def __post_init__(self) -> None:
         if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0.0):
@@ -44,12 +42,6 @@ class CameraOptions:
             raise ValueError(f"appearance_weight must be from 0 to 1, got {weight!r}")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ValueError(f"threshold must be finite, got {self.threshold!r}")
-
-    @property
-    def rule(self) -> UpdateRule:
-        """The rule in force."""
-        rule = self.update or PAPER_UPDATE
-        return rule if self.adapt else replace(rule, learning=Learning.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +226,9 @@ class Detector:
             raise ValueError(
                 f"needs {self.bundle.config.context} frames before, got {len(camera.frames)}"
             )
-        items = self._items([camera], [options.rule])
+        items = self._items([camera], [options.update])
         predicted, *_ = self._predicted(
-            [camera], self._pictures([[frame]]), items, [options.rule]
+            [camera], self._pictures([[frame]]), items, [options.update]
         )  # (1, C, H, W)
         levels = (predicted[0].clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
         return np.ascontiguousarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
@@ -249,7 +241,7 @@ class Detector:
     ) -> list[Observation]:
         form = self.bundle.calibration.error_form
         actual = self._pictures([[frame] for frame in frames])
-        rules = [option.rule for option in options]
+        rules = [option.update for option in options]
         items = self._items(cameras, rules)
         predicted, judged, queries = self._predicted(cameras, actual, items, rules)
 

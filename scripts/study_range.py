@@ -40,6 +40,7 @@ from model.evaluation.accuracy import Labels, Scores, accuracy
 from model.evaluation.events import outcome, spans
 from model.events import EventRules
 from model.footage import Clip, discover, frame_store
+from model.rules import UPDATE_RULES
 from model.score import Measures
 
 FPS = 10.0
@@ -109,7 +110,9 @@ class Network:
     def rows(self, name: str, clip: Clip) -> Rows:
         """Measures of the clip's frames."""
         if name not in self._known:
-            measured = measure(self._detector, [clip], CameraOptions(adapt=False))[0]
+            measured = measure(self._detector, [clip], CameraOptions(update=UPDATE_RULES["held"]))[
+                0
+            ]
             self._known[name] = np.array([self._numbers(row) for row in measured])
             print(f"measured {name}: {len(clip)} frames", flush=True)
             if self._keep is not None:

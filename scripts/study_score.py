@@ -38,6 +38,7 @@ from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import accuracy, auc
 from model.footage import Clip, Source, discover, frame_store, pictures
 from model.frames import FrameShape
+from model.rules import UPDATE_RULES
 
 STRETCH = 90
 ONSET = 40
@@ -104,7 +105,7 @@ def main() -> None:
     scores = _compositions(judges=bundle.config.judges)
     detector = Detector(bundle, scores=tuple(scores.values()))
     normal = normal_range(measure(detector, held_out))
-    rows = measure(detector, scenes, CameraOptions(adapt=False))
+    rows = measure(detector, scenes, CameraOptions(update=UPDATE_RULES["held"]))
     results: dict[str, dict[str, float]] = {}
     for name, score in scores.items():
         causal = [_array(each) for each in causal_scores(rows, score, normal)]

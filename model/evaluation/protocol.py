@@ -18,6 +18,7 @@ from model.config import ErrorStep, NormalRange, ScoreConfig, compositions
 from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import Accuracy, Labels, Scores, accuracy
 from model.footage import Clip
+from model.rules import Learning
 from model.score import DISTANCE, LEAST_SPAN, Measures
 
 
@@ -82,6 +83,7 @@ def evaluate(
     measured = measure(detector, clips, options, on_frame)
     rows = [row for clip_rows in measured for row in clip_rows if row is not None]
     gamma = bundle.calibration.gamma if options.gamma is None else options.gamma
+    learns = bundle.network.memory.adapts and options.update.learning is Learning.UPDATED
     names = [clip.name for clip in clips]
     return Report(
         evaluations={
@@ -91,8 +93,7 @@ def evaluate(
         frames=sum(map(len, clips)),
         scored=len(rows),
         abnormal=int(sum(labels.sum() for labels in abnormal)),
-        updated_share=sum(row.gate_error < gamma for row in rows if options.adapt)
-        / max(len(rows), 1),
+        updated_share=sum(row.gate_error < gamma for row in rows if learns) / max(len(rows), 1),
         gamma=gamma,
     )
 

@@ -18,6 +18,7 @@ from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import accuracy
 from model.evaluation.protocol import evaluate, offline_scores, smooth
 from model.footage import Clip
+from model.rules import UPDATE_RULES
 from model.score import Measures
 from tests.model.drawn import NET, clip
 from tests.support.bundles import small_bundle
@@ -91,7 +92,7 @@ def test_calibration_measures_gate_ranges_and_thresholds() -> None:
     held = [clip("a", 30), clip("b", 25, seed=4)]
     bundle = calibrate(_bundle(), held)
     calibration = bundle.calibration
-    frozen = measure(Detector(_bundle()), held, CameraOptions(adapt=False))
+    frozen = measure(Detector(_bundle()), held, CameraOptions(update=UPDATE_RULES["held"]))
     errors = [row.gate_error for rows in frozen for row in rows if row]
     assert len(errors) == 26 + 21
     assert calibration.gamma == pytest.approx(np.quantile(errors, 0.99))
@@ -228,7 +229,9 @@ def test_a_report_counts_frames_and_updates() -> None:
     report = evaluate(bundle, clips, labels, options=CameraOptions(gamma=9.0))
     assert (report.frames, report.scored, report.abnormal) == (22, 8 + 6, 4)
     assert (report.updated_share, report.gamma) == (1.0, 9.0)
-    frozen = evaluate(bundle, clips, labels, options=CameraOptions(adapt=False, gamma=9.0))
+    frozen = evaluate(
+        bundle, clips, labels, options=CameraOptions(update=UPDATE_RULES["held"], gamma=9.0)
+    )
     assert frozen.updated_share == 0.0
 
 

@@ -15,6 +15,7 @@ from model.bundle import Bundle
 from model.camera_state import CameraState
 from model.config import PAPER, Calibration, NetConfig, Task
 from model.detector import CameraOptions, Detector, Observation, region_of
+from model.rules import UPDATE_RULES
 from tests.support.bundles import small_bundle
 
 Frame = NDArray[np.uint8]
@@ -63,7 +64,7 @@ def test_four_cameras_in_one_batch_equal_each_alone(net: NetConfig) -> None:
         CameraOptions(),
         CameraOptions(gamma=0.0),
         CameraOptions(),
-        CameraOptions(adapt=False),
+        CameraOptions(update=UPDATE_RULES["held"]),
     ]
     cameras = [detector.start() for _ in range(4)]
     together = [
@@ -128,7 +129,12 @@ def test_a_frame_exactly_at_gamma_does_not_update() -> None:
 
 def test_frozen_memory_never_updates() -> None:
     detector = Detector(_bundle())
-    results = _play(detector, detector.start(), _footage(8), CameraOptions(adapt=False, gamma=9.0))
+    results = _play(
+        detector,
+        detector.start(),
+        _footage(8),
+        CameraOptions(update=UPDATE_RULES["held"], gamma=9.0),
+    )
     assert not any(result.memory_updated for result in results)
 
 
