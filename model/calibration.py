@@ -11,7 +11,7 @@ from model.bundle import Bundle
 from model.config import NormalRange, ScoreConfig, Span, compositions
 from model.detector import CameraOptions, Detector
 from model.footage import Clip
-from model.rules import UPDATE_RULES
+from model.rules import LIVE_UPDATE, UPDATE_RULES
 from model.score import Measures, Scorer
 
 GATE_QUANTILE = 0.99
@@ -92,7 +92,7 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
     gamma = float(np.quantile([row.gate_error for row in frozen], GATE_QUANTILE))
     calibration = replace(bundle.calibration, gamma=gamma)
     detector = Detector(replace(bundle, calibration=calibration), scores=tuple(scores.values()))
-    clips = measure(detector, held_out)
+    clips = measure(detector, held_out, CameraOptions(update=LIVE_UPDATE))
     normal = normal_range(clips)
     thresholds = {name: threshold(clips, score, normal) for name, score in scores.items()}
     return replace(bundle, calibration=replace(calibration, normal=normal, thresholds=thresholds))

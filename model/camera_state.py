@@ -29,7 +29,8 @@ class CameraState:
         self.frames: deque[Frame] = deque(maxlen=config.context)
         self.scorer = scorer
         self.origin = origin
-        """Of which trained memory the items are; another network couldn't read them."""
+        """Of which trained memory the items are, and of which score and ranges the numbers: those
+        of another bundle, or of one that was calibrated anew, would mean something else."""
         self.passed = Passed()
         self._adapts = config.memory is MemoryKind.MNAD
 

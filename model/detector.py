@@ -16,6 +16,7 @@ from torch import Tensor
 from model import measures, updates
 from model.bundle import Bundle
 from model.camera_state import CameraState, parse_state
+from model.catalog import BundleError
 from model.config import LIVE, ErrorKind, ScoreConfig
 from model.frames import Frame
 from model.network import folded
@@ -61,9 +62,10 @@ class Observation:
     """Angle between an item and the trained one that it was, in degrees, of the item that has moved
     the farthest; after this frame's update."""
     heat: NDArray[np.float32] | None = None
-    """(rows, columns), >= 0: error by place; 1 is the most that normal footage gave."""
+    """(rows, columns), >= 0: error, or what is judged abnormal, by place; 1 is where the pooled
+    value of the most abnormal normal frame lay."""
     region: tuple[float, float, float, float] | None = None
-    """Left, top, right, bottom of where the error is largest, as shares of the picture."""
+    """Left, top, right, bottom of where the heat is largest, as shares of the picture."""
     measures: Measures | None = None
 
 
@@ -84,7 +86,7 @@ class Detector:
         self._network = folded(bundle.network).to(self.device).channels_last()
         own = bundle.score
         if own.judgement is not None and not bundle.config.judges:
-            raise ValueError(
+            raise BundleError(
                 f"score {own.name} takes a judgement, which {bundle.name} doesn't give"
             )
         steps = [step for score in (own, *scores) for step in score.steps]
@@ -96,7 +98,8 @@ class Detector:
         usual = normal.errors.get(self._heat_error.key) if normal else None
         self._heat_scale = 1.0 / max(usual.high, 1e-6) if usual else 1.0
         trained = bundle.items.cpu().numpy().astype("<f4").tobytes()
-        self._origin = hashlib.sha256(trained).hexdigest()
+        placed = repr((bundle.score, normal)).encode()
+        self._origin = hashlib.sha256(trained + placed).hexdigest()
         self._trained = bundle.items[0].to(self.device)
         self._adapts = self._network.memory.adapts
 

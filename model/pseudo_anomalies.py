@@ -2,8 +2,8 @@
 
 A network that is taught to leave them out of its prediction, and to mark them, learns what things
 look like here, not only how pixels move: a cyclist at walking speed is as easy to predict as a
-walker. The idea: Astrid, Zaheer, Lee, "Learning Not to Reconstruct Anomalies" (BMVC 2021); the
-kinds, and the pasted walkers that stay normal, are ours.
+walker. The idea: Astrid, Zaheer, Lee and Lee, "Learning Not to Reconstruct Anomalies" (BMVC 2021);
+the kinds, and the pasted walkers that stay normal, are ours.
 
 A picture here is (H, W) or (H, W, 3), float32 in grey levels; a window is T of them in a row.
 """
@@ -83,7 +83,8 @@ class PseudoAnomalies:
         """Find what moves in the clips; `length` is T, the frames of a window."""
         self.config = config or PseudoConfig()
         self._stock = Stock(clips, length)
-        self._kinds = self._possible_kinds()
+        self.kinds = self._possible_kinds()
+        """The share of each kind that makes sense here."""
 
     @property
     def cutouts(self) -> list[Cutout]:
@@ -97,8 +98,11 @@ class PseudoAnomalies:
 
     def _possible_kinds(self) -> dict[Kind, float]:
         kinds = dict(KIND_SHARES)
-        if self.rigid:
+        single = self._stock.length == 1  # in one frame nothing moves
+        if self.rigid or single:
             del kinds[Kind.GLIDING]
+        if single:
+            del kinds[Kind.FAST]
         if not self.cutouts:
             kinds = {Kind.STRANGE: 1.0}
         total = sum(kinds.values())
@@ -166,8 +170,8 @@ class PseudoAnomalies:
         return Thing.of(self._stock.still(random))
 
     def _anomaly(self, random: np.random.Generator) -> Thing:
-        names = list(self._kinds)
-        kind = names[int(random.choice(len(names), p=list(self._kinds.values())))]
+        names = list(self.kinds)
+        kind = names[int(random.choice(len(names), p=list(self.kinds.values())))]
         thing = {
             Kind.GLIDING: self._gliding,
             Kind.MISSHAPEN: self._misshapen,

@@ -101,3 +101,6 @@ UPDATE_RULES = {
     )
 }
 """By name; `docs/memory.md` says what each did to real footage."""
+
+LIVE_UPDATE = UPDATE_RULES["pulled"]
+"""How the service's cameras learn unless they are told otherwise; bundles are calibrated so."""

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.events import EventRules
-from model.rules import UPDATE_RULES
+from model.rules import LIVE_UPDATE, UPDATE_RULES
 
 _EVENTS = EventRules()
 
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     torch_threads: int = Field(0, ge=0)
     """0 is the number of cores that the process may use."""
-    memory_rule: str = "pulled"
+    memory_rule: str = LIVE_UPDATE.name
     """How cameras' memories learn: a name of `model.rules`; a stream may have its own."""
     lease_s: float = Field(4.0, gt=0.5)
     snapshot_every_s: float = Field(2.0, gt=0)

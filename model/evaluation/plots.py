@@ -56,25 +56,31 @@ def plot_evaluation(
 
 
 def plot_moment(moment: Moment, threshold: float | None, title: str, path: Path) -> None:
-    """A frame, what the network made of it, the error over it, and its clip's scores, as PNG."""
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    """A frame, what the network made of it, the error, the pooled map that the score is made of,
+    and its clip's scores, as PNG."""
+    figure = Figure(figsize=(15, 7), layout="constrained")
     figure.suptitle(title, parse_math=False)
-    axes = figure.subplot_mosaic([["frame", "predicted", "error"], ["curve"] * 3])
+    axes = figure.subplot_mosaic([["frame", "predicted", "error", "heat"], ["curve"] * 4])
     for name, picture in (("frame", moment.frame), ("predicted", moment.predicted)):
         axes[name].imshow(picture, cmap="gray", vmin=0, vmax=255)
         axes[name].set_title(name)
     height, width = moment.frame.shape[:2]
-    axes["error"].imshow(moment.frame, cmap="gray", vmin=0, vmax=255)
-    heat = axes["error"].imshow(
+    difference = np.abs(moment.frame.astype(np.float32) - moment.predicted)
+    error = difference.mean(axis=2) if difference.ndim == 3 else difference
+    shown = axes["error"].imshow(error, cmap="inferno")
+    axes["error"].set_title("error, grey levels")
+    figure.colorbar(shown, ax=axes["error"], shrink=0.8)
+    axes["heat"].imshow(moment.frame, cmap="gray", vmin=0, vmax=255)
+    heat = axes["heat"].imshow(
         moment.heat,
         cmap="inferno",
         alpha=0.6,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="bilinear",
     )
-    axes["error"].set_title("heat (1: the most of normal footage)")
-    figure.colorbar(heat, ax=axes["error"], shrink=0.8)
-    for name in ("frame", "predicted", "error"):
+    axes["heat"].set_title("what the score sees (1: normal footage's most)")
+    figure.colorbar(heat, ax=axes["heat"], shrink=0.8)
+    for name in ("frame", "predicted", "error", "heat"):
         axes[name].axis("off")
     _curve(axes["curve"], moment.scores, moment.abnormal, [])
     axes["curve"].axvline(moment.index, color=ABNORMAL, linewidth=1, label="frame shown")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from service.cli.bundles import load_bundle
+from service.cli.outputs import check_file
 
 if TYPE_CHECKING:
     from model.detector import Observation
@@ -61,15 +62,19 @@ def score(
     """Score each frame of a recording."""
     import numpy as np
 
-    from model.detector import Detector
+    from model.detector import CameraOptions, Detector
     from model.evaluation.plots import plot_scores
     from model.footage import Sampling, discover, fitted
+    from model.rules import LIVE_UPDATE
 
+    check_file("--out", out)
+    check_file("--plot", plot)
     loaded = load_bundle(bundle)
     sampling = Sampling(fps or loaded.provenance.frame_rate)
     sources = discover([video])
     detector = Detector(loaded)
     camera = detector.start()
+    options = [CameraOptions(update=LIVE_UPDATE)]
     scores: list[float] = []
     threshold: float | None = None
     with _output(out) as file:
@@ -77,7 +82,7 @@ def score(
         for source in sources:
             camera.cut()
             for frame, pixels in enumerate(fitted(source, loaded.frame_shape, sampling)):
-                seen = detector.observe([camera], [pixels])[0]
+                seen = detector.observe([camera], [pixels], options)[0]
                 write(_row(source.name, frame, seen))
                 scores.append(np.nan if seen.score is None else seen.score)
                 threshold = threshold if seen.threshold is None else seen.threshold

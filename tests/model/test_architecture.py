@@ -34,7 +34,7 @@ PUBLIC = {
         "WEIGHTS", "available", "find", "read_document",
     },
     "config": {
-        "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
+        "Calibration", "LEAST_SIDE", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
         "MEMORY_ITEMS",
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task", "compositions",
@@ -68,7 +68,7 @@ PUBLIC = {
         "spans",
     },
     "evaluation.kinds": {
-        "ClipKinds", "EVERY_FRAMES", "Kind", "Kinds", "MOVING_PX", "NORMAL_QUANTILE", "kinds",
+        "ClipKinds", "EVERY_FRAMES", "FLOW_SIZE", "Kind", "Kinds", "MOVING_PX", "NORMAL_QUANTILE", "kinds",
     },
     "evaluation.regions": {
         "Criteria", "HIT_IOU", "Heat", "OperatingPoint", "THRESHOLDS", "TRACK_SHARE",
@@ -117,7 +117,9 @@ PUBLIC = {
         "APPEARANCE_WEIGHT", "GAMMA", "HOW_TO_SAVE", "PARTS", "Reading", "WeightsError", "convert",
         "read_items", "read_weights", "reference_name", "reference_score",
     },
-    "rules": {"Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed"},
+    "rules": {
+        "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",
+    },
     "score": {
         "DISTANCE", "LEAST_SPAN", "Measures", "Scorer", "error_map", "frame_error", "pool_cells",
         "pool_top",

@@ -18,7 +18,7 @@ from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import accuracy
 from model.evaluation.protocol import evaluate, offline_scores, smooth
 from model.footage import Clip
-from model.rules import UPDATE_RULES
+from model.rules import LIVE_UPDATE, UPDATE_RULES
 from model.score import Measures
 from tests.model.drawn import NET, clip
 from tests.support.bundles import small_bundle
@@ -96,12 +96,13 @@ def test_calibration_measures_gate_ranges_and_thresholds() -> None:
     errors = [row.gate_error for rows in frozen for row in rows if row]
     assert len(errors) == 26 + 21
     assert calibration.gamma == pytest.approx(np.quantile(errors, 0.99))
-    rows = [row for clip_rows in measure(Detector(bundle), held) for row in clip_rows if row]
+    live = CameraOptions(update=LIVE_UPDATE)  # ranges are those of a live camera
+    rows = [row for clip_rows in measure(Detector(bundle), held, live) for row in clip_rows if row]
     assert calibration.normal is not None
     distances = [row.distance for row in rows]
     assert calibration.normal.distance == Span(min(distances), max(distances))
     detector = Detector(bundle, scores=tuple(SCORES.values()))
-    measured = [row for each in measure(detector, held) for row in each if row]
+    measured = [row for each in measure(detector, held, live) for row in each if row]
     for score in SCORES.values():
         values = [row.errors[score.error.key] for row in measured]
         assert calibration.normal.errors[score.error.key] == Span(min(values), max(values))

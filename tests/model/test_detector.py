@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.bundle import Bundle
 from model.camera_state import CameraState
-from model.config import PAPER, Calibration, NetConfig, Task
+from model.config import PAPER, Calibration, NetConfig, Span, Task
 from model.detector import CameraOptions, Detector, Observation, region_of
 from model.rules import UPDATE_RULES
 from tests.support.bundles import small_bundle
@@ -173,6 +173,25 @@ def test_options_override_the_bundles_threshold_and_weight() -> None:
     assert changed.threshold == 0.9
     assert changed.psnr == plain.psnr
     assert changed.score != plain.score
+
+
+def test_a_state_of_other_ranges_or_another_score_is_refused() -> None:
+    """Calibrated anew, the same weights make other numbers of the same frames."""
+    bundle = _bundle()
+    normal = bundle.calibration.normal
+    assert normal is not None
+    saved = Detector(bundle).start().save()
+    wider = {key: Span(span.low, 3.0 * span.high) for key, span in normal.errors.items()}
+    others = (
+        replace(
+            bundle, calibration=replace(bundle.calibration, normal=replace(normal, errors=wider))
+        ),
+        replace(bundle, score=replace(bundle.score, smoothing=0.9)),
+    )
+    for other in others:
+        with pytest.raises(ValueError, match="another bundle"):
+            Detector(other).restore(saved)
+    assert Detector(replace(bundle, name="renamed")).restore(saved).save() == saved
 
 
 @pytest.mark.parametrize(

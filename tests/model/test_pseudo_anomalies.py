@@ -100,6 +100,14 @@ def test_a_scene_of_rigid_things_has_no_gliding_anomalies() -> None:
     assert not _stock(limbs=True).rigid
 
 
+def test_of_single_frames_no_anomaly_is_one_of_movement() -> None:
+    """A walker who is too fast looks like a walker in one picture: it would be taught both ways."""
+    stock = PseudoAnomalies([_walkers(60, limbs=True)], 1, PseudoConfig())
+    assert set(stock.kinds) == {Kind.MISSHAPEN, Kind.STRANGE}
+    assert sum(stock.kinds.values()) == pytest.approx(1.0)
+    assert set(_stock().kinds) == set(Kind)
+
+
 def test_footage_without_movement_still_gives_drawn_anomalies() -> None:
     still = Clip("still", np.full((20, SIDE, SIDE), 120, np.uint8))
     stock = PseudoAnomalies([still], LENGTH, PseudoConfig(anomalies=3.0))
