@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,15 +113,31 @@ def _network(path: Path, config: NetConfig, weights: bytes) -> tuple[MemoryNetwo
         # On the meta device a damaged configuration can't ask for more memory than the file has.
         with torch.device("meta"):
             network = build(config)
+        _check_tensors(tensors, network)
         network.load_state_dict(tensors, assign=True)
     except KeyError as missing:
         raise BundleError(f"{path}: {WEIGHTS} lacks {missing}") from None
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise BundleError(
-            f"{path}: {WEIGHTS} doesn't fit the network: {_first_line(error)}"
+            f"{path}: {WEIGHTS} doesn't fit the network that {DOCUMENT} describes: "
+            f"{_first_line(error)}"
         ) from None
     network.eval().requires_grad_(False)
     return network, items
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], network: MemoryNetwork) -> None:
+    """Raises: ValueError: names the first tensor that isn't as the network has it."""
+    expected = network.state_dict()
+    for name, like in expected.items():
+        wanted = f"{name} must be of shape {tuple(like.shape)}"
+        if name not in tensors:
+            raise ValueError(f"{wanted}, but is missing")
+        if tensors[name].shape != like.shape:
+            raise ValueError(f"{wanted}, got {tuple(tensors[name].shape)}")
+    for name, tensor in tensors.items():
+        if name not in expected:
+            raise ValueError(f"{name}, of shape {tuple(tensor.shape)}, has no place in it")
 
 
 def _first_line(error: Exception) -> str:

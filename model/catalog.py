@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from model.config import Calibration, NetConfig, ScoreConfig
+from model.config import Calibration, ErrorKind, NetConfig, ScoreConfig
 from model.legacy import upgraded
 
 DOCUMENT = "bundle.json"
@@ -67,12 +67,35 @@ class BundleDocument(BaseModel):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.score.error.cell > min(self.net.height, self.net.width):
-            raise ValueError(f"score.error.cell must fit the picture, got {self.score.error.cell}")
-        normal = self.calibration.normal
-        if normal is not None and not normal.covers(self.score):
-            raise ValueError(f"calibration.normal lacks the range of {self.score.error.key}")
+        size = min(self.net.height, self.net.width)
+        for name, step in (("error", self.score.error), ("judgement", self.score.judgement)):
+            if step is None:
+                continue
+            if step.cell > size:
+                raise ValueError(f"score.{name}.cell must fit the picture, got {step.cell}")
+            if step.form is ErrorKind.JUDGED and not self.net.judges:
+                raise ValueError(
+                    f"score.{name} takes a judgement ({step.key}), which a network with "
+                    "net.judges false doesn't give"
+                )
+        self._check_calibration()
         return self
+
+    def _check_calibration(self) -> None:
+        """With ranges, cameras get scores: all that those need must be there. Raises: ValueError"""
+        normal, own = self.calibration.normal, self.score
+        if normal is None:
+            return
+        missing = [step.key for step in own.steps if step.key not in normal.errors]
+        if missing:
+            raise ValueError(
+                f"calibration.normal.errors lacks the range of {' and '.join(missing)}"
+            )
+        if own.name not in self.calibration.thresholds:
+            names = ", ".join(self.calibration.thresholds) or "none"
+            raise ValueError(
+                f"calibration.thresholds lacks that of score {own.name!r}; there are: {names}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

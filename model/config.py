@@ -13,6 +13,8 @@ from enum import StrEnum
 
 DOWNSCALE = 8
 """Three poolings of two: the feature map is this much smaller than the picture, each way."""
+LEAST_SIDE = 16
+"""Of a picture, each way."""
 
 
 class Task(StrEnum):
@@ -108,10 +110,10 @@ class NetConfig:
         for name in ("height", "width"):
             size = getattr(self, name)
             _require(
-                size >= 16 and size % DOWNSCALE == 0,
+                size >= LEAST_SIDE and size % DOWNSCALE == 0,
                 name,
                 size,
-                f"a multiple of {DOWNSCALE}, at least 16",
+                f"a multiple of {DOWNSCALE}, at least {LEAST_SIDE}",
             )
         _require(1 <= self.history <= 32, "history", self.history, "from 1 to 32 frames")
         _require(self.memory_items >= 2, "memory_items", self.memory_items, "at least 2")

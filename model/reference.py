@@ -75,6 +75,10 @@ class WeightsError(ValueError):
     """A file that doesn't hold a reference network's weights; names the file or the tensors."""
 
 
+class ItemsError(WeightsError):
+    """Of the items, not of the network's weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the tensors' shapes don't say."""
@@ -240,9 +244,10 @@ def _configuration(weights: Mapping[str, Tensor], items: Tensor, reading: Readin
             "frames have 1 or 3, and the input is whole frames"
         )
     features = weights[_QUERY].shape[0]
-    if items.dim() != 2 or items.shape[1] != features or not _is_dense_float(items):
-        raise WeightsError(
-            f"the items must be (M, C) floats, C {features} as the queries have it, "
+    fits = items.dim() == 2 and items.shape[0] >= 2 and items.shape[1] == features
+    if not fits or not _is_dense_float(items):
+        raise ItemsError(
+            f"the items must be (M, C) floats, M at least 2, C {features} as the queries have it, "
             f"got {tuple(items.shape)} {items.dtype}"
         )
     try:
@@ -296,11 +301,11 @@ def _reverse_channels(ours: dict[str, Tensor]) -> None:
 
 
 def _unit_items(items: Tensor) -> Tensor:
-    """The items in float32. Raises: WeightsError: one is not finite, or not of unit length."""
+    """The items in float32. Raises: ItemsError: one is not finite, or not of unit length."""
     found = items.detach().float().clone(memory_format=torch.contiguous_format)
     lengths = torch.linalg.vector_norm(found, dim=1)
     if not bool(((lengths - 1.0).abs() < 1e-2).all()):
-        raise WeightsError(
+        raise ItemsError(
             "each item must be finite and of length 1, got lengths from "
             f"{lengths.min().item():.3g} to {lengths.max().item():.3g}"
         )

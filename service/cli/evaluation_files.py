@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.cli.outputs import check_file
 from service.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Outputs:
         elif self.figure_frame is not None:
             raise BadInput("--figure-frame", self.figure_frame, "needs --figure CLIP")
         for option, path in wanted.items():
-            if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-                raise BadInput(option, str(path), "must be a file in a folder that is there")
+            check_file(option, path)
 
 
 @dataclass(frozen=True, slots=True)

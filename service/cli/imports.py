@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from model.catalog import DOCUMENT, Provenance
-from model.config import Task
+from model.catalog import Provenance
+from model.config import DOWNSCALE, LEAST_SIDE, Task
+from service.cli.outputs import check_bundle_folder
 from service.errors import BadInput
 
 if TYPE_CHECKING:
     from model.bundle import Bundle
+    from model.reference import Reading
 
 ITEMS_BESIDE = "keys.pt"
 """What the reference implementation calls the file of items, beside the weights."""
@@ -60,15 +62,14 @@ def import_weights(
     """Make a bundle from weights of MNAD's reference implementation, without running any code."""
     from model import bundle, reference
 
-    if (out / DOCUMENT).exists():
-        raise BadInput("--out", str(out), "holds a bundle already: delete it, or name another")
+    for option, side in (("--height", height), ("--width", width)):
+        if side < LEAST_SIDE or side % DOWNSCALE:
+            expected = f"must be a multiple of {DOWNSCALE}, at least {LEAST_SIDE}"
+            raise BadInput(option, side, expected)
+    check_bundle_folder("--out", out)
     items = items or _items_beside(weights)
-    made = reference.convert(
-        out.name,
-        reference.read_weights(weights),
-        reference.read_items(items),
-        reference.Reading(height, width, task, bgr=not rgb),
-    )
+    reading = reference.Reading(height, width, task, bgr=not rgb)
+    made = _converted(out.name, weights, items, reading)
     if score is ScoreName.REFERENCE:
         made = replace(made, score=reference.reference_score(made.config.task))
     made = replace(made, provenance=_provenance(weights, items, rgb=rgb, fps=fps))
@@ -77,6 +78,19 @@ def import_weights(
         made = _calibrated(console, made, normal)
     bundle.save(made, out)
     _tell(console, made, out)
+
+
+def _converted(name: str, weights: Path, items: Path, reading: Reading) -> Bundle:
+    """The bundle of two files. Raises: WeightsError, BadInput: names the file that is wrong."""
+    from model import reference
+
+    tensors, vectors = reference.read_weights(weights), reference.read_items(items)
+    try:
+        return reference.convert(name, tensors, vectors, reading)
+    except reference.ItemsError as error:
+        raise BadInput("--items", str(items), str(error)) from None
+    except reference.WeightsError as error:
+        raise reference.WeightsError(f"{weights}: {error}") from None
 
 
 def _items_beside(weights: Path) -> Path:
@@ -106,9 +120,12 @@ def _provenance(weights: Path, items: Path, *, rgb: bool, fps: float | None) -> 
 def _calibrated(console: Console, made: Bundle, locations: Sequence[str]) -> Bundle:
     """The bundle with what normal footage says; its rate, where none was given, is the video's."""
     from model.calibration import calibrate
-    from model.footage import Sampling, discover, frame_rate, frame_store
+    from model.footage import FootageError, Sampling, discover, frame_rate, frame_store
 
-    sources = discover(locations)
+    try:
+        sources = discover(locations)
+    except FootageError as error:
+        raise BadInput("--normal", _shown(locations), str(error)) from None
     live = next((source for source in sources if source.is_url), None)
     if live is not None:
         raise BadInput("--normal", live.name, "must be files: record the camera first")
@@ -119,7 +136,10 @@ def _calibrated(console: Console, made: Bundle, locations: Sequence[str]) -> Bun
             console.print(f"read {source.name}: {count} frames")
         clips = store.clips()
     console.print("measuring the normal footage")
-    calibrated = calibrate(made, clips)
+    try:
+        calibrated = calibrate(made, clips)
+    except ValueError as error:
+        raise BadInput("--normal", _shown(locations), str(error)) from None
     origin = replace(
         made.provenance,
         sources=tuple(source.name for source in sources),
@@ -127,6 +147,12 @@ def _calibrated(console: Console, made: Bundle, locations: Sequence[str]) -> Bun
         frame_rate=rate or frame_rate(sources[0]),
     )
     return replace(calibrated, provenance=origin)
+
+
+def _shown(locations: Sequence[str]) -> str:
+    from model.footage import hide_credentials
+
+    return ", ".join(map(hide_credentials, locations))
 
 
 def _tell(console: Console, made: Bundle, out: Path) -> None:

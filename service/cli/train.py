@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.catalog import DOCUMENT
 from service.cli.allocator import restart_with_tunables
+from service.cli.outputs import check_bundle_folder
 from service.errors import BadInput
 from service.settings import Settings
 
@@ -30,6 +29,11 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 30.0
 """Without a terminal, progress is a line this often."""
+
+MOST_ITEMS = MOST_CHANNELS = 65_536
+"""Far beyond any use, and short of filling the machine's memory with one tensor."""
+MOST_SEED = 2**63 - 1
+"""What PyTorch's generators take."""
 
 
 class PresetName(StrEnum):
@@ -82,13 +86,14 @@ def train(
         MemoryName, typer.Option(help="MNAD's memory, or MemAE's: many items, learned by gradient.")
     ] = MemoryName.MNAD,
     items: Annotated[
-        int | None, typer.Option(help="Memory items; 10, or MemAE's 2000.", min=2)
+        int | None, typer.Option(help="Memory items; 10, or MemAE's 2000.", min=2, max=MOST_ITEMS)
     ] = None,
     shrinkage: Annotated[
         float, typer.Option(help="MemAE's λ, as a multiple of 1 / items.", min=0.0)
     ] = 1.0,
     memory_channels: Annotated[
-        int, typer.Option(help="Channels of an item; 0 is 8 x base width.", min=0)
+        int,
+        typer.Option(help="Channels of an item; 0 is 8 x base width.", min=0, max=MOST_CHANNELS),
     ] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Windows a step.", min=1)] = None,
@@ -120,7 +125,9 @@ def train(
     max_frames: Annotated[
         int | None, typer.Option(help="Frames to take of each source; URLs need it.", min=1)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Everything random follows from it.", min=0, max=MOST_SEED)
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     threads: Annotated[int, typer.Option(help="Processor threads; 0 is all cores.", min=0)] = 0,
 ) -> None:
@@ -141,7 +148,7 @@ def train(
     )
     height, columns = _parse_size(size)
     try:
-        config = _with_windows(config, crop, pseudo_anomalies, flip, min(height, columns))
+        config = _with_windows(config, crop, pseudo_anomalies, flip, (height, columns))
     except ValueError as error:
         raise BadInput("--crop", crop, str(error)) from None
     try:
@@ -162,7 +169,7 @@ def train(
     net = replace(net, channels=_channels(colour, found))
     _use_threads(threads)
     checkpoint = out.with_name(out.name + ".checkpoint")
-    _check_out(out)
+    check_bundle_folder("--out", out)
     _check_checkpoint(checkpoint, resume)
     clips, rate = _read(console, found, net, fps, max_frames)
     training_clips, held_out = _split(clips, hold_out, net.context)
@@ -193,7 +200,7 @@ def _with_windows(
     crop: int | None,
     pseudo_anomalies: bool | None,
     flip: bool,
-    picture: int,
+    size: tuple[int, int],
 ) -> training.TrainConfig:
     """The preset's windows with what was asked for, and no crop larger than the picture."""
     from model.config import DOWNSCALE
@@ -204,7 +211,9 @@ def _with_windows(
     pseudo = windows.pseudo
     if pseudo_anomalies is not None:
         pseudo = (pseudo or PseudoConfig()) if pseudo_anomalies else None
-    fits = min(windows.crop, picture // DOWNSCALE * DOWNSCALE)
+    if crop is not None and crop > min(size):
+        raise ValueError(f"must fit {size[0]}x{size[1]} pixels")
+    fits = min(windows.crop, min(size) // DOWNSCALE * DOWNSCALE)
     weight = (config.judgement_weight or JUDGEMENT_WEIGHT) if pseudo else 0.0
     return replace(
         config,
@@ -245,18 +254,6 @@ def _use_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def _check_out(out: Path) -> None:
-    """Hours of training must not end at a folder that can't be written."""
-    if (out / DOCUMENT).exists():
-        raise BadInput("--out", str(out), "holds a bundle already: delete it, or name another")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise BadInput("--out", str(out), f"cannot be written: {error.strerror}") from None
 
 
 def _check_checkpoint(checkpoint: Path, resume: bool) -> None:

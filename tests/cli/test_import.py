@@ -91,7 +91,7 @@ def test_a_reconstruction_network_and_items_elsewhere(
 ) -> None:
     other = tmp_path / "rebuilding.pth"
     torch.save(random_weights(Shape(4, 1, 1, skips=False)), other)
-    command = ("import", str(other), "--out", str(tmp_path / "ours"), *SIZE)
+    command: tuple[str, ...] = ("import", str(other), "--out", str(tmp_path / "ours"), *SIZE)
     code, said = _run(capsys, *command)
     assert (code, "--items" in said) == (2, True)
     command += ("--items", str(weights.parent / "keys.pt"))
@@ -122,3 +122,42 @@ def test_wrong_files_are_one_line_that_names_them(
     assert "record" in said
     assert "pw" not in said
     assert not (tmp_path / "ours").exists()
+
+
+def test_wrong_values_name_their_option_or_file(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    short = write_video(tmp_path / "short.mp4", map(drawn_picture, range(3)), fps=10)
+    long, few, narrow = (tmp_path / f"{name}.pt" for name in ("long", "few", "narrow"))
+    torch.save(3.0 * torch.nn.functional.normalize(torch.rand(10, 32), dim=1), long)
+    torch.save(torch.nn.functional.normalize(torch.rand(1, 32), dim=1), few)
+    torch.save(torch.nn.functional.normalize(torch.rand(10, 31), dim=1), narrow)
+    wrong = [
+        ("--height", "100", "multiple of 8"),
+        ("--width", "8", "at least 16"),
+        ("--items", str(long), "of length 1"),
+        ("--items", str(few), "M at least 2"),
+        ("--items", str(narrow), "(M, C)"),
+        ("--normal", str(tmp_path / "empty"), "no images"),
+        ("--normal", str(short), "too short"),
+        ("--out", "/proc/x", "cannot be written"),
+        ("--out", str(short), "is a file"),
+    ]
+    for option, value, words in wrong:
+        options = {"--out": str(tmp_path / "ours"), "--height": "64", "--width": "64"}
+        options[option] = value
+        code, said = _run(
+            capsys, "import", str(weights), *(word for pair in options.items() for word in pair)
+        )
+        assert code == 2, said
+        line = said.strip().splitlines()[-1]
+        assert line.startswith(f"normwatch: {option}: ")
+        assert words in line and value in line
+    assert not (tmp_path / "ours").exists()
+    other = tmp_path / "other.pth"
+    torch.save({"x": torch.ones(1)}, other)
+    items = ("--items", str(weights.parent / "keys.pt"))
+    code, said = _run(capsys, "import", str(other), "--out", str(tmp_path / "ours"), *items)
+    assert code == 2
+    assert str(other) in said

@@ -228,7 +228,10 @@ def test_train_does_not_replace_a_bundle(
         (("--fps", "nan"), ("fps", "nan")),
         (("--preset", "huge"), ("--preset", "huge")),
         (("--crop", "20"), ("--crop", "20", "multiple of 8")),
-        (("--crop", "128"), ("crop", "128", "64x64")),
+        (("--crop", "128"), ("--crop", "128", "64x64")),
+        (("--seed", str(2**70)), ("--seed", str(2**70), str(2**63 - 1))),
+        (("--memory-channels", "1000000000"), ("--memory-channels", "1000000000", "65536")),
+        (("--items", "1000000000"), ("--items", "1000000000", "65536")),
         (("--resume",), ("--resume", "no such checkpoint")),
         (("--out", "/proc/normwatch/x"), ("--out", "/proc/normwatch/x")),
     ],
@@ -268,6 +271,10 @@ def test_score_refuses_bad_arguments_in_one_line(
     bundle = str(trained)
     assert "/no/such" in _fail(capsys, "score", bundle, "/no/such")
     assert "--format" in _fail(capsys, "score", bundle, str(data), "--format", "xml")
+    for option in ("--out", "--plot"):
+        for place in (str(tmp_path / "no" / "x.png"), str(tmp_path), "/proc/normwatch.png"):
+            line = _fail(capsys, "score", "no-such-bundle", str(data), option, place)
+            assert line.startswith(f"normwatch: {option}: ") and place in line
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / DOCUMENT).write_text("{}")
     assert "damaged or foreign" in _fail(capsys, "score", str(tmp_path / "broken"), str(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.catalog import BundleError
+from model.catalog import DOCUMENT, BundleError
 from service.capture.camera import CaptureState
 from service.errors import BadInput
 from service.infer.device import choose_device, choose_threads, usable_cores
@@ -126,6 +127,30 @@ def test_a_model_that_comes_later_is_found(models_dir: Path, tmp_path: Path) -> 
     pool.keep_only([])
     assert pool.names == []
     pool.close()
+
+
+def test_a_model_edited_by_hand_is_refused_with_its_reason(
+    models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(models_dir / "small", tmp_path / "edited")
+    file = tmp_path / "edited" / DOCUMENT
+    document = json.loads(file.read_text())
+    document["score"]["judgement"] = {"form": "judged"}
+    file.write_text(json.dumps(document))
+    pool = ModelPool([tmp_path], "cpu")
+    reasons: list[str] = []
+
+    def failed() -> bool:
+        try:
+            pool.get("edited")
+        except BundleError as error:
+            reasons.append(str(error))
+        return bool(reasons)
+
+    wait_for(failed, "the failure")
+    pool.close()
+    assert "score.judgement" in reasons[0] and "net.judges false" in reasons[0]
+    assert not caplog.records
 
 
 def score(frame: int) -> FrameScore:

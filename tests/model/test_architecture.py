@@ -34,8 +34,8 @@ PUBLIC = {
         "WEIGHTS", "available", "find", "read_document",
     },
     "config": {
-        "Calibration", "LEAST_SIDE", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
-        "MEMORY_ITEMS",
+        "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
+        "LEAST_SIDE", "MEMORY_ITEMS",
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task", "compositions",
     },
@@ -114,8 +114,8 @@ PUBLIC = {
     "network": {"Decoder", "Encoder", "MemoryNetwork", "build", "folded"},
     "ranges": {"QuantileRange", "Range", "RunningRange", "running_range"},
     "reference": {
-        "APPEARANCE_WEIGHT", "GAMMA", "HOW_TO_SAVE", "PARTS", "Reading", "WeightsError", "convert",
-        "read_items", "read_weights", "reference_name", "reference_score",
+        "APPEARANCE_WEIGHT", "GAMMA", "HOW_TO_SAVE", "ItemsError", "PARTS", "Reading",
+        "WeightsError", "convert", "read_items", "read_weights", "reference_name", "reference_score",
     },
     "rules": {
         "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model import bundle as bundles
-from model.catalog import DOCUMENT, WEIGHTS, BundleError, Provenance, available, find
+from model.catalog import DOCUMENT, WEIGHTS, BundleError, Provenance, available, find, read_document
 from model.config import (
+    JUDGED,
     PAPER,
     Calibration,
     ErrorForm,
@@ -83,7 +84,8 @@ def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
         "memory_channels", "memory", "memory_shrinkage", "judges",
     }  # fmt: skip
     assert set(document["score"]) == {
-        "name", "error", "normalisation", "appearance_weight", "smoothing",
+        "name", "error", "normalisation", "appearance_weight", "judgement", "judgement_weight",
+        "smoothing",
     }  # fmt: skip
     assert set(document["score"]["error"]) == {
         "form", "peak", "cell", "stride", "blur_cells", "top_cells",
@@ -120,6 +122,7 @@ def _as_version_1(path: Path, **score: object) -> None:
     document["version"] = 1
     document["score"] = VERSION_1_SCORE | score
     document["calibration"]["normal"] = VERSION_1_NORMAL
+    document["calibration"]["thresholds"] = {"mine": 0.5}
     del document["net"]["memory"], document["net"]["memory_shrinkage"]
     (path / DOCUMENT).write_text(json.dumps(document))
 
@@ -129,7 +132,7 @@ def test_version_1_is_read_to_the_same_score_and_ranges(saved: Path) -> None:
     bundle = bundles.load(saved)
     pooled = ErrorStep(ErrorKind.ABSOLUTE, PsnrPeak.UNIT, 4, 2, 1.5, 20)
     assert bundle.score == ScoreConfig(
-        "mine", pooled, Normalisation(NormalisationKind.DECAYED, 3.0, 200.0), 0.8, 0.25
+        "mine", pooled, Normalisation(NormalisationKind.DECAYED, 3.0, 200.0), 0.8, smoothing=0.25
     )
     assert bundle.calibration.normal == NormalRange(
         Span(0.1, 0.2), {"psnr.unit": Span(-40.0, -30.0), pooled.key: Span(0.02, 0.04)}
@@ -192,6 +195,11 @@ def _weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[P
 def _sign(path: Path) -> None:
     digest = hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest()
     _set("weights_sha256", value=digest)(path)
+
+
+def _replace_all(tensors: dict[str, torch.Tensor]) -> None:
+    tensors.clear()
+    tensors["x"] = torch.ones(1)
 
 
 class Bomb:
@@ -264,7 +272,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no items": (_weights(lambda t: t.pop("memory.items")), "memory.items"),
     "a tensor too many": (_weights(lambda t: t.update(x=torch.ones(1))), "doesn't fit"),
     "foreign tensors": (
-        _weights(lambda t: (t.clear(), t.update(x=torch.ones(1)))), "lacks 'memory.items'"
+        _weights(_replace_all), "lacks 'memory.items'"
     ),
     "half precision": (
         _weights(lambda t: t.update({"memory.items": t["memory.items"].half()})), "float32"
@@ -287,6 +295,92 @@ def test_whatever_is_wrong_is_one_clear_error(what: str, saved: Path) -> None:
     assert words in text
     assert len(text) < 400
     assert not (saved / "bang").exists()
+
+
+JUDGEMENT = asdict(ErrorStep(ErrorKind.JUDGED, blur_cells=0.0, top_cells=100))
+PLAIN_RANGES = {"absolute.8.4.2.30": {"low": 0.0, "high": 1.0}}
+UNFIT: dict[str, tuple[dict[str, dict[str, object]], str]] = {
+    "a judgement that the network doesn't give": (
+        {"net": {"judges": False}}, "score.judgement takes a judgement (judged.8.4.0.100)"
+    ),
+    "a judgement for an error": (
+        {"net": {"judges": False}, "score": {"error": JUDGEMENT, "judgement": None,
+        "judgement_weight": 0.0}}, "score.error takes a judgement",
+    ),
+    "a judgement's cell": (
+        {"score": {"judgement": JUDGEMENT | {"cell": 999}}}, "score.judgement.cell must fit the "
+        "picture, got 999",
+    ),
+    "an error's cell": (
+        {"score": {"error": {"cell": 999}}}, "score.error.cell must fit the picture, got 999"
+    ),
+    "no threshold": (
+        {"calibration": {"thresholds": {"live": 0.5}}},
+        "calibration.thresholds lacks that of score 'judged'; there are: live",
+    ),
+    "no range of the judgement": (
+        {"calibration": {"normal": {"distance": {"low": 0.0, "high": 1.0},
+        "errors": PLAIN_RANGES}}}, "calibration.normal.errors lacks the range of judged.8.4.0.100",
+    ),
+    "no range at all": (
+        {"calibration": {"normal": {"distance": {"low": 0.0, "high": 1.0}, "errors": {}}}},
+        "lacks the range of absolute.8.4.2.30 and judged.8.4.0.100",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def judging(tmp_path: Path) -> Path:
+    """A bundle on disk whose network judges, and whose score takes that."""
+    path = tmp_path / "judging"
+    bundle = small_bundle(net=replace(SMALL, judges=True))
+    normal = NormalRange(Span(0.0, 0.1), {step.key: Span(0.0, 0.5) for step in JUDGED.steps})
+    calibration = Calibration(1.0, normal=normal, thresholds={"judged": 0.5})
+    bundles.save(replace(bundle, score=JUDGED, calibration=calibration), path)
+    return path
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_parts_that_do_not_fit_are_found_when_the_document_is_read(
+    what: str, judging: Path
+) -> None:
+    changes, words = UNFIT[what]
+    assert read_document(judging).score == JUDGED
+    for part, values in changes.items():
+        for name, value in values.items():
+            _set(part, name, value=value)(judging)
+    with pytest.raises(BundleError) as caught:
+        read_document(judging)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("judges", True, "decoder.last.weight must be of shape (2, 4, 3, 3), got (1, 4, 3, 3)"),
+        (
+            "memory",
+            "memae",
+            "decoder.stages.0.0.weight must be of shape (32, 32, 3, 3), got (32, 64, 3, 3)",
+        ),
+    ],
+)
+def test_a_network_edited_by_hand_names_the_tensor_that_does_not_fit(
+    field: str, value: object, words: str, saved: Path
+) -> None:
+    _set("net", field, value=value)(saved)
+    with pytest.raises(BundleError) as caught:
+        bundles.load(saved)
+    assert str(caught.value).endswith(words)
+
+
+def test_tensors_missing_and_unknown_are_named(saved: Path) -> None:
+    _weights(lambda tensors: tensors.update(x=torch.ones(3)))(saved)
+    with pytest.raises(BundleError, match=r"x, of shape \(3,\), has no place"):
+        bundles.load(saved)
+    _weights(lambda tensors: tensors.pop("decoder.last.bias"))(saved)
+    with pytest.raises(BundleError, match=r"decoder.last.bias must be .* but is missing"):
+        bundles.load(saved)
 
 
 def test_a_file_or_nothing_in_a_bundles_place_is_an_error(tmp_path: Path) -> None:

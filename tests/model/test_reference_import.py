@@ -292,7 +292,7 @@ def test_shapes_that_no_network_has_are_refused(
         (torch.ones(10, 32), "length 1"),
         (torch.full((10, 32), torch.nan), "length 1"),
         (_items(32)[0], r"\(M, C\)"),
-        (_items(32)[:1], "memory_items"),
+        (_items(32)[:1], "M at least 2"),
         (_items(30), "32"),
     ],
 )
