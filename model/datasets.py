@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.footage import Source, discover, frame_count
+from model.footage import Source, discover, frame_count, natural_key
 from model.labels import LABELS, FrameLabels, LabelError, read_flags, read_labels, read_spans
 from model.masks import (
     Reader,
@@ -132,6 +132,13 @@ def _clip(source: Source, abnormal: FrameLabels, masks: Reader | None) -> TestCl
     return TestClip(source, abnormal, masks)
 
 
+def _refuse_left(names: Iterable[str], labels: Path) -> None:
+    """Figures over fewer clips than are labelled would be another data set's."""
+    if left := sorted(names, key=natural_key):
+        listed = ", ".join(left)
+        raise LabelError(f"{labels} has labels of {listed}, but there are no frames of it")
+
+
 def _first(folder: Path, names: Iterable[str]) -> Path | None:
     return next((folder / name for name in names if (folder / name).exists()), None)
 
@@ -143,7 +150,7 @@ def _find_plain(folder: Path) -> Path | None:
 def _read_plain(path: Path) -> list[TestClip]:
     """`labels.csv`, beside it clips (or `frames/`), and perhaps `masks/NN/*.png`."""
     labels = read_labels(path)
-    clips = []
+    clips, left = [], set(labels)
     for source in discover([str(path.parent)]):
         name = source.name if source.name in labels else Path(source.name).stem
         if name not in labels:
@@ -151,6 +158,8 @@ def _read_plain(path: Path) -> list[TestClip]:
         masks = path.parent / "masks" / name
         read = reader(image_masks, masks, len(labels[name])) if masks.is_dir() else None
         clips.append(_clip(source, labels[name], read))
+        left.discard(name)
+    _refuse_left(left, path)
     return clips
 
 
@@ -164,6 +173,8 @@ def _read_ucsd(tests: Path) -> list[TestClip]:
     sources = [source for source in discover([str(tests)]) if not source.name.endswith("_gt")]
     script = next((file for file in sorted(tests.glob("*.m")) if read_spans(file)), None)
     spans = read_spans(script) if script else None
+    named = {folder.name.removesuffix("_gt") for folder in tests.glob("Test[0-9]*_gt")}
+    _refuse_left(named - {source.name for source in sources}, tests)
     if spans is not None and len(spans) != len(sources):
         raise LabelError(f"{script} has labels of {len(spans)} clips, {tests} has {len(sources)}")
     clips = []
@@ -203,13 +214,15 @@ def _read_avenue(masks: Path) -> list[TestClip]:
     clips_at = _first(root, ("testing_videos", *_FRAME_FOLDERS))
     if clips_at is None:
         raise LabelError(f"no test clips in {root}: neither testing_videos nor testing/frames")
-    clips = []
+    clips, left = [], {file.name for file in masks.glob("*_label.mat")}
     for source in discover([str(clips_at)]):
         stem = Path(source.name).stem
         path = masks / f"{int(stem) if stem.isdecimal() else stem}_label.mat"
         found = matlab_masks(path)
         read = reader(matlab_masks, path, len(found))
         clips.append(TestClip(source, frame_flags(found), read))
+        left.discard(path.name)
+    _refuse_left(left, masks)
     return clips
 
 
@@ -222,12 +235,14 @@ def _read_shanghaitech(labels: Path) -> list[TestClip]:
     clips_at = _first(labels.parent, ("frames", "videos"))
     if clips_at is None:
         raise LabelError(f"no test clips in {labels.parent}: neither frames nor videos")
-    clips = []
+    clips, left = [], {file.name for file in labels.glob("*.npy")}
     for source in discover([str(clips_at)]):
         name = f"{Path(source.name).stem}.npy"
         abnormal, masks = read_flags(labels / name), labels.parent / "test_pixel_mask" / name
         read = reader(array_masks, masks, len(abnormal)) if masks.is_file() else None
         clips.append(_clip(source, abnormal, read))
+        left.discard(name)
+    _refuse_left(left, labels)
     return clips
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,12 @@ FrameLabels = NDArray[np.bool_]
 
 _SPANS = re.compile(r"gt_frame\s*=\s*\[([^\]]*)\]")
 _SPAN = re.compile(r"(\d+)(?::(\d+))?")
+
+_UNREADABLE = (
+    OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError, MemoryError,
+    OverflowError, RecursionError, IndexError, KeyError, AttributeError,
+)  # fmt: skip
+"""What NumPy raises on damaged files: their heads are Python literals, which it evaluates."""
 
 
 class LabelError(ValueError):
@@ -77,10 +84,12 @@ def read_array(path: Path) -> NDArray[np.number | np.bool_]:
     Raises: LabelError: it can't be read, or holds something else.
     """
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise LabelError(f"cannot read labels {path}: {error}") from None
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except _UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+        raise LabelError(f"cannot read labels {path}: {reason}") from None
+    if values.dtype.kind not in "biuf":
         raise LabelError(f"{path} must hold one array of numbers")
     return values
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from model.footage import FootageError, Source, images, pictures
 from model.labels import FrameLabels, LabelError, read_array
@@ -24,6 +24,11 @@ Reader = Callable[[], Masks]
 
 CELLS = "volLabel"
 """The cell array of masks in Avenue's label files."""
+
+MATLAB_LIMIT_S = 120.0
+"""Avenue's longest clip takes a few seconds."""
+
+_MATLAB_READER = Path(__file__).with_name("matlab_reader.py")
 
 
 def image_masks(folder: Path) -> Masks:
@@ -54,23 +59,29 @@ def _image_mask(file: Path) -> Masks:
 def matlab_masks(path: Path) -> Masks:
     """Avenue's `N_label.mat`: a cell array `volLabel`, one (rows, columns) mask a frame.
 
+    A process of its own reads it, since SciPy's reader can crash on damaged files.
     Raises: LabelError: it can't be read, or holds something else.
     """
+    command = [sys.executable, "-P", str(_MATLAB_READER), str(path), CELLS]
     try:
-        cells = loadmat(str(path), variable_names=[CELLS])[CELLS].ravel()
-    except NotImplementedError:
-        raise LabelError(f"{path} is in MATLAB's 7.3 format: save it as version 7") from None
-    except KeyError:
-        raise LabelError(f"{path} holds no {CELLS}") from None
-    except (OSError, ValueError, TypeError, EOFError, MatReadError, zlib.error) as error:
-        raise LabelError(f"cannot read masks {path}: {error}") from None
-    shapes = {np.shape(cell) for cell in cells}
-    if cells.dtype != object or len(shapes) != 1 or len(next(iter(shapes))) != 2:
-        raise LabelError(f"{CELLS} in {path} must be a cell array of masks of one size")
-    masks = np.empty((len(cells), *next(iter(shapes))), np.bool_)
-    for index, cell in enumerate(cells):
-        masks[index] = cell > 0
-    return masks
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=MATLAB_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabelError(f"cannot read masks {path}: not done after {MATLAB_LIMIT_S:g} s") from None
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip().splitlines()
+        crash = f"its reader crashed with signal {-done.returncode}: the file is damaged"
+        reason = crash if done.returncode < 0 else told[-1] if told else "its reader failed"
+        raise LabelError(f"cannot read masks {path}: {reason}")
+    with np.load(BytesIO(done.stdout)) as read:
+        shape = tuple(read["shape"])
+        bits = np.unpackbits(read["bits"], count=int(np.prod(shape)))
+    return np.asarray(bits.reshape(shape), np.bool_)
 
 
 def array_masks(path: Path) -> Masks:

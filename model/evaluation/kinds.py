@@ -20,6 +20,10 @@ NORMAL_QUANTILE = 0.95
 """Faster than this share of what moves outside the masks is fast. Our choice; in Ped2 it parts the
 cyclists, skaters and carts that overtake people from those that keep to walking speed."""
 
+FLOW_SIZE = 256
+"""Frames are brought to this height and width before the flow: the split must not depend on the
+network's size."""
+
 MOVING_PX = 0.5
 """Pixels whose flow is less a frame count as standing: below, flow is mostly noise."""
 
@@ -63,21 +67,22 @@ class Kinds:
     """The split of a test set, and where it was made."""
 
     limit_px: float
-    """Speed in pixels a frame, of the frames as given, above which an object is fast."""
+    """Speed above which an object is fast, in pixels a frame at FLOW_SIZE."""
     clips: tuple[ClipKinds, ...]
 
 
-def kinds(frames: Iterable[NDArray[np.uint8]], masks: Iterable[NDArray[np.bool_]]) -> Kinds:
+def kinds(frames: Iterable[NDArray[np.uint8]], masks: Iterable[NDArray[np.bool_]]) -> Kinds | None:
     """Split abnormal frames by the speed of their objects, from optical flow.
 
     An object's speed is the median, over the frames of its track, of the median flow inside its
-    mask. It is compared with the flow of everything that moves outside the masks.
+    mask. It is compared with the flow of everything that moves outside the masks; None: nothing
+    does, so that there is no normal speed.
 
     Args:
         frames: one (T, height, width) or (T, height, width, 3) a clip.
         masks: one (T, rows, columns) a clip, True on abnormal pixels, of any size; taken one by
             one, so that a generator holds one clip in memory.
-    Raises: ValueError: a clip's frames and masks differ in number, or nothing normal moves.
+    Raises: ValueError: a clip's frames and masks differ in number.
     """
     normal: list[NDArray[np.float32]] = []
     found: list[tuple[int, list[tuple[Track, float]]]] = []
@@ -97,26 +102,32 @@ def kinds(frames: Iterable[NDArray[np.uint8]], masks: Iterable[NDArray[np.bool_]
         found.append((len(clip_masks), tracks))
     moving = np.concatenate(normal) if normal else np.empty(0)
     if not moving.size:
-        raise ValueError(
-            "nothing moves outside the masks: there is no normal speed to compare with"
-        )
+        return None
     limit_px = float(np.quantile(moving, NORMAL_QUANTILE))
     return Kinds(limit_px, tuple(_clip_kinds(*clip, limit_px) for clip in found))
 
 
 def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Length of the flow at each pixel, pixels a frame."""
-    pair = [
-        np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) if frame.ndim == 3 else frame
-        for frame in (np.array(before), np.array(after))
-    ]
+    """Length of the flow at each pixel, pixels a frame at FLOW_SIZE."""
+    pair = [_grey(np.array(frame)) for frame in (before, after)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = method.calc(pair[0], pair[1], np.zeros((*pair[0].shape, 2), np.float32))
     return np.asarray(np.hypot(flow[..., 0], flow[..., 1]), np.float32)
 
 
+def _grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame without colour, FLOW_SIZE high and wide."""
+    if frame.ndim == 3:
+        frame = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+    if frame.shape == (FLOW_SIZE, FLOW_SIZE):
+        return frame
+    shrinks = min(frame.shape) > FLOW_SIZE
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(frame, (FLOW_SIZE, FLOW_SIZE), interpolation=way), np.uint8)
+
+
 def _resized(flow: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    # The map takes the masks' size; its values stay in pixels of the frames.
+    # The map takes the masks' size; its values stay in pixels at FLOW_SIZE.
     size = (mask.shape[1], mask.shape[0])
     return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR), np.float32)
 

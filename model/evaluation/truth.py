@@ -21,6 +21,7 @@ class Truth:
     masks: Callable[[], Iterator[NDArray[np.bool_]]] | None = None
     """Begins again at each call: one (T, rows, columns) a clip, True on abnormal pixels."""
     kinds: Kinds | None = None
+    """None without masks, and where nothing normal moves to compare with."""
 
     def check(self, clips: Sequence[Clip]) -> None:
         """Raises: ValueError: the labels don't fit the clips."""

@@ -98,6 +98,9 @@ def evaluate(
     if not console.is_terminal:
         console.width = WIDTH
     clips, usual = _read(loaded, labelled, normal, console)
+    if all(len(clip) <= loaded.config.context for clip in clips):
+        reason = f"no clip there has more than the {loaded.config.context} frames that come first"
+        raise BadInput("DATA", str(data), f"{reason}: none can be scored")
     if figure is not None and figure_frame is not None:
         length = next(len(clip) for clip in clips if clip.name == figure)
         if not loaded.config.context <= figure_frame < length:
@@ -110,6 +113,10 @@ def evaluate(
             loaded, clips, known, plan, normal=usual, on_frame=lambda: bar.advance(task)
         )
     _show(console, comparison, loaded, chosen)
+    if known.masks is not None and known.kinds is None:
+        console.print(
+            "No AUC by kind: nothing moves outside the masks that could be compared with."
+        )
     results = Results(loaded, chosen, plan, comparison, clips, f"{loaded.name} on {data}")
     for line in write(results, outputs):
         console.print(line)

@@ -114,6 +114,21 @@ def _number(found: object, *path: str | int) -> float:
     return float(value)
 
 
+def test_clips_too_short_to_be_scored_are_refused(
+    bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "frames" / "0").mkdir(parents=True)
+    for step in range(4):
+        cv2.imwrite(str(tmp_path / "frames" / "0" / f"{step}.png"), drawn_picture(step))
+    (tmp_path / "labels.csv").write_text("clip,frame,abnormal\n0,0,0\n0,1,0\n0,2,1\n0,3,1\n")
+    plot = tmp_path / "curves.png"
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", bundle, str(tmp_path), "--plot", str(plot)])
+    assert left.value.code == 2
+    assert "no clip there has more than the 4 frames that come first" in capsys.readouterr().err
+    assert not plot.exists()
+
+
 def test_figures_by_name_tables_and_curves(
     bundle: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

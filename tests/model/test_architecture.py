@@ -99,9 +99,10 @@ PUBLIC = {
         "judgement_loss", "separateness_loss", "total_loss",
     },
     "masks": {
-        "CELLS", "Masks", "Reader", "array_masks", "frame_flags", "image_masks", "matlab_masks",
-        "no_masks", "reader",
+        "CELLS", "MATLAB_LIMIT_S", "Masks", "Reader", "array_masks", "frame_flags", "image_masks",
+        "matlab_masks", "no_masks", "reader",
     },
+    "matlab_reader": {"main"},
     "measures": {
         "LEAST_MEAN_SQUARE", "LEAST_PEAK", "error_map", "gate_error", "norm", "psnr",
         "query_distance", "require_finite",
@@ -115,7 +116,8 @@ PUBLIC = {
     "ranges": {"QuantileRange", "Range", "RunningRange", "running_range"},
     "reference": {
         "APPEARANCE_WEIGHT", "GAMMA", "HOW_TO_SAVE", "ItemsError", "PARTS", "Reading",
-        "WeightsError", "convert", "read_items", "read_weights", "reference_name", "reference_score",
+        "WeightsError", "convert", "read_items", "read_weights", "reference_name",
+        "reference_score",
     },
     "rules": {
         "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",

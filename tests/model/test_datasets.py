@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from scipy.io import savemat
 
 from model.datasets import load
 from model.footage import FootageError, frame_count
-from model.labels import LabelError
+from model.labels import LabelError, read_flags
+from model.masks import matlab_masks
 from tests.support.footage import write_video
 
 SIZE = (24, 32)
@@ -259,6 +262,27 @@ def test_bad_arrays_are_named_and_never_unpickled(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_damaged_array_is_named_whatever_numpy_makes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "labels.npy"
+    np.save(path, np.array([0, 1, 1]))
+    whole = path.read_bytes()
+    archive = io.BytesIO()
+    np.savez(archive, labels=np.array([0, 1]))
+    for data in (
+        b"",
+        whole[:50],
+        whole[:-1],
+        whole.replace(b"(3,)", b"((((", 1),
+        whole.replace(b"(3,), }", b"(99999999999999,), }", 1),
+        whole.replace(b"'shape': (3,)", b"'shape':\n  (3,", 1),
+        b"PK\x03\x04" + bytes(80),
+        archive.getvalue(),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(LabelError, match=r"cannot read labels .*labels\.npy: \S+"):
+            read_flags(path)
+
+
 def test_bad_label_files_of_avenue_are_named(tmp_path: Path) -> None:
     masks = _avenue(tmp_path)
     with pytest.raises(LabelError, match="neither testing_videos nor testing/frames"):
@@ -269,7 +293,10 @@ def test_bad_label_files_of_avenue_are_named(tmp_path: Path) -> None:
         load(tmp_path)
     ragged = _cells(0, 1)
     ragged[0, 1] = np.zeros((3, 3), np.uint8)
+    words_in_cells = np.empty((1, 2), object)
+    words_in_cells[0, :] = [np.array([["ab", "cd"]])] * 2
     for content, words in (
+        ({"volLabel": words_in_cells}, "numeric masks"),
         ({"other": 1}, "holds no volLabel"),
         ({"volLabel": np.zeros((2, 3))}, "must be a cell array"),
         ({"volLabel": ragged}, "masks of one size"),
@@ -286,6 +313,60 @@ def test_bad_label_files_of_avenue_are_named(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(LabelError, match=words):
             load(tmp_path)
+
+
+def test_a_file_that_crashes_the_reader_of_matlab_files_is_named(tmp_path: Path) -> None:
+    cells = np.empty((1, 5), object)
+    for index in range(5):
+        cells[0, index] = np.zeros((8, 8), np.uint8)
+    path = tmp_path / "1_label.mat"
+    savemat(str(path), {"volLabel": cells})
+    data = bytearray(path.read_bytes())
+    assert matlab_masks(path).shape == (5, 8, 8)
+    # The last cell's name gets a length; SciPy 1.17 then follows a null pointer.
+    data[-76] = 3
+    path.write_bytes(data)
+    with pytest.raises(LabelError, match=r"cannot read masks .*1_label\.mat"):
+        matlab_masks(path)
+
+
+def test_what_never_ends_is_no_file_of_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "1_label.mat"
+    os.mkfifo(path)
+    monkeypatch.setattr("model.masks.MATLAB_LIMIT_S", 0.5)
+    with pytest.raises(LabelError, match=r"1_label\.mat: not done after 0\.5 s"):
+        matlab_masks(path)
+
+
+def test_a_damaged_matlab_file_is_named_whatever_scipy_makes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "1_label.mat"
+    savemat(str(path), {"volLabel": _cells(0, 1)})
+    whole = path.read_bytes()
+    for length in (0, 60, 150, 300, len(whole) - 9):
+        path.write_bytes(whole[:length])
+        with pytest.raises(LabelError, match=r"cannot read masks .*1_label\.mat: \S+"):
+            matlab_masks(path)
+
+
+def test_clips_that_are_labelled_but_not_there_are_named(tmp_path: Path) -> None:
+    plain, avenue, shanghai, ucsd = (tmp_path / name for name in "abcd")
+    _frames(plain / "frames" / "01", 1)
+    _csv(plain / "labels.csv", _01=[0], _02=[1], _10=[1])
+    _avenue(avenue, [0, 1], [1, 0])
+    _frames(avenue / "testing" / "frames" / "01", 2)
+    testing = _shanghaitech(shanghai, _01_0014=[0, 1], _01_0015=[1, 0])
+    shutil.rmtree(testing / "frames" / "01_0015")
+    shutil.rmtree(_ucsd(ucsd, [0, 1], [1, 0]) / "Test002")
+    for root, words in (
+        (plain, "labels of 02, 10, but there are no frames"),
+        (avenue, r"labels of 2_label\.mat, but"),
+        (shanghai, r"labels of 01_0015\.npy, but"),
+        (ucsd, "labels of Test002, but"),
+    ):
+        with pytest.raises(LabelError, match=words):
+            load(root)
 
 
 def test_bad_masks_are_named_when_they_are_read(tmp_path: Path) -> None:

@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.evaluation.kinds import ClipKinds, Kind, kinds
+from model.evaluation.kinds import FLOW_SIZE, ClipKinds, Kind, kinds
+from model.evaluation.truth import truth
+from model.footage import Clip
+from model.frames import FrameShape, fit
 
 SIZE = 128
 LENGTH = 24
 WALK_PX = 1.5
-Clip = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+SCALE = FLOW_SIZE / SIZE
+Scene = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
-def _scene(speed_px: float, *, since: int = 0) -> Clip:
-    """Textured squares: three walk at about WALK_PX; the abnormal one below has its own speed."""
+def _scene(speed_px: float, *, since: int = 0, walk_px: float = WALK_PX) -> Scene:
+    """Textured squares: three walk at about that speed; the abnormal one below at its own."""
     random = np.random.default_rng(1)
     texture = _blurred(random.integers(0, 256, (22, 22), np.uint8), 1.5)
     frames = np.empty((LENGTH, SIZE, SIZE), np.uint8)
@@ -24,7 +28,7 @@ def _scene(speed_px: float, *, since: int = 0) -> Clip:
     masks = np.zeros((LENGTH, SIZE, SIZE), np.bool_)
     for t in range(LENGTH):
         for row in range(3):
-            _draw(frames[t], texture, 10.0 + (WALK_PX + 0.1 * row) * t, 2 + 28 * row)
+            _draw(frames[t], texture, 10.0 + walk_px * (1.0 + row / 15) * t, 2 + 28 * row)
         if t >= since:
             left = 8.0 + speed_px * t
             _draw(frames[t], 255 - texture, left, 98)
@@ -48,7 +52,8 @@ def _draw(frame: NDArray[np.uint8], texture: NDArray[np.uint8], left: float, top
 def test_what_overtakes_the_walkers_is_fast_and_what_does_not_is_slow() -> None:
     scenes = [_scene(3.0), _scene(WALK_PX), _scene(0.0), _scene(3.0, since=12)]
     split = kinds([frames for frames, _ in scenes], [masks for _, masks in scenes])
-    assert WALK_PX < split.limit_px < 2.5
+    assert split is not None
+    assert WALK_PX * SCALE < split.limit_px < 2.5 * SCALE
     fast = [clip.fast.sum() for clip in split.clips]
     slow = [clip.slow.sum() for clip in split.clips]
     assert fast == [LENGTH, 0, 0, LENGTH - 12]
@@ -69,14 +74,45 @@ def test_colour_frames_and_masks_of_another_size_are_taken() -> None:
     frames, masks = _scene(3.0)
     coloured = np.repeat(frames[..., None], 3, axis=3)
     large = np.stack([cv2.resize(m.astype(np.uint8), (256, 192)) > 0 for m in masks])
-    (clip,) = kinds([coloured], [large]).clips
-    assert clip.fast.all()
+    split = kinds([coloured], [large])
+    assert split is not None and split.clips[0].fast.all()
+
+
+@pytest.mark.parametrize("size", [64, 128, 256, 512])
+def test_the_split_does_not_depend_on_the_size_of_the_frames(size: int) -> None:
+    scenes = [_scene(2.4), _scene(0.25)]
+    frames = [np.stack([_fitted(f, size) for f in clip]) for clip, _ in scenes]
+    split = kinds(frames, [masks for _, masks in scenes])
+    assert split is not None
+    assert [(bool(c.fast.all()), bool(c.slow.all())) for c in split.clips] == [
+        (True, False),
+        (False, True),
+    ]
+    assert WALK_PX * SCALE < split.limit_px < 2.4 * SCALE
+
+
+def _fitted(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return fit(frame, FrameShape(size, size, 1))
+
+
+def test_walkers_slower_than_the_least_flow_of_small_frames_are_a_normal_speed() -> None:
+    """0.4 pixels at 128 are 0.8 at FLOW_SIZE: they move."""
+    frames, masks = _scene(1.6, walk_px=0.4)
+    split = kinds([frames], [masks])
+    assert split is not None and split.clips[0].fast.all()
+
+
+def test_without_normal_motion_there_is_no_split() -> None:
+    frames, masks = _scene(3.0)
+    still = np.repeat(frames[:1], LENGTH, axis=0)
+    assert kinds([still], [masks]) is None
+    labels = np.ones(LENGTH, np.bool_)
+    known = truth([Clip("still", still)], [labels], [lambda: masks])
+    assert known.masks is not None and known.kinds is None
+    assert known.kinds_known == ()
 
 
 def test_what_cannot_be_split_is_named() -> None:
     frames, masks = _scene(3.0)
     with pytest.raises(ValueError, match="24 frames but 23 masks"):
         kinds([frames], [masks[:23]])
-    still = np.repeat(frames[:1], LENGTH, axis=0)
-    with pytest.raises(ValueError, match="nothing moves"):
-        kinds([still], [masks])
