@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from model.catalog import DOCUMENT, BundleError
 from service.capture.camera import CaptureState
@@ -130,7 +131,7 @@ def test_a_model_that_comes_later_is_found(models_dir: Path, tmp_path: Path) -> 
 
 
 def test_a_model_edited_by_hand_is_refused_with_its_reason(
-    models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    models_dir: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(models_dir / "small", tmp_path / "edited")
     file = tmp_path / "edited" / DOCUMENT
@@ -147,10 +148,11 @@ def test_a_model_edited_by_hand_is_refused_with_its_reason(
             reasons.append(str(error))
         return bool(reasons)
 
-    wait_for(failed, "the failure")
+    with capture_logs() as logged:
+        wait_for(failed, "the failure")
     pool.close()
+    assert logged == []
     assert "score.judgement" in reasons[0] and "net.judges false" in reasons[0]
-    assert not caplog.records
 
 
 def score(frame: int) -> FrameScore:

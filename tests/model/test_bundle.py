@@ -31,6 +31,7 @@ from model.config import (
     ScoreConfig,
     Span,
 )
+from model.detector import Detector
 from tests.support.bundles import SMALL, small_bundle
 
 
@@ -372,6 +373,11 @@ def test_a_network_edited_by_hand_names_the_tensor_that_does_not_fit(
     with pytest.raises(BundleError) as caught:
         bundles.load(saved)
     assert str(caught.value).endswith(words)
+
+
+def test_a_detector_refuses_a_score_that_takes_what_the_network_does_not_give() -> None:
+    with pytest.raises(BundleError, match="score judged takes a judgement"):
+        Detector(replace(small_bundle(), score=JUDGED))
 
 
 def test_tensors_missing_and_unknown_are_named(saved: Path) -> None:
