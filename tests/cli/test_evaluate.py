@@ -129,6 +129,25 @@ def test_clips_too_short_to_be_scored_are_refused(
     assert not plot.exists()
 
 
+def test_where_nothing_moves_there_are_figures_but_no_kinds(
+    bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames, masks = tmp_path / "frames" / "0", tmp_path / "masks" / "0"
+    for folder in (frames, masks):
+        folder.mkdir(parents=True)
+    for step in range(12):
+        mask = np.zeros((96, 96), np.uint8)
+        mask[20:60, 20:60] = 255 * (step >= 8)
+        cv2.imwrite(str(masks / f"{step:02}.png"), mask)
+        cv2.imwrite(str(frames / f"{step:02}.png"), np.maximum(drawn_picture(0), mask[..., None]))
+    rows = [f"0,{step},{int(step >= 8)}" for step in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join(("clip,frame,abnormal", *rows)))
+    found = _evaluate(bundle, tmp_path, tmp_path, "--scores", "live", "--no-baselines")
+    assert _number(found, "auc", "causal", "micro") >= 0.0
+    assert found["auc_by_kind"] == {}
+    assert "No AUC by kind: nothing moves outside the masks" in capsys.readouterr().out
+
+
 def test_figures_by_name_tables_and_curves(
     bundle: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
