@@ -68,7 +68,8 @@ PUBLIC = {
         "spans",
     },
     "evaluation.kinds": {
-        "ClipKinds", "EVERY_FRAMES", "FLOW_SIZE", "Kind", "Kinds", "MOVING_PX", "NORMAL_QUANTILE", "kinds",
+        "ClipKinds", "EVERY_FRAMES", "FLOW_SIZE", "Kind", "Kinds", "MOVING_PX",
+        "NORMAL_QUANTILE", "kinds",
     },
     "evaluation.regions": {
         "Criteria", "HIT_IOU", "Heat", "OperatingPoint", "THRESHOLDS", "TRACK_SHARE",
