@@ -60,7 +60,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUse:
     """What a memory did."""
 
     gamma: float
@@ -70,7 +70,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Detected:
     """One detector: the network under one memory rule, or a baseline."""
 
     figures: Mapping[str, Figures]
@@ -78,7 +78,7 @@ class Judged:
     regions: Criteria | None
     """None where the footage has no masks."""
     scored: int
-    memory: Memory | None = None
+    memory: MemoryUse | None = None
     start: Start | None = None
     """Of a baseline: where its ranges come from."""
 
@@ -95,8 +95,8 @@ class Judged:
 class Comparison:
     """Everything that one run of the command measured."""
 
-    rules: Mapping[str, Judged]
-    baselines: Mapping[str, Judged]
+    rules: Mapping[str, Detected]
+    baselines: Mapping[str, Detected]
     frames: int
     abnormal: int
     states: Mapping[str, bytes]
@@ -125,17 +125,17 @@ def compare(
             f"bundle {bundle.name} has no range of normal footage: causal scores need one"
         )
     bench = _Bench(bundle, bundle.calibration.normal, clips, truth, plan, on_frame)
-    ruled: dict[str, Judged] = {}
+    ruled: dict[str, Detected] = {}
     states: Mapping[str, bytes] = {}
     for rule in plan.rules:
         ruled[rule], seen = _network(bench, rule, keep=frozenset() if ruled else plan.keep)
         states = states or seen
-    judged: dict[str, Judged] = {}
+    watched: dict[str, Detected] = {}
     for name, baseline in (baselines() if plan.baselines else {}).items():
-        judged[name] = _baseline(bench, baseline, normal)
+        watched[name] = _baseline(bench, baseline, normal)
     return Comparison(
         ruled,
-        judged,
+        watched,
         frames=sum(map(len, clips)),
         abnormal=int(sum(labels.sum() for labels in truth.abnormal)),
         states=states,
@@ -163,7 +163,7 @@ class _Bench:
 
 def _network(
     bench: _Bench, rule: str, *, keep: frozenset[str]
-) -> tuple[Judged, Mapping[str, bytes]]:
+) -> tuple[Detected, Mapping[str, bytes]]:
     calibration, options = bench.bundle.calibration, bench.plan.options(rule)
     detector = Detector(bench.bundle, scores=tuple(bench.plan.scores.values()))
     with heat_maps() as maps:
@@ -177,15 +177,15 @@ def _network(
         )
         for name, score in bench.plan.scores.items()
     }
-    memory = Memory(
+    memory = MemoryUse(
         calibration.gamma if bench.plan.gamma is None else bench.plan.gamma,
         seen.updated / max(seen.scored, 1),
         seen.drift_deg,
     )
-    return Judged(figures, regions, seen.scored, memory), seen.starts
+    return Detected(figures, regions, seen.scored, memory), seen.starts
 
 
-def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Judged:
+def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Detected:
     own = bench.bundle.score.error
     possible = {
         name: replace(each, appearance_weight=1.0)  # it has no D to mix in
@@ -212,7 +212,7 @@ def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Judg
         for name, score in setup.scores.items()
     }
     scored = sum(row is not None for rows in seen.rows for row in rows)
-    return Judged(figures, regions, scored, start=seen.start)
+    return Detected(figures, regions, scored, start=seen.start)
 
 
 def _regions(maps: HeatMaps, truth: Truth) -> Criteria | None:
@@ -230,12 +230,12 @@ def _figures(
 ) -> Figures:
     names = [clip.name for clip in bench.clips]
     labels, plan = list(bench.truth.abnormal), bench.plan
-    judged = evaluation(score, normal, names, rows, labels, skip=skip)
-    causal = [clip.causal for clip in judged.clips]
+    scored = evaluation(score, normal, names, rows, labels, skip=skip)
+    causal = [clip.causal for clip in scored.clips]
     return Figures(
-        judged,
+        scored,
         threshold,
-        kinds={kind: _of_kind(judged.clips, bench.truth, kind) for kind in bench.truth.kinds_known},
+        kinds={kind: _of_kind(scored.clips, bench.truth, kind) for kind in bench.truth.kinds_known},
         recalls=tuple(false_events_at_recall(causal, labels, plan.events, plan.fps))
         if any((each & ~np.isnan(s)).any() for each, s in zip(labels, causal, strict=True))
         else (),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from model.evaluation.accuracy import Accuracy
-from model.evaluation.comparison import Comparison, Figures, Judged, Plan
+from model.evaluation.comparison import Comparison, Detected, Figures, Plan
 from model.evaluation.events import EventOutcome, FalseRate
 from model.evaluation.protocol import Evaluation
 
@@ -35,31 +35,31 @@ def to_json(comparison: Comparison, plan: Plan, *, bundle: str, score: str) -> d
             "abnormal": comparison.abnormal,
         },
         "memory": _memory(first),
-        "memory_rules": {name: _judged(judged) for name, judged in comparison.rules.items()},
-        "baselines": {name: _judged(judged) for name, judged in comparison.baselines.items()},
+        "memory_rules": {name: _detected(found) for name, found in comparison.rules.items()},
+        "baselines": {name: _detected(found) for name, found in comparison.baselines.items()},
     }
 
 
-def _judged(judged: Judged) -> Json:
+def _detected(found: Detected) -> Json:
     result: dict[str, object] = {
-        "scores": {name: _figures(figures) for name, figures in judged.figures.items()},
-        "regions": _regions(judged),
+        "scores": {name: _figures(figures) for name, figures in found.figures.items()},
+        "regions": _regions(found),
     }
-    if judged.memory is not None:
-        result["memory"] = _memory(judged)
-    if judged.start is not None:
-        result["ranges_from"] = asdict(judged.start)
+    if found.memory is not None:
+        result["memory"] = _memory(found)
+    if found.start is not None:
+        result["ranges_from"] = asdict(found.start)
     return result
 
 
-def _memory(judged: Judged) -> Json | None:
-    return None if judged.memory is None else asdict(judged.memory)
+def _memory(found: Detected) -> Json | None:
+    return None if found.memory is None else asdict(found.memory)
 
 
-def _regions(judged: Judged) -> Json | None:
-    if judged.regions is None:
+def _regions(found: Detected) -> Json | None:
+    if found.regions is None:
         return None
-    return {"rbdc": judged.regions.rbdc, "tbdc": judged.regions.tbdc}
+    return {"rbdc": found.regions.rbdc, "tbdc": found.regions.tbdc}
 
 
 def _figures(figures: Figures) -> Json:

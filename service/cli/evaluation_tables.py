@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from model.evaluation.accuracy import Accuracy
-from model.evaluation.comparison import Comparison, Figures, Judged
+from model.evaluation.comparison import Comparison, Detected, Figures
 from model.evaluation.events import EventOutcome, FalseRate
 from model.evaluation.kinds import Kind
 
@@ -24,9 +24,9 @@ def tables(comparison: Comparison, bundle: str, score: str) -> Iterator[Table]:
     """
     detectors = {bundle: next(iter(comparison.rules.values())), **comparison.baselines}
     yield _accuracy(detectors)
-    if any(judged.under(score).recalls for judged in detectors.values()):
+    if any(found.under(score).recalls for found in detectors.values()):
         yield _events(detectors, score)
-    if any(judged.regions for judged in detectors.values()):
+    if any(found.regions for found in detectors.values()):
         yield _places(detectors, score)
     if len(comparison.rules) > 1:
         yield _rules(comparison.rules, score)
@@ -39,15 +39,15 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _accuracy(detectors: Mapping[str, Judged]) -> Table:
+def _accuracy(detectors: Mapping[str, Detected]) -> Table:
     columns = [f"{protocol}\n{head}" for protocol in ("causal", "offline") for head in HEADS]
     table = _table("AUC, average precision and equal error rate of frames, percent", "", *columns)
-    for name, judged in detectors.items():
+    for name, found in detectors.items():
         table.add_section()
         table.add_row(name, style="bold")
-        for score, figures in judged.figures.items():
-            found = figures.evaluation
-            table.add_row(f"  {score}", *_percents(found.causal), *_percents(found.offline))
+        for score, figures in found.figures.items():
+            both = figures.evaluation.causal, figures.evaluation.offline
+            table.add_row(f"  {score}", *_percents(both[0]), *_percents(both[1]))
     return table
 
 
@@ -59,7 +59,7 @@ def _number(value: float | None, digits: int = 1) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}"
 
 
-def _events(detectors: Mapping[str, Judged], score: str) -> Table:
+def _events(detectors: Mapping[str, Detected], score: str) -> Table:
     table = _table(
         f"Events of the score {score}, causal",
         "",
@@ -69,17 +69,17 @@ def _events(detectors: Mapping[str, Judged], score: str) -> Table:
         "an hour (95 % interval)",
         "median delay",
     )
-    for name, judged in detectors.items():
-        figures = judged.under(score)
+    for name, found in detectors.items():
+        figures = found.under(score)
         table.add_section()
-        table.add_row(_titled(name, judged, score), style="bold")
+        table.add_row(_titled(name, found, score), style="bold")
         for label, threshold, outcome in _operating(figures):
             table.add_row(f"  {label}", _number(threshold, 3), *_outcome(outcome))
     return table
 
 
-def _titled(name: str, judged: Judged, score: str) -> str:
-    nearest = judged.nearest(score)
+def _titled(name: str, found: Detected, score: str) -> str:
+    nearest = found.nearest(score)
     return name if nearest == score else f"{name}, {nearest}"
 
 
@@ -109,7 +109,7 @@ def _rate(rate: FalseRate | None) -> str:
     return f"{rate.per_hour:.1f} ({rate.low:.1f} to {rate.high:.1f})"
 
 
-def _places(detectors: Mapping[str, Judged], score: str) -> Table:
+def _places(detectors: Mapping[str, Detected], score: str) -> Table:
     table = _table(
         f"Where the error is, and causal AUC of the score {score} by kind of anomaly, percent",
         "",
@@ -117,10 +117,10 @@ def _places(detectors: Mapping[str, Judged], score: str) -> Table:
         "TBDC",
         *(f"AUC {kind.value}" for kind in Kind),
     )
-    for name, judged in detectors.items():
-        regions, kinds = judged.regions, judged.under(score).kinds
+    for name, found in detectors.items():
+        regions, kinds = found.regions, found.under(score).kinds
         table.add_row(
-            _titled(name, judged, score),
+            _titled(name, found, score),
             _number(regions.rbdc if regions else None),
             _number(regions.tbdc if regions else None),
             *(_number(kinds.get(kind)) for kind in Kind),
@@ -128,7 +128,7 @@ def _places(detectors: Mapping[str, Judged], score: str) -> Table:
     return table
 
 
-def _rules(rules: Mapping[str, Judged], score: str) -> Table:
+def _rules(rules: Mapping[str, Detected], score: str) -> Table:
     table = _table(
         f"Memory rules, score {score}",
         "",
@@ -138,8 +138,8 @@ def _rules(rules: Mapping[str, Judged], score: str) -> Table:
         "offline AUC",
         "false an hour at recall 0.95",
     )
-    for name, judged in rules.items():
-        figures, memory = judged.under(score), judged.memory
+    for name, found in rules.items():
+        figures, memory = found.under(score), found.memory
         table.add_row(
             name,
             f"{memory.updated_share:.1%}" if memory else "n/a",

@@ -49,7 +49,7 @@ PUBLIC = {
         "START_FRAMES", "Setup", "Start", "Watched", "baselines", "watch",
     },
     "evaluation.comparison": {
-        "Comparison", "Figures", "Judged", "Memory", "Plan", "compare", "frames_to_see",
+        "Comparison", "Detected", "Figures", "MemoryUse", "Plan", "compare", "frames_to_see",
     },
     "evaluation.heat": {"HeatMaps", "heat_maps"},
     "evaluation.passes": {"Pass", "Rows", "run"},
