@@ -18,7 +18,9 @@ from pathlib import Path
 
 from model import bundle as bundles
 from model.datasets import load
-from model.evaluation.protocol import Report, evaluate
+from model.evaluation.comparison import Plan, compare
+from model.evaluation.protocol import Evaluation
+from model.evaluation.truth import Truth
 from model.footage import frame_store
 from model.labels import LABELS
 from service.demo.scene import Anomaly, AnomalyKind, frames, labels
@@ -93,8 +95,11 @@ def finish(trained: Path, testing: Path, out: Path) -> None:
         for clip in labelled:
             store.add(clip.source)
         clips = store.clips()
-    report = evaluate(bundle, clips, [clip.abnormal for clip in labelled])
-    results = figures(report, bundle.score.name)
+    own = bundle.score
+    plan = Plan(scores={own.name: own}, baselines=False)
+    known = Truth(tuple(clip.abnormal for clip in labelled))
+    measured = compare(bundle, clips, known, plan).rules[plan.rules[0]]
+    results = figures(measured.under(own.name).evaluation)
     provenance = replace(bundle.provenance, results=results, notes=NOTES)
     if out.exists():
         shutil.rmtree(out)
@@ -102,9 +107,8 @@ def finish(trained: Path, testing: Path, out: Path) -> None:
     print(f"{out}: {results}")
 
 
-def figures(report: Report, score: str) -> dict[str, float]:
-    """AUCs of the bundle's own score, in percent, by name."""
-    evaluation = report.evaluations[score]
+def figures(evaluation: Evaluation) -> dict[str, float]:
+    """AUCs, in percent, by name."""
     protocols = {"offline": evaluation.offline, "causal": evaluation.causal}
     return {
         f"demo.auc.{name}.micro": round(accuracy.micro, 2)

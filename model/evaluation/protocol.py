@@ -7,18 +7,14 @@ on from the ones saved with the model, nothing from the future).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.bundle import Bundle
-from model.calibration import causal_scores, measure
-from model.config import ErrorStep, NormalRange, ScoreConfig, compositions
-from model.detector import CameraOptions, Detector
+from model.calibration import causal_scores
+from model.config import ErrorStep, NormalRange, ScoreConfig
 from model.evaluation.accuracy import Accuracy, Labels, Scores, accuracy
-from model.footage import Clip
-from model.rules import Learning
 from model.score import DISTANCE, LEAST_SPAN, Measures
 
 
@@ -40,62 +36,6 @@ class Evaluation:
     clips: tuple[ScoredClip, ...]
     offline: Accuracy
     causal: Accuracy
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All compositions, from one pass over the footage."""
-
-    evaluations: dict[str, Evaluation]
-    frames: int
-    scored: int
-    abnormal: int
-    updated_share: float
-    """Share of scored frames below γ, which updated the memory."""
-    gamma: float
-
-
-def evaluate(
-    bundle: Bundle,
-    clips: Sequence[Clip],
-    abnormal: Sequence[Labels],
-    *,
-    options: CameraOptions | None = None,
-    on_frame: Callable[[], None] = lambda: None,
-) -> Report:
-    """Score test clips as one camera's stream with cuts, the memory updating below γ all the way.
-
-    Raises: ValueError: labels don't fit the clips, or the bundle has no normal range.
-    """
-    for clip, labels in zip(clips, abnormal, strict=True):
-        if len(clip) != len(labels):
-            raise ValueError(f"clip {clip.name} has {len(clip)} frames but {len(labels)} labels")
-    normal = bundle.calibration.normal
-    if normal is None:
-        raise ValueError(
-            f"bundle {bundle.name} has no range of normal footage: causal scores need one"
-        )
-    options = options or CameraOptions()
-    scores = {
-        name: score for name, score in compositions(bundle.score).items() if normal.covers(score)
-    }
-    detector = Detector(bundle, scores=tuple(scores.values()))
-    measured = measure(detector, clips, options, on_frame)
-    rows = [row for clip_rows in measured for row in clip_rows if row is not None]
-    gamma = bundle.calibration.gamma if options.gamma is None else options.gamma
-    learns = bundle.network.memory.adapts and options.update.learning is Learning.UPDATED
-    names = [clip.name for clip in clips]
-    return Report(
-        evaluations={
-            name: evaluation(score, normal, names, measured, abnormal)
-            for name, score in scores.items()
-        },
-        frames=sum(map(len, clips)),
-        scored=len(rows),
-        abnormal=int(sum(labels.sum() for labels in abnormal)),
-        updated_share=sum(row.gate_error < gamma for row in rows if learns) / max(len(rows), 1),
-        gamma=gamma,
-    )
 
 
 def evaluation(

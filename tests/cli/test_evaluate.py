@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from model import bundle as bundles
 from model.calibration import calibrate
@@ -20,31 +18,12 @@ from model.footage import discover, frame_store
 from model.rules import UPDATE_RULES
 from service.cli.main import main
 from tests.support.bundles import small_bundle
-from tests.support.footage import drawn_picture
+from tests.support.commands import refusal, run
+from tests.support.footage import draw_clip, drawn_picture
 
+pytestmark = pytest.mark.usefixtures("environment")
 LENGTH = 40
 ONSET = 20
-
-
-@pytest.fixture(autouse=True, scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A data folder of the tests' own; no restart for the allocator's sake; one thread."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NORMWATCH_DATA_DIR", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("GLIBC_TUNABLES", "")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
-
-
-def _draw(folder: Path, start: int, *, abnormal: bool = False) -> None:
-    folder.mkdir(parents=True)
-    for step in range(LENGTH):
-        picture = cv2.cvtColor(drawn_picture(start + step), cv2.COLOR_BGR2GRAY)
-        if abnormal and step >= ONSET:
-            picture[10:90, (11 * step) % 60 :] = 255
-        cv2.imwrite(str(folder / f"{step:03}.png"), picture)
 
 
 def _label(file: Path, clips: dict[str, bool]) -> None:
@@ -61,8 +40,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`training/` with two clips, `testing/` with two labelled ones and their masks."""
     root = tmp_path_factory.mktemp("data")
     for name in ("0", "1"):
-        _draw(root / "training" / name, 5 * int(name))
-        _draw(root / "testing" / "frames" / name, 3 + int(name), abnormal=name == "1")
+        draw_clip(root / "training" / name, 5 * int(name), LENGTH)
+        draw_clip(
+            root / "testing" / "frames" / name,
+            3 + int(name),
+            LENGTH,
+            ONSET if name == "1" else None,
+        )
     _label(root / "testing" / "labels.csv", {"0": False, "1": True})
     masks = root / "testing" / "masks" / "1"
     masks.mkdir(parents=True)
@@ -87,16 +71,10 @@ def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def _run(*arguments: str) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert left.value.code == 0
-
-
 def _evaluate(bundle: str, data: Path, folder: Path, *options: str) -> dict[str, object]:
     figures = folder / "figures.json"
     where = ("--json", str(figures), "--plot", str(folder / "curves.png"))
-    _run("evaluate", bundle, str(data), *where, *options)
+    run("evaluate", bundle, str(data), *where, *options)
     found: dict[str, object] = json.loads(figures.read_text())
     return found
 
@@ -212,7 +190,7 @@ def test_memory_rules_stand_side_by_side(
 
 
 def test_all_memory_rules_are_those_that_have_names(bundle: str, tmp_path: Path) -> None:
-    _draw(tmp_path / "testing" / "0", 3)
+    draw_clip(tmp_path / "testing" / "0", 3, LENGTH)
     _label(tmp_path / "testing" / "labels.csv", {"0": False})
     options = ("--memory", "all", "--scores", "live", "--no-baselines")
     rules = _at(_evaluate(bundle, tmp_path, tmp_path, *options), "memory_rules")
@@ -240,7 +218,7 @@ def test_a_figure_shows_a_frame_of_a_clip(
 
 
 def test_normal_footage_alone_has_no_figures_but_is_no_error(bundle: str, tmp_path: Path) -> None:
-    _draw(tmp_path / "testing" / "0", 3)
+    draw_clip(tmp_path / "testing" / "0", 3, LENGTH)
     _label(tmp_path / "testing" / "labels.csv", {"0": False})
     found = _evaluate(bundle, tmp_path / "testing", tmp_path)
     assert _at(found, "auc", "causal") == {"micro": None, "macro": None}
@@ -276,28 +254,18 @@ def test_bad_arguments_are_refused_in_one_line(
     data: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    line = _fail(capsys, "evaluate", bundle, str(data), *options)
+    line = refusal(capsys, "evaluate", bundle, str(data), *options)
     for word in words:
         assert word in line
-
-
-def _fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert left.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("normwatch: ")
-    return lines[0]
 
 
 def test_bad_bundles_data_and_labels_are_refused_in_one_line(
     bundle: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "no-such" in _fail(capsys, "evaluate", "no-such", str(data))
-    assert "labels.csv" in _fail(capsys, "evaluate", bundle, str(tmp_path))
-    assert "/no/such" in _fail(capsys, "evaluate", bundle, "/no/such")
-    _draw(tmp_path / "0", 3)
+    assert "no-such" in refusal(capsys, "evaluate", "no-such", str(data))
+    assert "labels.csv" in refusal(capsys, "evaluate", bundle, str(tmp_path))
+    assert "/no/such" in refusal(capsys, "evaluate", bundle, "/no/such")
+    draw_clip(tmp_path / "0", 3, LENGTH)
     (tmp_path / "labels.csv").write_text("clip,frame,abnormal\n0,0,1\n")
-    line = _fail(capsys, "evaluate", bundle, str(tmp_path))
+    line = refusal(capsys, "evaluate", bundle, str(tmp_path))
     assert f"clip 0 has {LENGTH} frames but 1 labels" in line

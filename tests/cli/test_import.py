@@ -11,8 +11,8 @@ import torch
 
 from model.bundle import load
 from model.config import SCORES, ErrorForm, Task
-from service.cli.main import main
 from tests.model.reference_network import Shape, random_weights
+from tests.support.commands import outcome
 from tests.support.footage import drawn_picture, write_video
 
 SIZE = ("--height", "64", "--width", "64")
@@ -29,15 +29,6 @@ def weights(tmp_path: Path) -> Path:
     return folder / "weights.pth"
 
 
-def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    said = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, said.out + said.err
-
-
 def test_without_footage_it_says_that_cameras_stay_warming(
     weights: Path,
     tmp_path: Path,
@@ -46,7 +37,7 @@ def test_without_footage_it_says_that_cameras_stay_warming(
 ) -> None:
     monkeypatch.setenv("NORMWATCH_MODELS_DIR", str(tmp_path))
     out = tmp_path / "ours"
-    code, said = _run(capsys, "import", str(weights), "--out", str(out), *SIZE)
+    code, said = outcome(capsys, "import", str(weights), "--out", str(out), *SIZE)
     assert code == 0, said
     assert "prediction network of width 4 for 64x64 RGB frames" in said
     assert "γ 0.01" in said
@@ -61,7 +52,7 @@ def test_without_footage_it_says_that_cameras_stay_warming(
     assert settings["imported_weights_sha256"] == checksum
     assert settings["imported_items"] == "keys.pt"
     assert "weights.pth" in bundle.provenance.notes
-    code, said = _run(capsys, "models")
+    code, said = outcome(capsys, "models")
     assert code == 0
     assert "Imported" in said
 
@@ -72,7 +63,7 @@ def test_normal_footage_gives_ranges_and_thresholds_and_the_bundle_scores(
     footage = write_video(tmp_path / "normal.mp4", map(drawn_picture, range(12)), fps=10)
     out = tmp_path / "ours"
     options = ("--normal", str(footage), "--score", "reference", *SIZE)
-    code, said = _run(capsys, "import", str(weights), "--out", str(out), *options)
+    code, said = outcome(capsys, "import", str(weights), "--out", str(out), *options)
     assert code == 0, said
     assert "threshold" in said
     bundle = load(out)
@@ -81,7 +72,7 @@ def test_normal_footage_gives_ranges_and_thresholds_and_the_bundle_scores(
     origin = bundle.provenance
     assert (origin.sources, origin.held_out_frames) == (("normal.mp4",), 12)
     assert origin.frame_rate == 10.0
-    code, said = _run(capsys, "score", str(out), str(footage))
+    code, said = outcome(capsys, "score", str(out), str(footage))
     assert code == 0
     assert said.count(",live") == 12 - 4
 
@@ -92,16 +83,16 @@ def test_a_reconstruction_network_and_items_elsewhere(
     other = tmp_path / "rebuilding.pth"
     torch.save(random_weights(Shape(4, 1, 1, skips=False)), other)
     command: tuple[str, ...] = ("import", str(other), "--out", str(tmp_path / "ours"), *SIZE)
-    code, said = _run(capsys, *command)
+    code, said = outcome(capsys, *command)
     assert (code, "--items" in said) == (2, True)
     command += ("--items", str(weights.parent / "keys.pt"))
-    code, said = _run(capsys, *command, "--task", "prediction")
+    code, said = outcome(capsys, *command, "--task", "prediction")
     assert code == 2
     assert "reconstruction network" in said
-    code, said = _run(capsys, *command, "--task", "reconstruction")
+    code, said = outcome(capsys, *command, "--task", "reconstruction")
     assert code == 0, said
     assert load(tmp_path / "ours").config.task is Task.RECONSTRUCTION
-    code, said = _run(capsys, *command)
+    code, said = outcome(capsys, *command)
     assert code == 2
     assert "--out" in said
 
@@ -113,11 +104,13 @@ def test_wrong_files_are_one_line_that_names_them(
     out = ("--out", str(tmp_path / "ours"))
     for file in (tmp_path / "picture.png", tmp_path / "absent.pth"):
         items = ("--items", str(weights.parent / "keys.pt"))
-        code, said = _run(capsys, "import", str(file), *out, *items)
+        code, said = outcome(capsys, "import", str(file), *out, *items)
         assert code == 2
         assert file.name in said
         assert len(said.strip().splitlines()) == 1
-    code, said = _run(capsys, "import", str(weights), *out, "--normal", "rtsp://u:pw@cam/1", *SIZE)
+    code, said = outcome(
+        capsys, "import", str(weights), *out, "--normal", "rtsp://u:pw@cam/1", *SIZE
+    )
     assert code == 2
     assert "record" in said
     assert "pw" not in said
@@ -147,7 +140,7 @@ def test_wrong_values_name_their_option_or_file(
     for option, value, words in wrong:
         options = {"--out": str(tmp_path / "ours"), "--height": "64", "--width": "64"}
         options[option] = value
-        code, said = _run(
+        code, said = outcome(
             capsys, "import", str(weights), *(word for pair in options.items() for word in pair)
         )
         assert code == 2, said
@@ -158,6 +151,6 @@ def test_wrong_values_name_their_option_or_file(
     other = tmp_path / "other.pth"
     torch.save({"x": torch.ones(1)}, other)
     items = ("--items", str(weights.parent / "keys.pt"))
-    code, said = _run(capsys, "import", str(other), "--out", str(tmp_path / "ours"), *items)
+    code, said = outcome(capsys, "import", str(other), "--out", str(tmp_path / "ours"), *items)
     assert code == 2
     assert str(other) in said

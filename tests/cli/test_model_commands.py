@@ -9,20 +9,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from model.bundle import load
 from model.catalog import DOCUMENT
 from model.config import JUDGED, LIVE, SCORES, MemoryKind
-from service.cli.main import main
 from tests.support.bundles import save_small_bundle
-from tests.support.footage import drawn_picture, write_video
+from tests.support.commands import refusal, run
+from tests.support.footage import draw_clip, drawn_picture, write_video
 from tests.support.servers import wait_for
 
 TINY = {
@@ -33,6 +31,7 @@ TINY = {
     "--seed": "3",
     "--threads": "1",
 }
+pytestmark = pytest.mark.usefixtures("environment")
 LENGTH = 24
 ONSET = 14
 
@@ -43,22 +42,18 @@ def _tiny(*options: str) -> list[str]:
     return [word for pair in merged.items() for word in pair] + list(options[len(options) & ~1 :])
 
 
-def _draw(folder: Path, start: int, *, abnormal: bool = False) -> None:
-    folder.mkdir(parents=True)
-    for step in range(LENGTH):
-        picture = cv2.cvtColor(drawn_picture(start + step), cv2.COLOR_BGR2GRAY)
-        if abnormal and step >= ONSET:
-            picture[10:90, (11 * step) % 60 :] = 255
-        cv2.imwrite(str(folder / f"{step}.png"), picture)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`training/` with two clips, `testing/` with two labelled ones."""
     root = tmp_path_factory.mktemp("data")
     for number in range(2):
-        _draw(root / "training" / f"{number}", 5 * number)
-        _draw(root / "testing" / "frames" / f"{number}", 3 + number, abnormal=number == 1)
+        draw_clip(root / "training" / f"{number}", 5 * number, LENGTH)
+        draw_clip(
+            root / "testing" / "frames" / f"{number}",
+            3 + number,
+            LENGTH,
+            ONSET if number == 1 else None,
+        )
     with (root / "testing" / "labels.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("clip", "frame", "abnormal"))
@@ -68,40 +63,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True, scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A data folder of the tests' own; and no restart for the allocator's sake."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NORMWATCH_DATA_DIR", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("GLIBC_TUNABLES", "")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle as the command trains it."""
     out = tmp_path_factory.mktemp("models") / "square"
-    _run("train", str(data / "training"), "--out", str(out), *_tiny("--fps", "10"))
+    run("train", str(data / "training"), "--out", str(out), *_tiny("--fps", "10"))
     return out
-
-
-def _run(*arguments: str) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert left.value.code == 0
-
-
-def _fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert left.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("normwatch: ")
-    return lines[0]
 
 
 def test_train_writes_a_calibrated_bundle_with_its_provenance(trained: Path, data: Path) -> None:
@@ -124,7 +91,7 @@ def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
     trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "again"
-    _run("train", str(data / "training"), "--out", str(out), *_tiny("--fps", "10"))
+    run("train", str(data / "training"), "--out", str(out), *_tiny("--fps", "10"))
     one, other = load(trained), load(out)
     assert one.calibration == other.calibration
     assert np.array_equal(one.items.numpy(), other.items.numpy())
@@ -139,7 +106,7 @@ def test_train_without_pseudo_anomalies_gives_a_network_that_judges_nothing(
 ) -> None:
     out = tmp_path / "plain"
     options = _tiny("--fps", "10", "--crop", "0")
-    _run("train", str(data / "training"), "--out", str(out), "--no-pseudo-anomalies", *options)
+    run("train", str(data / "training"), "--out", str(out), "--no-pseudo-anomalies", *options)
     bundle = load(out)
     assert not bundle.config.judges
     assert bundle.score == LIVE
@@ -150,12 +117,12 @@ def test_train_without_pseudo_anomalies_gives_a_network_that_judges_nothing(
 def test_train_and_evaluate_take_memaes_memory(data: Path, tmp_path: Path) -> None:
     out, figures = tmp_path / "memae", tmp_path / "figures.json"
     options = _tiny("--memory", "memae", "--items", "50", "--shrinkage", "2", "--fps", "10")
-    _run("train", str(data / "training"), "--out", str(out), *options)
+    run("train", str(data / "training"), "--out", str(out), *options)
     bundle = load(out)
     assert (bundle.config.memory, bundle.config.memory_shrinkage) == (MemoryKind.MEMAE, 2.0)
     assert bundle.items.shape == (1, 50, 32)
     where = ("--json", str(figures), "--plot", str(tmp_path / "picture.png"))
-    _run("evaluate", str(out), str(data), "--score", "live", *where)
+    run("evaluate", str(out), str(data), "--score", "live", *where)
     assert json.loads(figures.read_text())["auc"]["causal"]["micro"] > 50.0
 
 
@@ -164,7 +131,7 @@ def test_score_writes_a_row_a_frame(trained: Path, data: Path, tmp_path: Path, f
     out, picture = tmp_path / "scores", tmp_path / "plot.png"
     clip = data / "testing" / "frames" / "1"
     options = ("--format", form, "--out", str(out), "--plot", str(picture))
-    _run("score", str(trained), str(clip), *options)
+    run("score", str(trained), str(clip), *options)
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file)) if form == "csv" else list(map(json.loads, file))
     assert [int(row["frame"]) for row in rows] == list(range(LENGTH))
@@ -179,7 +146,7 @@ def test_score_writes_a_row_a_frame(trained: Path, data: Path, tmp_path: Path, f
 def test_score_prints_to_standard_output(
     trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _run("score", str(trained), str(data / "training" / "0"))
+    run("score", str(trained), str(data / "training" / "0"))
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0].startswith("clip,frame,psnr,distance,gate_error,score,threshold")
     assert len(lines) == 1 + LENGTH
@@ -193,15 +160,15 @@ def test_score_takes_a_video_at_the_rate_of_the_bundle(
 ) -> None:
     video = write_video(tmp_path / "v.mp4", map(drawn_picture, range(30)), fps=30)
     out = tmp_path / "scores.csv"
-    _run("score", str(trained), str(video), "--out", str(out), *options)
+    run("score", str(trained), str(video), "--out", str(out), *options)
     assert len(out.read_text().splitlines()) == 1 + rows
 
 
 def test_bundles_go_by_name_and_are_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_small_bundle(Path(os.environ["NORMWATCH_DATA_DIR"]) / "models", "hall")
-    _run("score", "hall", str(data / "training" / "0"))
+    run("score", "hall", str(data / "training" / "0"))
     capsys.readouterr()
-    _run("models")
+    run("models")
     assert "hall" in capsys.readouterr().out
 
 
@@ -209,7 +176,7 @@ def test_train_does_not_replace_a_bundle(
     trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (trained / "bundle.json").read_bytes()
-    line = _fail(capsys, "train", str(data / "training"), "--out", str(trained), *_tiny())
+    line = refusal(capsys, "train", str(data / "training"), "--out", str(trained), *_tiny())
     assert "--out" in line
     assert str(trained) in line
     assert (trained / "bundle.json").read_bytes() == before
@@ -244,7 +211,7 @@ def test_train_refuses_bad_arguments_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = str(tmp_path / "x")
-    line = _fail(capsys, "train", str(data / "training"), "--out", out, *_tiny(*options))
+    line = refusal(capsys, "train", str(data / "training"), "--out", out, *_tiny(*options))
     for word in words:
         assert word in line
 
@@ -254,30 +221,30 @@ def test_train_refuses_footage_it_cannot_use(
 ) -> None:
     out = ("--out", str(tmp_path / "x"), *_tiny())
     url = "rtsp://root:hunter2@127.0.0.1:1/live"
-    line = _fail(capsys, "train", url, *out)
+    line = refusal(capsys, "train", url, *out)
     assert "--max-frames" in line and "127.0.0.1" in line and "hunter2" not in line
-    line = _fail(capsys, "train", url, "--max-frames", "5", *out)
+    line = refusal(capsys, "train", url, "--max-frames", "5", *out)
     assert "127.0.0.1" in line and "hunter2" not in line
     (tmp_path / "text.mp4").write_text("no video")
-    assert "text.mp4" in _fail(capsys, "train", str(tmp_path / "text.mp4"), *out)
+    assert "text.mp4" in refusal(capsys, "train", str(tmp_path / "text.mp4"), *out)
     (tmp_path / "short").mkdir()
     cv2.imwrite(str(tmp_path / "short" / "1.png"), np.zeros((64, 64, 3), np.uint8))
-    assert "too short" in _fail(capsys, "train", str(tmp_path / "short"), *out)
+    assert "too short" in refusal(capsys, "train", str(tmp_path / "short"), *out)
 
 
 def test_score_refuses_bad_arguments_in_one_line(
     trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = str(trained)
-    assert "/no/such" in _fail(capsys, "score", bundle, "/no/such")
-    assert "--format" in _fail(capsys, "score", bundle, str(data), "--format", "xml")
+    assert "/no/such" in refusal(capsys, "score", bundle, "/no/such")
+    assert "--format" in refusal(capsys, "score", bundle, str(data), "--format", "xml")
     for option in ("--out", "--plot"):
         for place in (str(tmp_path / "no" / "x.png"), str(tmp_path), "/proc/normwatch.png"):
-            line = _fail(capsys, "score", "no-such-bundle", str(data), option, place)
+            line = refusal(capsys, "score", "no-such-bundle", str(data), option, place)
             assert line.startswith(f"normwatch: {option}: ") and place in line
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / DOCUMENT).write_text("{}")
-    assert "damaged or foreign" in _fail(capsys, "score", str(tmp_path / "broken"), str(data))
+    assert "damaged or foreign" in refusal(capsys, "score", str(tmp_path / "broken"), str(data))
 
 
 def _interrupted(command: list[str], log: Path) -> tuple[int, str]:
@@ -310,8 +277,8 @@ def test_an_interrupted_run_can_be_resumed_and_is_not_overwritten(
         assert stopped is not None, said
         steps.append(int(stopped.group(1)))
     assert 0 < steps[0] < steps[1]
-    line = _fail(capsys, "train", *options)
+    line = refusal(capsys, "train", *options)
     assert "--out" in line and "x.checkpoint" in line and "--resume" in line
-    line = _fail(capsys, "train", *run, *_tiny("--epochs", "9999", "--seed", "4", "--resume"))
+    line = refusal(capsys, "train", *run, *_tiny("--epochs", "9999", "--seed", "4", "--resume"))
     assert "other settings" in line
     assert not (tmp_path / "x").exists()

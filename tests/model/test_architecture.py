@@ -60,7 +60,7 @@ PUBLIC = {
         "ABNORMAL", "BASELINES", "CURVE", "OTHER", "plot_evaluation", "plot_moment", "plot_scores",
     },
     "evaluation.protocol": {
-        "Evaluation", "Report", "ScoredClip", "evaluate", "evaluation", "offline_scores", "smooth",
+        "Evaluation", "ScoredClip", "evaluation", "offline_scores", "smooth",
     },
     "evaluation.events": {
         "Alarm", "AtRecall", "CONFIDENCE", "EventOutcome", "FalseRate", "LabelledEvent", "RECALLS",

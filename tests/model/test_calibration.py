@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,10 @@ from model.bundle import Bundle
 from model.calibration import calibrate, causal_scores, measure, split, threshold
 from model.config import LIVE, PAPER, SCORES, Calibration, NormalRange, Span
 from model.detector import CameraOptions, Detector
-from model.evaluation.accuracy import accuracy
-from model.evaluation.protocol import evaluate, offline_scores, smooth
+from model.evaluation.accuracy import Labels, accuracy
+from model.evaluation.comparison import Comparison, Plan, compare
+from model.evaluation.protocol import offline_scores, smooth
+from model.evaluation.truth import Truth
 from model.footage import Clip
 from model.rules import LIVE_UPDATE, UPDATE_RULES
 from model.score import Measures
@@ -88,6 +91,19 @@ def test_no_frame_is_lost_or_in_both_parts(lengths: list[int], share: float, con
     assert max(map(len, held)) >= context + 2
 
 
+def _compared(
+    bundle: Bundle,
+    clips: Sequence[Clip],
+    labels: Sequence[Labels],
+    *,
+    rule: str = "paper",
+    gamma: float | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Comparison:
+    plan = Plan(rules=(rule,), gamma=gamma, baselines=False)
+    return compare(bundle, clips, Truth(tuple(labels)), plan, on_frame=on_frame)
+
+
 def test_calibration_measures_gate_ranges_and_thresholds() -> None:
     held = [clip("a", 30), clip("b", 25, seed=4)]
     bundle = calibrate(_bundle(), held)
@@ -112,8 +128,9 @@ def test_calibration_measures_gate_ranges_and_thresholds() -> None:
 def test_no_score_of_the_held_out_footage_reaches_the_threshold() -> None:
     held = [clip("a", 30), clip("b", 25, seed=4)]
     bundle = calibrate(_bundle(), held)
-    report = evaluate(bundle, held, [np.zeros(len(c), bool) for c in held])
-    for name, evaluation in report.evaluations.items():
+    report = _compared(bundle, held, [np.zeros(len(c), bool) for c in held])
+    for name, figures in report.rules["paper"].figures.items():
+        evaluation = figures.evaluation
         scores = np.concatenate([c.causal for c in evaluation.clips])
         threshold = bundle.calibration.thresholds[name]
         if evaluation.score.normalisation.headroom > 1.0 or name == "paper":
@@ -155,12 +172,15 @@ def test_causal_scores_of_a_recording_stay_when_its_future_is_cut_off() -> None:
     bundle = calibrate(_bundle(), [clip("n", 40)])
     test = clip("t", 24, seed=2, abnormal=range(16, 20))
     labels = np.zeros(24, bool)
-    whole = evaluate(bundle, [test], [labels])
-    half = evaluate(bundle, [Clip("t", test.frames[:14])], [labels[:14]])
+    compared = (
+        _compared(bundle, [test], [labels]),
+        _compared(bundle, [Clip("t", test.frames[:14])], [labels[:14]]),
+    )
+    whole, half = (each.rules["paper"].figures for each in compared)
     for name in ("paper", "live"):
-        full, part = (r.evaluations[name].clips[0] for r in (whole, half))
+        full, part = (r[name].evaluation.clips[0] for r in (whole, half))
         assert np.array_equal(full.causal[:14], part.causal, equal_nan=True)
-    offline = (r.evaluations["paper"].clips[0].offline for r in (whole, half))
+    offline = (r["paper"].evaluation.clips[0].offline for r in (whole, half))
     assert not np.array_equal(next(offline)[:14], next(offline), equal_nan=True)
 
 
@@ -227,22 +247,23 @@ def test_a_report_counts_frames_and_updates() -> None:
     bundle = calibrate(_bundle(), [clip("n", 40)])
     clips = [clip("a", 12), clip("b", 10, seed=3)]
     labels = [np.arange(12) >= 8, np.zeros(10, bool)]
-    report = evaluate(bundle, clips, labels, options=CameraOptions(gamma=9.0))
-    assert (report.frames, report.scored, report.abnormal) == (22, 8 + 6, 4)
-    assert (report.updated_share, report.gamma) == (1.0, 9.0)
-    frozen = evaluate(
-        bundle, clips, labels, options=CameraOptions(update=UPDATE_RULES["held"], gamma=9.0)
-    )
-    assert frozen.updated_share == 0.0
+    report = _compared(bundle, clips, labels, gamma=9.0)
+    measured = report.rules["paper"]
+    assert (report.frames, measured.scored, report.abnormal) == (22, 8 + 6, 4)
+    assert measured.memory is not None
+    assert (measured.memory.updated_share, measured.memory.gamma) == (1.0, 9.0)
+    held = _compared(bundle, clips, labels, gamma=9.0, rule="held").rules["held"].memory
+    assert held is not None
+    assert held.updated_share == 0.0
 
 
 def test_labels_that_do_not_fit_are_refused_before_any_frame_is_scored() -> None:
     bundle = calibrate(_bundle(), [clip("n", 40)])
     scored: list[int] = []
     with pytest.raises(ValueError, match="clip a has 12 frames but 11 labels"):
-        evaluate(bundle, [clip("a", 12)], [np.zeros(11, bool)], on_frame=lambda: scored.append(1))
+        _compared(bundle, [clip("a", 12)], [np.zeros(11, bool)], on_frame=lambda: scored.append(1))
     with pytest.raises(ValueError, match="no range of normal footage"):
-        evaluate(
+        _compared(
             _bundle(), [clip("a", 12)], [np.zeros(12, bool)], on_frame=lambda: scored.append(1)
         )
     assert scored == []

@@ -12,12 +12,12 @@ from pytest_httpserver import HTTPServer
 
 from model.bundle import load
 from model.catalog import DOCUMENT, WEIGHTS, available
-from service.cli.main import main
 from service.errors import BadInput
 from service.release.archive import pack
 from service.release.download import DownloadFailed, Fetcher
 from service.release.installing import Order, install
 from tests.support.bundles import save_small_bundle
+from tests.support.commands import outcome
 
 
 @pytest.fixture
@@ -125,15 +125,6 @@ def test_what_isnt_there_is_named(models: Path) -> None:
         install(Order("nowhere.tar"), models)
 
 
-def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    said = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, said.out + said.err
-
-
 def test_the_commands_pack_publish_and_add(
     bundle: Path,
     tmp_path: Path,
@@ -145,20 +136,20 @@ def test_the_commands_pack_publish_and_add(
     monkeypatch.setenv("NORMWATCH_DATA_DIR", str(tmp_path / "home"))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     archive = tmp_path / "wide.tar"
-    code, said = _run(capsys, "models", "pack", str(bundle), "--out", str(archive))
+    code, said = outcome(capsys, "models", "pack", str(bundle), "--out", str(archive))
     assert code == 0
     checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
     assert f"sha256 {checksum}" in said
     https.expect_request("/wide.tar").respond_with_data(archive.read_bytes())
     add = ("models", "add", https.url_for("/wide.tar"), "--name", "wide", "--sha256", checksum)
-    code, said = _run(capsys, *add)
+    code, said = outcome(capsys, *add)
     assert (code, "private" in said) == (2, True)
-    code, said = _run(capsys, *add, "--allow-private")
+    code, said = outcome(capsys, *add, "--allow-private")
     assert code == 0, said
     assert str(tmp_path / "home" / "models" / "wide") in said
-    code, said = _run(capsys, "models")
+    code, said = outcome(capsys, "models")
     assert code == 0
     assert "wide" in said
-    code, said = _run(capsys, *add, "--allow-private")
+    code, said = outcome(capsys, *add, "--allow-private")
     assert code == 2
     assert len(said.strip().splitlines()) == 1

@@ -54,3 +54,13 @@ def drawn_picture(step: int, size: tuple[int, int] = (96, 96)) -> Picture:
     left = (3 * step) % (size[1] - 16)
     picture[40:56, left : left + 16] = 220
     return picture
+
+
+def draw_clip(folder: Path, start: int, count: int, onset: int | None = None) -> None:
+    """Grey drawn pictures as PNG, `onset` the first in which something else happens."""
+    folder.mkdir(parents=True)
+    for step in range(count):
+        picture = cv2.cvtColor(drawn_picture(start + step), cv2.COLOR_BGR2GRAY)
+        if onset is not None and step >= onset:
+            picture[10:90, (11 * step) % 60 :] = 255
+        cv2.imwrite(str(folder / f"{step:03}.png"), picture)
