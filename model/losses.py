@@ -5,7 +5,7 @@ The items are constants here: the losses train the encoder, the update trains th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -23,6 +23,16 @@ class LossWeights:
     compact: float = 0.1
     separate: float = 0.1
     margin: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """What the losses are weighted with, and which norms they take."""
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    form: ErrorForm = ErrorForm.MEAN_SQUARE
+    separation_form: ErrorForm | None = None
+    """The norm in L_separate, if it is another than `form`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +68,18 @@ def separateness_loss(queries: Tensor, items: Tensor, form: ErrorForm, margin: f
 
 
 def total_loss(
-    predicted: Tensor,
-    actual: Tensor,
-    queries: Tensor,
-    items: Tensor,
-    *,
-    weights: LossWeights,
-    form: ErrorForm,
-    separation_form: ErrorForm | None = None,
+    predicted: Tensor, actual: Tensor, queries: Tensor, items: Tensor, terms: LossTerms
 ) -> LossParts:
     """L = L_rec + λ_c L_compact + λ_s L_separate.
 
     Args:
         predicted, actual: (B, C, H, W) in [-1, 1].
         queries: (B, K, C), unit length. items: (B or 1, M, C), unit length.
-        separation_form: the norm in L_separate, if it is another than `form`.
     """
+    weights, form = terms.weights, terms.form
     frame = frame_loss(predicted, actual, form)
     compact = compactness_loss(queries, items, form)
-    separate = separateness_loss(queries, items, separation_form or form, weights.margin)
+    separate = separateness_loss(queries, items, terms.separation_form or form, weights.margin)
     total = frame + weights.compact * compact + weights.separate * separate
     return LossParts(total, frame, compact, separate)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from model import memae, memory
-from model.config import ErrorForm, MemoryKind, NetConfig
-from model.losses import LossParts, LossWeights, total_loss
+from model.config import MemoryKind, NetConfig
+from model.losses import LossParts, LossTerms, total_loss
 
 
 class Memory(Protocol):
@@ -42,15 +42,7 @@ class Memory(Protocol):
         """Share of the queries whose most similar item is m, (B, M)."""
 
     def loss(
-        self,
-        predicted: Tensor,
-        actual: Tensor,
-        queries: Tensor,
-        items: Tensor,
-        *,
-        weights: LossWeights,
-        form: ErrorForm,
-        separation_form: ErrorForm | None = None,
+        self, predicted: Tensor, actual: Tensor, queries: Tensor, items: Tensor, terms: LossTerms
     ) -> LossParts:
         """What training makes small; frames (B, C, H, W) in [-1, 1]."""
 
@@ -82,25 +74,9 @@ class MnadMemory:
         return memory.usage(queries, items)
 
     def loss(
-        self,
-        predicted: Tensor,
-        actual: Tensor,
-        queries: Tensor,
-        items: Tensor,
-        *,
-        weights: LossWeights,
-        form: ErrorForm,
-        separation_form: ErrorForm | None = None,
+        self, predicted: Tensor, actual: Tensor, queries: Tensor, items: Tensor, terms: LossTerms
     ) -> LossParts:
-        return total_loss(
-            predicted,
-            actual,
-            queries,
-            items,
-            weights=weights,
-            form=form,
-            separation_form=separation_form,
-        )
+        return total_loss(predicted, actual, queries, items, terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +111,10 @@ class MemaeMemory:
         return memory.usage(queries, functional.normalize(items, dim=2))
 
     def loss(
-        self,
-        predicted: Tensor,
-        actual: Tensor,
-        queries: Tensor,
-        items: Tensor,
-        *,
-        weights: LossWeights,
-        form: ErrorForm,
-        separation_form: ErrorForm | None = None,
+        self, predicted: Tensor, actual: Tensor, queries: Tensor, items: Tensor, terms: LossTerms
     ) -> LossParts:
         return memae.total_loss(
-            predicted, actual, queries, items, threshold=self.threshold, form=form
+            predicted, actual, queries, items, threshold=self.threshold, form=terms.form
         )
 
 

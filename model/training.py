@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from model import memory
 from model.config import ErrorForm, NetConfig, Task
 from model.footage import Clip
-from model.losses import LossParts, LossWeights, judgement_loss
+from model.losses import LossParts, LossTerms, LossWeights, judgement_loss
 from model.network import MemoryNetwork, build
 from model.pseudo_anomalies import PseudoConfig
 from model.windows import Batch, WindowConfig, Windows
@@ -239,9 +239,7 @@ class Training:
             batch.targets,
             queries,
             self.items,
-            weights=config.weights,
-            form=config.error_form,
-            separation_form=config.separation_form,
+            LossTerms(config.weights, config.error_form, config.separation_form),
         )
         if self.net.judges:
             judgement = judgement_loss(decoded[:, self.net.channels :], batch.abnormal)

@@ -96,8 +96,8 @@ PUBLIC = {
     },
     "legacy": {"POOLING", "upgraded"},
     "losses": {
-        "JUDGEMENT_BALANCE", "LossParts", "LossWeights", "compactness_loss", "frame_loss",
-        "judgement_loss", "separateness_loss", "total_loss",
+        "JUDGEMENT_BALANCE", "LossParts", "LossTerms", "LossWeights", "compactness_loss",
+        "frame_loss", "judgement_loss", "separateness_loss", "total_loss",
     },
     "masks": {
         "CELLS", "MATLAB_LIMIT_S", "Masks", "Reader", "array_masks", "frame_flags", "image_masks",

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from model.config import ErrorForm
 from model.losses import (
+    LossTerms,
     LossWeights,
     compactness_loss,
     frame_loss,
@@ -54,15 +55,15 @@ def _case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_the_total_is_the_weighted_sum() -> None:
     weights = LossWeights(compact=0.3, separate=0.7, margin=0.5)
-    parts = total_loss(*_case(), weights=weights, form=ErrorForm.MEAN_SQUARE)
+    parts = total_loss(*_case(), LossTerms(weights, ErrorForm.MEAN_SQUARE))
     total = parts.frame + 0.3 * parts.compact + 0.7 * parts.separate
     torch.testing.assert_close(parts.total, total)
 
 
 def test_separateness_may_have_a_norm_of_its_own() -> None:
     case = _case()
-    forms = {"form": ErrorForm.MEAN_SQUARE, "separation_form": ErrorForm.NORM}
-    parts = total_loss(*case, weights=LossWeights(), **forms)
+    terms = LossTerms(form=ErrorForm.MEAN_SQUARE, separation_form=ErrorForm.NORM)
+    parts = total_loss(*case, terms)
     torch.testing.assert_close(
         parts.separate, separateness_loss(case[2], case[3], ErrorForm.NORM, 1.0)
     )
@@ -73,9 +74,7 @@ def test_separateness_may_have_a_norm_of_its_own() -> None:
 
 def test_losses_train_the_encoder_and_leave_the_items_alone() -> None:
     predicted, actual, queries, items = _case()
-    parts = total_loss(
-        predicted, actual, queries, items, weights=LossWeights(), form=ErrorForm.NORM
-    )
+    parts = total_loss(predicted, actual, queries, items, LossTerms(form=ErrorForm.NORM))
     gradients = torch.autograd.grad(parts.total, (predicted, queries, items), allow_unused=True)
     assert gradients[0] is not None and gradients[0].any()
     assert gradients[1] is not None and gradients[1].any()
@@ -87,6 +86,6 @@ def test_gradients_stay_finite_where_an_error_is_zero(form: ErrorForm) -> None:
     frame = torch.rand(1, 1, 4, 4).requires_grad_()
     items = functional.normalize(torch.rand(1, 3, 5), dim=2)
     queries = items[:, :2].clone().requires_grad_()
-    parts = total_loss(frame, frame.detach(), queries, items, weights=LossWeights(), form=form)
+    parts = total_loss(frame, frame.detach(), queries, items, LossTerms(form=form))
     for gradient in torch.autograd.grad(parts.total, (frame, queries)):
         assert bool(gradient.isfinite().all())
