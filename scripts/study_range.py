@@ -33,7 +33,7 @@ from model import bundle as bundles
 from model.bundle import Bundle
 from model.calibration import causal_scores, measure, normal_range, split, threshold
 from model.catalog import find
-from model.config import LIVE, PAPER, Normalisation, NormalisationKind, NormalRange, ScoreConfig
+from model.config import PAPER, Normalisation, NormalisationKind, NormalRange, ScoreConfig
 from model.datasets import load
 from model.detector import CameraOptions, Detector
 from model.evaluation.accuracy import Labels, Scores, accuracy
@@ -61,7 +61,7 @@ NEAR = 0.05
 FORMS = {
     "min_max": PAPER.normalisation,
     "min_max, headroom 2": replace(PAPER.normalisation, headroom=2.0),
-    "decayed": LIVE.normalisation,
+    "decayed": Normalisation(NormalisationKind.DECAYED),
     "quantile": Normalisation(NormalisationKind.QUANTILE),
 }
 

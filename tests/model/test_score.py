@@ -41,7 +41,7 @@ from tests.model import reference
 
 PSNR, POOLED = PAPER.error.key, LIVE.error.key
 NORMAL = NormalRange(Span(0.1, 0.2), {PSNR: Span(-40.0, -30.0), POOLED: Span(0.02, 0.04)})
-QUANTILE = replace(LIVE, normalisation=Normalisation(NormalisationKind.QUANTILE))
+DECAYED = replace(LIVE, normalisation=Normalisation(NormalisationKind.DECAYED))
 BAD = pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 
 
@@ -85,7 +85,7 @@ def test_smoothing_averages_until_a_cut() -> None:
 
 
 @BAD
-@pytest.mark.parametrize("config", [PAPER, LIVE, QUANTILE], ids=["paper", "live", "quantile"])
+@pytest.mark.parametrize("config", [PAPER, LIVE, DECAYED], ids=["paper", "live", "decayed"])
 @pytest.mark.parametrize("field", [PSNR, "distance", POOLED])
 def test_a_bad_measure_changes_nothing(field: str, config: ScoreConfig, bad: float) -> None:
     scorer = Scorer(config, NORMAL)
@@ -106,7 +106,7 @@ def test_a_bad_measure_changes_nothing(field: str, config: ScoreConfig, bad: flo
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 1)), min_size=2, max_size=12))
 def test_a_restored_scorer_goes_on_to_the_bit(rows: list[tuple[float, float]]) -> None:
-    for config in (PAPER, LIVE, QUANTILE):
+    for config in (PAPER, LIVE, DECAYED):
         first = Scorer(config, NORMAL)
         middle = len(rows) // 2
         for psnr, value in rows[:middle]:
