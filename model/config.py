@@ -14,7 +14,8 @@ from enum import StrEnum
 DOWNSCALE = 8
 """Three poolings of two: the feature map is this much smaller than the picture, each way."""
 LEAST_SIDE = 16
-"""Of a picture, each way."""
+"""Of a picture, each way, in patches."""
+PATCHES = (1, 2, 4)
 
 
 class Task(StrEnum):
@@ -97,6 +98,9 @@ class NetConfig:
     """λ of MemAE's hard shrinkage, in units of 1 / memory_items; the paper's are from 1 to 3."""
     judges: bool = False
     """Whether it has a second output: of each pixel, how likely it shows something abnormal."""
+    patch: int = 1
+    """Side of the squares of pixels that the convolutions take as one place with more channels: 2
+    is a quarter of the work. The paper's is 1."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", Task(self.task))
@@ -107,13 +111,14 @@ class NetConfig:
             object.__setattr__(self, "memory_channels", 8 * self.base_width)
         _require(self.base_width >= 1, "base_width", self.base_width, "at least 1")
         _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
+        _require(self.patch in PATCHES, "patch", self.patch, "1, 2 or 4")
         for name in ("height", "width"):
             size = getattr(self, name)
             _require(
-                size >= LEAST_SIDE and size % DOWNSCALE == 0,
+                size >= LEAST_SIDE * self.patch and size % self.downscale == 0,
                 name,
                 size,
-                f"a multiple of {DOWNSCALE}, at least {LEAST_SIDE}",
+                f"a multiple of {self.downscale}, at least {LEAST_SIDE * self.patch}",
             )
         _require(1 <= self.history <= 32, "history", self.history, "from 1 to 32 frames")
         _require(self.memory_items >= 2, "memory_items", self.memory_items, "at least 2")
@@ -136,9 +141,14 @@ class NetConfig:
         return self.channels * max(self.context, 1)
 
     @property
+    def downscale(self) -> int:
+        """How much smaller than the picture the feature map is, each way."""
+        return DOWNSCALE * self.patch
+
+    @property
     def queries(self) -> int:
         """K, the number of queries that one frame gives."""
-        return (self.height // DOWNSCALE) * (self.width // DOWNSCALE)
+        return (self.height // self.downscale) * (self.width // self.downscale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The two networks of MNAD: a U-Net that predicts, and an autoencoder that reconstructs; each
 with either of the two memories.
 
-Shapes: B cameras (or training windows), C feature channels, h x w the feature map, an eighth of the
-picture each way, K = h*w queries. Pictures are in [-1, 1].
+Shapes: B cameras (or training windows), C feature channels, h x w the feature map, 1 / D of the
+picture each way (`NetConfig.downscale`, 8 in the paper), K = h*w queries. Pictures are in [-1, 1].
 """
 
 from __future__ import annotations
@@ -44,10 +44,13 @@ def _upsample(channels_in: int, channels_out: int) -> nn.Sequential:
 class Encoder(nn.Module):
     """Picture to feature map; also returns what the decoder's skip connections take."""
 
-    def __init__(self, channels_in: int, base_width: int, channels_out: int) -> None:
+    def __init__(
+        self, channels_in: int, base_width: int, channels_out: int, *, patch: int = 1
+    ) -> None:
         super().__init__()
+        self.patch = patch
         widths = (base_width, 2 * base_width, 4 * base_width)
-        inputs = (channels_in, *widths)
+        inputs = (channels_in * patch**2, *widths)
         self.stages = nn.ModuleList(
             _convolutions(n_in, n_out) for n_in, n_out in zip(inputs, widths, strict=False)
         )
@@ -60,9 +63,9 @@ class Encoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, channels_in, H, W) to (B, C, H/8, W/8), and the stages' outputs, widest first."""
+        """(B, channels_in, H, W) to (B, C, h, w), and the stages' outputs, widest first."""
         skips: list[Tensor] = []
-        x = pictures
+        x = pictures if self.patch == 1 else functional.pixel_unshuffle(pictures, self.patch)
         for stage in self.stages:
             x = stage(x)
             skips.append(x)
@@ -82,8 +85,10 @@ class Decoder(nn.Module):
         *,
         skips: bool,
         judges: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__()
+        self.patch = patch
         self.skips = skips
         self.judges = judges
         widths = [8 * base_width, 4 * base_width, 2 * base_width, base_width]
@@ -96,7 +101,7 @@ class Decoder(nn.Module):
             self.stages.append(_convolutions(n_in, n_out))
             if n_up:
                 self.ups.append(_upsample(n_out, n_up))
-        self.last = nn.Conv2d(base_width, channels_out + judges, 3, padding=1)
+        self.last = nn.Conv2d(base_width, (channels_out + judges) * patch**2, 3, padding=1)
 
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """(B, channels_in, h, w) and the encoder's stages to (B, channels_out, H, W) in [-1, 1],
@@ -109,6 +114,7 @@ class Decoder(nn.Module):
                 if self.skips:
                     x = torch.cat((x, skips[-1 - index]), dim=1)
         x = self.last(x)
+        x = x if self.patch == 1 else functional.pixel_shuffle(x, self.patch)
         if not self.judges:
             return torch.tanh(x)
         return torch.cat((torch.tanh(x[:, :-1]), x[:, -1:]), dim=1)
@@ -180,12 +186,15 @@ def folded(network: MemoryNetwork) -> MemoryNetwork:
 def build(config: NetConfig) -> MemoryNetwork:
     """The network that a configuration describes, with PyTorch's initial weights."""
     memory = memory_of(config)
-    encoder = Encoder(config.input_channels, config.base_width, config.memory_channels)
+    encoder = Encoder(
+        config.input_channels, config.base_width, config.memory_channels, patch=config.patch
+    )
     decoder = Decoder(
         memory.decoder_channels(config.memory_channels),
         config.base_width,
         config.channels,
         skips=config.task is Task.PREDICTION,
         judges=config.judges,
+        patch=config.patch,
     )
     return MemoryNetwork(encoder, decoder, memory)

@@ -80,13 +80,14 @@ class Preset:
 
     base_width: int
     train: TrainConfig
+    patch: int = 1
 
 
 JUDGEMENT_WEIGHT = 0.1
 """With it the judgement's loss ends about as large as the frame's."""
 
 
-def _judging(base_width: int, epochs: int, learning_rate: float) -> Preset:
+def _judging(base_width: int, epochs: int, learning_rate: float, patch: int = 1) -> Preset:
     """Crops with pseudo-anomalies, which the network leaves out of its prediction, and marks."""
     return Preset(
         base_width,
@@ -98,6 +99,7 @@ def _judging(base_width: int, epochs: int, learning_rate: float) -> Preset:
             windows=WindowConfig(crop=128, pseudo=PseudoConfig()),
             judgement_weight=JUDGEMENT_WEIGHT,
         ),
+        patch,
     )
 
 
@@ -105,6 +107,7 @@ PRESETS = {
     "paper": Preset(64, TrainConfig()),
     "medium": _judging(32, 16, 1e-3),
     "small": _judging(16, 16, 1e-3),
+    "fast": _judging(16, 16, 1e-3, patch=2),
     "tiny": _judging(8, 20, 2e-3),
 }
 

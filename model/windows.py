@@ -75,7 +75,12 @@ class Windows:
             raise ValueError(
                 f"crop must fit {net.height}x{net.width} pixels, got {self._config.crop!r}"
             )
+        if self._config.crop % net.downscale:
+            raise ValueError(
+                f"crop must be a multiple of {net.downscale}, got {self._config.crop!r}"
+            )
         self._size = (net.height, net.width)
+        self._grid = net.downscale
         pseudo = self._config.pseudo
         self.pseudo = PseudoAnomalies(self._clips, self._length, pseudo) if pseudo else None
         self._seen = _by_frame(self.pseudo.cutouts if self.pseudo else ())
@@ -130,7 +135,10 @@ class Windows:
                 random.uniform(-PAST_EDGE * size, (1.0 + PAST_EDGE) * size - crop)
                 for size in (self._size[1], self._size[0])
             )
-        return (_on_grid(x, self._size[1] - crop), _on_grid(y, self._size[0] - crop))
+        return (self._on_grid(x, self._size[1] - crop), self._on_grid(y, self._size[0] - crop))
+
+    def _on_grid(self, position: float, most: int) -> int:
+        return int(np.clip(position, 0, most)) // self._grid * self._grid
 
 
 def _by_frame(cutouts: Sequence[Cutout]) -> dict[tuple[int, int], list[Cutout]]:
@@ -138,10 +146,6 @@ def _by_frame(cutouts: Sequence[Cutout]) -> dict[tuple[int, int], list[Cutout]]:
     for cutout in cutouts:
         seen.setdefault((cutout.clip, cutout.frame), []).append(cutout)
     return seen
-
-
-def _on_grid(position: float, most: int) -> int:
-    return int(np.clip(position, 0, most)) // DOWNSCALE * DOWNSCALE
 
 
 def _to_tensors(composed: Sequence[Composed]) -> Batch:

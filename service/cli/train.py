@@ -42,6 +42,7 @@ class PresetName(StrEnum):
     PAPER = "paper"
     MEDIUM = "medium"
     SMALL = "small"
+    FAST = "fast"
     TINY = "tiny"
 
 
@@ -80,7 +81,13 @@ def train(
     ] = PresetName.SMALL,
     task: Annotated[TaskName, typer.Option(help="What the network does.")] = TaskName.PREDICTION,
     width: Annotated[int | None, typer.Option(help="Base width; 64 is the paper's.", min=1)] = None,
-    size: Annotated[str, typer.Option(help="Input HEIGHTxWIDTH, multiples of 8.")] = "256x256",
+    patch: Annotated[
+        int | None,
+        typer.Option(help="Side of the pixel squares taken as one place: 1, or 2 or 4 for speed."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="Input HEIGHTxWIDTH, multiples of 8 times the patch.")
+    ] = "256x256",
     colour: Annotated[Colour, typer.Option(help="Grey or RGB network.")] = Colour.AUTO,
     memory: Annotated[
         MemoryName, typer.Option(help="MNAD's memory, or MemAE's: many items, learned by gradient.")
@@ -134,7 +141,7 @@ def train(
     """Train a bundle on normal footage of a camera."""
     restart_with_tunables()
     from model import training
-    from model.config import MemoryKind, NetConfig, Task
+    from model.config import PATCHES, MemoryKind, NetConfig, Task
 
     console = Console(highlight=False)
     chosen = training.PRESETS[preset.value]
@@ -147,14 +154,18 @@ def train(
         learning_rate=learning_rate or chosen.train.learning_rate,
     )
     height, columns = _parse_size(size)
+    patch = chosen.patch if patch is None else patch
+    if patch not in PATCHES:
+        raise BadInput("--patch", patch, f"must be one of {', '.join(map(str, PATCHES))}")
     try:
-        config = _with_windows(config, crop, pseudo_anomalies, flip, (height, columns))
+        config = _with_windows(config, crop, pseudo_anomalies, flip, (height, columns), patch)
     except ValueError as error:
         raise BadInput("--crop", crop, str(error)) from None
     try:
         net = NetConfig(
             task=Task(task.value),
             base_width=width or chosen.base_width,
+            patch=patch,
             height=height,
             width=columns,
             memory_items=items or 0,
@@ -201,6 +212,7 @@ def _with_windows(
     pseudo_anomalies: bool | None,
     flip: bool,
     size: tuple[int, int],
+    patch: int,
 ) -> training.TrainConfig:
     """The preset's windows with what was asked for, and no crop larger than the picture."""
     from model.config import DOWNSCALE
@@ -213,7 +225,10 @@ def _with_windows(
         pseudo = (pseudo or PseudoConfig()) if pseudo_anomalies else None
     if crop is not None and crop > min(size):
         raise ValueError(f"must fit {size[0]}x{size[1]} pixels")
-    fits = min(windows.crop, min(size) // DOWNSCALE * DOWNSCALE)
+    grid = DOWNSCALE * patch
+    if crop is not None and crop % grid:
+        raise ValueError(f"must be a multiple of {grid}")
+    fits = min(windows.crop, min(size) // grid * grid)
     weight = (config.judgement_weight or JUDGEMENT_WEIGHT) if pseudo else 0.0
     return replace(
         config,

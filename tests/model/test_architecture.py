@@ -35,7 +35,7 @@ PUBLIC = {
     },
     "config": {
         "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
-        "LEAST_SIDE", "MEMORY_ITEMS",
+        "LEAST_SIDE", "MEMORY_ITEMS", "PATCHES",
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task", "compositions",
     },

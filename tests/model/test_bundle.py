@@ -68,7 +68,7 @@ def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
     assert (document["format"], document["version"]) == ("normwatch-bundle", 2)
     assert set(document["net"]) == {
         "task", "base_width", "channels", "height", "width", "history", "memory_items",
-        "memory_channels", "memory", "memory_shrinkage", "judges",
+        "memory_channels", "memory", "memory_shrinkage", "judges", "patch",
     }  # fmt: skip
     assert set(document["score"]) == {
         "name", "error", "normalisation", "appearance_weight", "judgement", "judgement_weight",

@@ -192,3 +192,36 @@ def test_folding_batch_norms_changes_no_result_and_not_the_network(task: Task) -
 def test_a_bad_configuration_names_field_and_value(changes: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(TINY, **changes)
+
+
+@pytest.mark.parametrize("judges", [False, True])
+@pytest.mark.parametrize("patch", [2, 4])
+def test_a_network_of_patches_keeps_the_picture_and_has_fewer_queries(
+    patch: int, judges: bool
+) -> None:
+    config = NetConfig(base_width=4, height=64, width=128, patch=patch, judges=judges)
+    pictures, queries = build(config).eval()(_pictures(config), _items(config))
+    assert pictures.shape == (2, 1 + judges, 64, 128)
+    assert queries.shape[1] == config.queries == (64 // 8 // patch) * (128 // 8 // patch)
+
+
+def test_a_patch_is_what_the_first_convolution_sees_of_one_place() -> None:
+    config = replace(TINY, patch=2, height=32, width=64)
+    network = build(config).eval()
+    pictures = _pictures(config, count=1)
+    seen: list[torch.Tensor] = []
+    network.encoder.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(pictures, _items(config))
+    assert seen[0].shape == (1, 16, 16, 32)
+    torch.testing.assert_close(seen[0][0, 4:8, 3, 5].view(2, 2), pictures[0, 1, 6:8, 10:12])
+
+
+@pytest.mark.parametrize(("patch", "height"), [(2, 24), (4, 48), (2, 16)])
+def test_sides_are_multiples_of_the_feature_maps_grid(patch: int, height: int) -> None:
+    with pytest.raises(ValueError, match=f"height must be a multiple of {8 * patch}"):
+        NetConfig(base_width=4, height=height, width=64, patch=patch)
+
+
+def test_a_patch_is_one_of_a_few() -> None:
+    with pytest.raises(ValueError, match="patch must be 1, 2 or 4, got 3"):
+        NetConfig(patch=3)
