@@ -13,6 +13,7 @@ ROOT = Path(model.__file__).parent
 TORCHLESS = (
     "catalog",
     "config",
+    "cost",
     "datasets",
     "events",
     "footage",
@@ -39,6 +40,7 @@ PUBLIC = {
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task", "compositions",
     },
+    "cost": {"Cost", "KERNEL", "LayerCost", "Part", "Precision", "Work", "cost"},
     "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
     "detector": {
         "CameraOptions", "Detector", "Observation", "region_of",
