@@ -1,0 +1,255 @@
+"""What the recorder stores a second, and what a stored score takes on disk: the real recorder, the
+embedded Redis and a real database.
+
+    taskset -c 0 .venv/bin/python scripts/measure_recorder.py [--streams N] [--json F]
+        [--database URL] [--data-dir F]
+
+A round stores each camera's waiting scores in a transaction of its own. Its time is fitted as
+N (a + b k), k the scores that wait of each of N cameras. At r scores a second, k is r times what
+lies between two rounds, so that with a pause p after each they settle at (N a + p) / (1 - r N b);
+where r N b reaches 1 they don't.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from service.bus import embedded
+from service.bus.connection import connect
+from service.bus.leases import Leases
+from service.bus.scores import Outgoing, Scores
+from service.messages import FrameScore
+from service.metrics import Metrics
+from service.record.recorder import POLL_S, READ_SCORES, Recorder
+from service.settings import Settings
+from service.store.database import Database
+from service.store.tables import StreamRow
+
+WAITING = (1, 10, 100, READ_SCORES)
+"""Scores of each camera in a round."""
+LEAST_ROUNDS = 3
+MOST_ROUNDS = 10
+RATE = 10.0
+"""Scores a second of a camera."""
+CAMERAS = (16, 64, 256, 1000)
+PUBLISHED_AT_ONCE = 500
+START_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The recorder's rounds with so many scores of each camera."""
+
+    waiting: int
+    round_s: float
+    """Median."""
+    rows_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Least squares of relative errors."""
+
+    transaction_s: float
+    """a: of one camera's transaction."""
+    row_s: float
+    """b: of each score in it."""
+
+    def settled_s(self, cameras: int) -> float | None:
+        """The time of a round, with its pause, at `RATE`; None where rounds grow without end."""
+        share = RATE * cameras * self.row_s
+        if share >= 1.0:
+            return None
+        return (cameras * self.transaction_s + POLL_S) / (1.0 - share)
+
+
+class Cameras:
+    """Publishes scores as the owner of many cameras would."""
+
+    def __init__(self, redis: Redis, database: Database, count: int, backlog: int) -> None:
+        self._scores = Scores(redis, backlog)
+        leases = Leases(redis, "measuring", 3600.0)
+        self._random = random.Random(0)
+        self._frames: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}
+        for _ in range(count):
+            stream_id = uuid.uuid4().hex
+            _add_stream(database, stream_id)
+            epoch = leases.acquire(stream_id)
+            if epoch is None:
+                raise RuntimeError(f"{stream_id} has another owner")
+            self._epochs[stream_id] = epoch
+            self._frames[stream_id] = 0
+
+    def publish(self, count: int) -> None:
+        """So many scores of each, in the order in which they would come."""
+        batch: list[Outgoing] = []
+        for _ in range(count):
+            for stream_id in self._frames:
+                batch.append(Outgoing(stream_id, self._score(stream_id)))
+                if len(batch) >= PUBLISHED_AT_ONCE:
+                    self._scores.publish(batch)
+                    batch.clear()
+        self._scores.publish(batch)
+
+    def _score(self, stream_id: str) -> FrameScore:
+        frame = self._frames[stream_id]
+        self._frames[stream_id] += 1
+        at = 1_790_000_000.0 + frame / RATE + self._random.random() / 100.0
+        draw = self._random.uniform
+        return FrameScore(
+            frame=frame,
+            epoch=self._epochs[stream_id],
+            captured_at=at,
+            scored_at=at + draw(0.02, 0.06),
+            psnr=draw(33.0, 41.0),
+            distance=draw(2e-6, 2e-5),
+            gate_error=draw(0.003, 0.02),
+            score=draw(0.05, 0.4),
+            threshold=0.4572770590264225,
+            memory_updated=True,
+            region=(draw(0.0, 0.4), draw(0.0, 0.4), draw(0.5, 1.0), draw(0.5, 1.0)),
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--database", help="SQLAlchemy URL of an empty one; SQLite unless given")
+    parser.add_argument("--data-dir", type=Path, help="folder on the disk to measure")
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.data_dir) as name:
+        database = Database(options.database or f"sqlite:///{Path(name) / 'normwatch.db'}")
+        database.migrate()
+        with _redis(Path(name)) as redis:
+            rounds, rows = _measure(database, redis, options.streams)
+        row_bytes = _database_bytes(database) / rows
+        database.close()
+    fit = _fit(options.streams, rounds)
+    _print(rounds, fit)
+    print(f"\n{rows} rows: {row_bytes:.0f} bytes a row, with both indexes")
+    if options.json:
+        figures = {
+            "streams": options.streams,
+            "rounds": [asdict(each) for each in rounds],
+            "fit": asdict(fit),
+            "bytes_a_row": row_bytes,
+        }
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[Redis]:
+    """The embedded server, as `normwatch serve` runs it."""
+    server = subprocess.Popen(embedded.command(folder), stdout=subprocess.DEVNULL)
+    client = connect(embedded.url(folder))
+    try:
+        until = time.monotonic() + START_S
+        while not _answers(client):
+            if time.monotonic() > until:
+                raise TimeoutError("Redis does not start")
+            time.sleep(0.05)
+        yield client
+    finally:
+        client.close()
+        server.terminate()
+        server.wait()
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def _add_stream(database: Database, stream_id: str) -> None:
+    row = StreamRow(
+        id=stream_id,
+        name="A camera",
+        source="rtsp://user:password@camera.example/stream1",
+        model="ped2-judged",
+        created_at=time.time(),
+        revision=1,
+        loop=False,
+        paused=False,
+    )
+    with database.write() as session:
+        session.add(row)
+
+
+def _measure(database: Database, redis: Redis, streams: int) -> tuple[list[Round], int]:
+    """Rounds of each size, and how many rows they stored."""
+    settings = Settings()
+    cameras = Cameras(redis, database, streams, settings.max_score_backlog)
+    recorder = Recorder(database, redis, settings, Metrics(), owner="measuring")
+    recorder.step()
+    rounds: list[Round] = []
+    rows = 0
+    for waiting in WAITING:
+        times: list[float] = []
+        for _ in range(LEAST_ROUNDS if waiting >= READ_SCORES else MOST_ROUNDS):
+            cameras.publish(waiting)
+            began = time.perf_counter()
+            stored = recorder.step()
+            times.append(time.perf_counter() - began)
+            if stored != streams * waiting:
+                raise RuntimeError(f"stored {stored} scores of {streams * waiting}")
+            rows += stored
+        median = statistics.median(times)
+        rounds.append(Round(waiting, median, streams * waiting / median))
+    return rounds, rows
+
+
+def _fit(streams: int, rounds: Sequence[Round]) -> Fit:
+    """a and b that make the sum of ((a + b k) / t - 1)^2 least, t the time of one camera."""
+    x = [(streams / each.round_s, each.waiting * streams / each.round_s) for each in rounds]
+    aa, ab, bb = (sum(one[i] * one[j] for one in x) for i, j in ((0, 0), (0, 1), (1, 1)))
+    a, b = (sum(one[i] for one in x) for i in (0, 1))
+    determinant = aa * bb - ab * ab
+    return Fit((a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant)
+
+
+def _database_bytes(database: Database) -> int:
+    with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            text = "SELECT pg_total_relation_size('scores')"
+            return int(connection.exec_driver_sql(text).scalar_one())
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        return int(pages) * int(size)
+
+
+def _print(rounds: Sequence[Round], fit: Fit) -> None:
+    print("scores a camera   round, ms   rows/s")
+    for each in rounds:
+        print(f"{each.waiting:15}   {1000.0 * each.round_s:9.1f}   {each.rows_s:6.0f}")
+    print(f"\na transaction: {1000.0 * fit.transaction_s:.2f} ms; a row in it: ", end="")
+    print(f"{1e6 * fit.row_s:.0f} µs; no more than {1.0 / fit.row_s:.0f} rows/s in all")
+    print(f"cameras at {RATE:g} scores/s   from round to round, s")
+    for count in CAMERAS:
+        settled = fit.settled_s(count)
+        print(f"{count:22}   {'grows without end' if settled is None else f'{settled:.2f}'}")
+
+
+if __name__ == "__main__":
+    main()
