@@ -46,6 +46,8 @@ MAX_FAULTS = 200
 """Frames in a row that fail, of whatever camera, before the process ends, to be started afresh."""
 FAULT_LOG_S = 10.0
 Turn = tuple[Camera, SourceFrame]
+SourceOpener = Callable[[Camera, Callable[[], object]], FrameSource]
+"""Opens a camera's source, which calls the other argument when it has a frame."""
 
 
 class Worker:
@@ -58,7 +60,9 @@ class Worker:
         *,
         device: str = "cpu",
         clock: Callable[[], float] = time.time,
+        open_source: SourceOpener | None = None,
     ) -> None:
+        """Args: open_source: None captures, or takes uploads, as each camera is configured."""
         self.id = settings.worker_id or (
             f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         )
@@ -84,6 +88,7 @@ class Worker:
             preview_every_s=settings.preview_every_s,
             on_frame=self._wake.set,
         )
+        self._open = open_source or self._configured_source
         self._models = ModelPool([settings.user_models], device)
         self._turns = RoundRobin()
         self._closer = ThreadPoolExecutor(4, "close")
@@ -98,6 +103,13 @@ class Worker:
         self._batches = 0
         self._frames = 0
         self._inference_s = 0.0
+        self._inference_cpu_s = 0.0
+
+    @property
+    def inference_cpu_s(self) -> float:
+        """Processor time that the scoring thread has spent in detectors; threads that an engine
+        has of its own aren't in it."""
+        return self._inference_cpu_s
 
     def run(self, stop: threading.Event) -> None:
         """Score until `stop` is set; then hand everything over in order.
@@ -177,6 +189,9 @@ class Worker:
         self._publisher.remove(camera.outbox)
 
     def _open_source(self, camera: Camera) -> FrameSource:
+        return self._open(camera, self._wake.set)
+
+    def _configured_source(self, camera: Camera, on_frame: Callable[[], object]) -> FrameSource:
         config, settings = camera.config, self._settings
         if camera.model is None:
             raise RuntimeError("a source is opened after its model is loaded")
@@ -195,9 +210,7 @@ class Worker:
             preview_width=settings.preview_width,
             preview_every_s=settings.preview_every_s,
         )
-        capture = CameraCapture(
-            job, ring_frames=settings.capture_ring_frames, on_frame=self._wake.set
-        )
+        capture = CameraCapture(job, ring_frames=settings.capture_ring_frames, on_frame=on_frame)
         return CaptureSource(capture, camera.next_frame)
 
     def _close_source(self, source: FrameSource) -> None:
@@ -227,7 +240,7 @@ class Worker:
 
     def _observe(self, model: LoadedModel, turns: Sequence[Turn]) -> None:
         """Score the batch; if that fails, each camera alone, so that one can't stop the others."""
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.thread_time()
         try:
             seen = self._detect(model, turns)
         except Exception as error:
@@ -238,6 +251,7 @@ class Worker:
                 self._fault(*turns[0], error)
             return
         self._inference_s += time.perf_counter() - began
+        self._inference_cpu_s += time.thread_time() - cpu_began
         self._batches += 1
         self._frames += len(turns)
         self._faults = 0
