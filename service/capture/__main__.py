@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-from typing import BinaryIO
 
 import av.logging
 import cv2
@@ -17,7 +16,7 @@ import cv2
 from service.capture.locations import Kind, kind_of
 from service.capture.opening import OpenError
 from service.capture.playback import Playback
-from service.capture.wire import CaptureJob, Failed, Message, encode
+from service.capture.wire import CaptureJob, Failed, send
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,7 +25,7 @@ def main() -> int:
     """Play the source until it ends or fails, or the parent goes."""
     _die_with_parent()
     job = CaptureJob.from_line(sys.stdin.buffer.readline())
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    out = os.dup(sys.stdout.fileno())
     # Whatever prints goes to the log, not between the messages.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     threading.Thread(target=_watch_parent, daemon=True).start()
@@ -39,19 +38,13 @@ def main() -> int:
     return 0
 
 
-def _play(job: CaptureJob, out: BinaryIO) -> None:
+def _play(job: CaptureJob, out: int) -> None:
     try:
         for message in Playback(job).messages():
-            _send(out, message)
+            send(out, message)
     except OpenError as error:
         lasting = kind_of(job.location) is not Kind.NETWORK
-        _send(out, Failed(error.reason, permanent=lasting))
-
-
-def _send(out: BinaryIO, message: Message) -> None:
-    for part in encode(message):
-        out.write(part)
-    out.flush()
+        send(out, Failed(error.reason, permanent=lasting))
 
 
 def _die_with_parent() -> None:

@@ -39,6 +39,7 @@ START_S = 20.0
 MARGIN_S = 5.0
 STOP_S = 1.0
 PIPE_BYTES = 1024 * 1024
+LOG_BYTES = 64 * 1024
 LOG_LINES = 20
 """Lines of a process's standard error that are logged; a chatty library can't fill the log."""
 
@@ -110,6 +111,10 @@ class CameraCapture:
     def pop(self) -> CapturedFrame | None:
         """The oldest waiting frame, or None."""
         return self._ring.pop()
+
+    def pop_stale(self, before: float) -> list[CapturedFrame]:
+        """The waiting frames that were captured before a time, but never the newest one."""
+        return self._ring.pop_stale(before)
 
     @property
     def waiting(self) -> int:
@@ -210,38 +215,45 @@ class CameraCapture:
                 process.stdin.write(self._job.to_line())
             with contextlib.suppress(OSError):
                 fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            os.set_blocking(process.stdout.fileno(), False)
         return process
 
     def _pump(self, run: _Run) -> None:
         """Take the process's messages until it ends, or says nothing for too long."""
+        out, errors = run.process.stdout, run.process.stderr
+        if out is None or errors is None:
+            return
         decoder = Decoder()
         with selectors.DefaultSelector() as selector:
-            if run.process.stdout is None or run.process.stderr is None:
-                return
-            out = selector.register(run.process.stdout, selectors.EVENT_READ)
-            selector.register(run.process.stderr, selectors.EVENT_READ)
+            selector.register(out, selectors.EVENT_READ)
+            selector.register(errors, selectors.EVENT_READ)
             while True:
                 rest_s = run.patience_until - time.monotonic()
                 if rest_s <= 0:
                     run.failure = Failed("no answer in time", False)
                     return
                 for key, _ in selector.select(rest_s):
-                    data = os.read(key.fd, PIPE_BYTES)
-                    if key.fd != out.fd:
-                        self._log_lines(run, data)
-                        if not data:
-                            selector.unregister(key.fileobj)
-                    elif not data or not self._take(run, decoder, data):
-                        return
+                    if key.fileobj is out:
+                        if not self._read(run, decoder, key.fd):
+                            return
+                        continue
+                    data = os.read(key.fd, LOG_BYTES)
+                    self._log_lines(run, data)
+                    if not data:
+                        selector.unregister(errors)
 
-    def _take(self, run: _Run, decoder: Decoder, data: bytes) -> bool:
+    def _read(self, run: _Run, decoder: Decoder, pipe: int) -> bool:
+        """Take what is in the pipe now; whether there may be more later."""
         try:
-            for message in decoder.feed(data):
-                self._receive(run, message)
+            while count := os.readv(pipe, [decoder.room()]):
+                message = decoder.filled(count)
+                if message is not None:
+                    self._receive(run, message)
+        except BlockingIOError:
+            return True
         except SourceError as error:
             run.failure = Failed(str(error), False)
-            return False
-        return True
+        return False
 
     def _receive(self, run: _Run, message: Message) -> None:
         now = time.monotonic()

@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import av
-import cv2
-import numpy as np
 from av.container import InputContainer
 
 from model.footage import FootageError, Source, discover, pictures
-from model.frames import Picture, fit
+from model.frames import Frame, Picture, fit
 from service.capture.locations import Kind, kind_of, scheme_of
 from service.capture.opening import Fault, OpenError, decoded, open_video
+from service.capture.pictures import Fitter, bgr, preview_of
 from service.capture.sampling import Sampler
 from service.capture.wire import Alive, CapturedFrame, CaptureJob, Connected, Ended, Message
 
@@ -24,7 +23,6 @@ FOLDER_FPS = 10.0
 ALIVE_EVERY_S = 1.0
 LATE_S = 1.0
 """A recording that is decoded so much too slowly stops trying to catch up."""
-JPEG_QUALITY = 85
 TICK_S = 1e-6
 
 
@@ -36,12 +34,22 @@ class Clock:
     wait: Callable[[float], None] = time.sleep
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A picture that was taken, in the forms that it is wanted in; nothing is made before."""
+
+    fitted: Callable[[], Frame]
+    whole: Callable[[], Picture]
+    """In BGR."""
+
+
 class Playback:
     """One connection to a source, as messages. For one thread."""
 
     def __init__(self, job: CaptureJob, clock: Clock | None = None) -> None:
         self._job = job
         self._clock = clock or Clock()
+        self._fitter = Fitter(job.shape)
         self._sequence = 0
         self._captured_at = 0.0
         self._started_at = 0.0
@@ -78,9 +86,8 @@ class Playback:
             transport=job.transport,
         )
         codec = container.streams.video[0].codec_context
-        # Threads that take a frame each would hold frames back.
-        codec.thread_type = "SLICE"
-        codec.thread_count = 2
+        # Threads that take a frame each would hold frames back; other cameras fill other cores.
+        codec.thread_count = 1
         return container
 
     def _live(self, container: InputContainer) -> Iterator[Message]:
@@ -90,7 +97,7 @@ class Playback:
             now = self._clock.now()
             if sampler.takes(now if frame.time is None else frame.time):
                 self._captured_at = max(now, self._captured_at + TICK_S)
-                yield self._captured(_bgr(frame), cut)
+                yield self._captured(self._decoded(frame), cut)
                 cut = False
             elif now - self._told_at >= ALIVE_EVERY_S:
                 yield self._alive()
@@ -122,7 +129,7 @@ class Playback:
                 if first and self._sequence == 0:
                     yield Connected(1.0 / period, picture.shape[1], picture.shape[0])
                 first = False
-                yield from self._paced_one(index * period, partial(_same, picture), index == 0)
+                yield from self._paced_one(index * period, self._read(picture), index == 0)
         except (FootageError, OSError) as error:
             raise OpenError(Fault.NOT_VIDEO, str(error)) from None
 
@@ -134,11 +141,9 @@ class Playback:
             first = time_s if first is None else first
             if sampler.takes(time_s):
                 since = time_s - first
-                yield from self._paced_one(since, partial(_bgr, frame), since == 0.0)
+                yield from self._paced_one(since, self._decoded(frame), since == 0.0)
 
-    def _paced_one(
-        self, since_s: float, picture: Callable[[], Picture], first: bool
-    ) -> Iterator[Message]:
+    def _paced_one(self, since_s: float, taken: _Taken, first: bool) -> Iterator[Message]:
         """Wait until the picture's time has come, then hand it over."""
         now = self._clock.now()
         if first:
@@ -152,17 +157,21 @@ class Playback:
             if self._clock.now() - self._told_at >= ALIVE_EVERY_S:
                 yield self._alive()
         self._captured_at = due
-        yield self._captured(picture(), first)
+        yield self._captured(taken, first)
 
-    def _captured(self, picture: Picture, cut: bool) -> CapturedFrame:
+    def _decoded(self, frame: av.VideoFrame) -> _Taken:
+        return _Taken(partial(self._fitter.fit, frame), partial(bgr, frame))
+
+    def _read(self, picture: Picture) -> _Taken:
+        return _Taken(partial(fit, picture, self._job.shape), lambda: picture)
+
+    def _captured(self, taken: _Taken, cut: bool) -> CapturedFrame:
         self._told_at = self._clock.now()
         preview = None
         if self._captured_at - self._preview_at >= self._job.preview_every_s:
             self._preview_at = self._captured_at
-            preview = preview_of(picture, self._job.preview_width)
-        frame = CapturedFrame(
-            self._captured_at, self._sequence, fit(picture, self._job.shape), preview, cut
-        )
+            preview = preview_of(taken.whole(), self._job.preview_width)
+        frame = CapturedFrame(self._captured_at, self._sequence, taken.fitted(), preview, cut)
         self._sequence += 1
         return frame
 
@@ -184,27 +193,6 @@ def folder_of_images(folder: Path) -> Source:
     if not clips:
         raise FootageError("it is a folder without pictures")
     return clips[0]
-
-
-def preview_of(picture: Picture, width: int) -> bytes:
-    """The picture as JPEG, at most so wide."""
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    if picture.shape[1] > width:
-        picture = np.asarray(
-            cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-        )
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"cannot encode a picture of shape {picture.shape}")
-    return data.tobytes()
-
-
-def _same(picture: Picture) -> Picture:
-    return picture
-
-
-def _bgr(frame: av.VideoFrame) -> Picture:
-    return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
 
 def _timed(

@@ -1,4 +1,5 @@
-"""Decoded frames that wait for inference: bounded, the oldest goes first, and is counted."""
+"""Decoded frames that wait for inference: bounded, the oldest goes first, and is counted; what
+follows is cut off from it."""
 
 from __future__ import annotations
 
@@ -24,17 +25,23 @@ class Ring:
             self._frames.append(frame)
             if len(self._frames) <= self._capacity:
                 return
-            gone = self._frames.popleft()
+            self._frames.popleft()
             self.dropped += 1
-            first = self._frames[0]
-            # What a dropped frame said of the break before it holds for its successor too.
-            if gone.cut and not first.cut:
-                self._frames[0] = replace(first, cut=True)
+            # Frames that aren't evenly spaced tell nothing of each other.
+            self._frames[0] = replace(self._frames[0], cut=True)
 
     def pop(self) -> CapturedFrame | None:
         """The oldest frame, or None."""
         with self._lock:
             return self._frames.popleft() if self._frames else None
+
+    def pop_stale(self, before: float) -> list[CapturedFrame]:
+        """Those captured before a time, the oldest first; the newest frame always stays."""
+        stale: list[CapturedFrame] = []
+        with self._lock:
+            while len(self._frames) > 1 and self._frames[0].captured_at < before:
+                stale.append(self._frames.popleft())
+        return stale
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -5,11 +5,12 @@ with a length before each part on standard output.
 from __future__ import annotations
 
 import json
+import os
 import struct
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.frames import Frame, FrameShape
 from service.errors import SourceError
@@ -113,39 +114,62 @@ def encode(message: Message) -> list[bytes | memoryview]:
     return [sizes, head, message.pixels.data.cast("B"), preview]
 
 
+def send(out: int, message: Message) -> None:
+    """Write a message to a blocking file descriptor. Raises: BrokenPipeError: nobody reads."""
+    parts = [memoryview(part) for part in encode(message) if len(part)]
+    while parts:
+        written = os.writev(out, parts)
+        while parts and written >= len(parts[0]):
+            written -= len(parts.pop(0))
+        if parts:
+            parts[0] = parts[0][written:]
+
+
 class Decoder:
-    """Bytes in, whole messages out."""
+    """Bytes in, messages out: each message's bytes are read to where they stay."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._header = np.empty(_HEADER.size, np.uint8)
+        self._sizes: tuple[int, int] | None = None
+        """Bytes of the head and of the pixels, once the header is there."""
+        self._into = self._header
+        self._filled = 0
 
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that these bytes complete. Raises: SourceError: they are no messages."""
-        self._buffer += data
-        while len(self._buffer) >= _HEADER.size:
-            magic, head, pixels, preview = _HEADER.unpack_from(self._buffer)
-            if magic != _MAGIC or max(head, pixels, preview) > MAX_PART_BYTES:
+    def room(self) -> memoryview:
+        """Where the next bytes go, at most so many."""
+        return self._into[self._filled :].data
+
+    def filled(self, count: int) -> Message | None:
+        """So many bytes were put into `room`; the message that they complete.
+
+        Raises: SourceError: they are no message.
+        """
+        self._filled += count
+        if self._filled < self._into.size:
+            return None
+        whole, self._filled = self._into, 0
+        if self._sizes is None:
+            magic, head, pixels, preview = _HEADER.unpack(whole.data)
+            if magic != _MAGIC or not head or max(head, pixels, preview) > MAX_PART_BYTES:
                 raise SourceError("the capture process sent something that is no message")
-            total = _HEADER.size + head + pixels + preview
-            if len(self._buffer) < total:
-                return
-            whole = bytes(self._buffer[:total])
-            del self._buffer[:total]
-            yield _decode(whole, head, pixels)
+            self._sizes = head, pixels
+            self._into = np.empty(head + pixels + preview, np.uint8)
+            return None
+        head, pixels = self._sizes
+        self._sizes, self._into = None, self._header
+        return _decode(whole, head, pixels)
 
 
-def _decode(whole: bytes, head: int, pixels: int) -> Message:
-    start = _HEADER.size + head
-    fields = json.loads(whole[_HEADER.size : start])
+def _decode(whole: NDArray[np.uint8], head: int, pixels: int) -> Message:
+    fields = json.loads(whole[:head].tobytes())
     kind = fields.pop("kind")
     if kind != "CapturedFrame":
         plain: Message = _PLAIN[kind](**fields)
         return plain
-    array = np.frombuffer(whole, np.uint8, count=pixels, offset=start)
     return CapturedFrame(
         captured_at=fields["captured_at"],
         sequence=fields["sequence"],
-        pixels=array.reshape(fields["shape"]),
-        preview=whole[start + pixels :] or None,
+        pixels=whole[head : head + pixels].reshape(fields["shape"]),
+        preview=whole[head + pixels :].tobytes() or None,
         cut=fields["cut"],
     )

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from model.frames import FrameShape, fit
 from service.bus.uploads import QueuedFrame, Uploads
-from service.capture.playback import preview_of
+from service.capture.pictures import preview_of
 from service.infer.sources import DecodedUpload, UploadSource
 
 log = structlog.stdlib.get_logger(__name__)

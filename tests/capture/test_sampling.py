@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from itertools import cycle, repeat
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +25,7 @@ from service.capture.wire import (
     Failed,
     Message,
     encode,
+    send,
 )
 from service.errors import SourceError
 from tests.support.cameras import job
@@ -71,15 +77,29 @@ def frame(sequence: int, cut: bool = False) -> CapturedFrame:
     return CapturedFrame(float(sequence), sequence, np.zeros((2, 2), np.uint8), None, cut)
 
 
-def test_the_ring_drops_the_oldest_counts_it_and_keeps_the_cut() -> None:
+def test_the_ring_drops_the_oldest_counts_it_and_cuts_what_follows() -> None:
     ring = Ring(3)
     for sequence in range(5):
-        ring.push(frame(sequence, cut=sequence == 1))
+        ring.push(frame(sequence))
     left = [ring.pop(), ring.pop(), ring.pop()]
     assert [f.sequence for f in left if f] == [2, 3, 4]
     assert [f.cut for f in left if f] == [True, False, False]
     assert ring.dropped == 2
     assert ring.pop() is None
+
+
+@given(st.lists(st.floats(0.0, 9.0), unique=True, max_size=9), st.floats(0.0, 9.0))
+def test_stale_frames_leave_the_ring_in_order_but_for_the_newest(
+    times: list[float], before: float
+) -> None:
+    ring = Ring(10)
+    times.sort()
+    for time in times:
+        ring.push(CapturedFrame(time, 0, np.zeros((2, 2), np.uint8)))
+    stale = [f.captured_at for f in ring.pop_stale(before)]
+    assert stale == [time for time in times[:-1] if time < before]
+    assert len(ring) == len(times) - len(stale)
+    assert ring.dropped == 0
 
 
 MESSAGES: list[Message] = [
@@ -92,15 +112,24 @@ MESSAGES: list[Message] = [
 ]
 
 
+def read(data: bytes, sizes: Iterator[int]) -> list[Message]:
+    """What a decoder makes of bytes that come in pieces of these sizes."""
+    decoder, position = Decoder(), 0
+    found: list[Message] = []
+    while position < len(data):
+        room = decoder.room()
+        piece = data[position : position + min(next(sizes), len(room))]
+        room[: len(piece)] = piece
+        position += len(piece)
+        message = decoder.filled(len(piece))
+        found += [message] if message is not None else []
+    return found
+
+
 @given(st.lists(st.integers(1, 60), min_size=1))
 def test_messages_survive_however_the_pipe_cuts_them(sizes: list[int]) -> None:
     data = b"".join(bytes(part) for message in MESSAGES for part in encode(message))
-    decoder, position, turn = Decoder(), 0, 0
-    found: list[Message] = []
-    while position < len(data):
-        size = sizes[turn % len(sizes)]
-        found += decoder.feed(data[position : position + size])
-        position, turn = position + size, turn + 1
+    found = read(data, cycle(sizes))
     for got, sent in zip(found, MESSAGES, strict=True):
         if isinstance(sent, CapturedFrame):
             assert isinstance(got, CapturedFrame)
@@ -113,7 +142,25 @@ def test_messages_survive_however_the_pipe_cuts_them(sizes: list[int]) -> None:
 
 def test_what_is_no_message_is_refused() -> None:
     with pytest.raises(SourceError):
-        list(Decoder().feed(b"Segmentation fault in some library\n"))
+        read(b"Segmentation fault in some library\n", repeat(1000))
+
+
+def test_a_frame_may_be_larger_than_the_pipe() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1200, 1600), dtype=np.uint8)
+    reading, writing = os.pipe()
+    sent = CapturedFrame(1.0, 0, pixels, b"jpeg")
+    writer = threading.Thread(target=send, args=(writing, sent))
+    writer.start()
+    decoder, message = Decoder(), None
+    while message is None:
+        message = decoder.filled(os.readv(reading, [decoder.room()]))
+    writer.join()
+    os.close(reading)
+    assert isinstance(message, CapturedFrame)
+    np.testing.assert_array_equal(message.pixels, pixels)
+    with pytest.raises(BrokenPipeError):
+        send(writing, Alive())
+    os.close(writing)
 
 
 def test_a_job_survives_the_pipe() -> None:
