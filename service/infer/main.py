@@ -27,10 +27,7 @@ def run_worker(settings: Settings) -> int:
     """
     if settings.redis_url is None:
         raise BadInput("REDIS_URL", None, "must be set for a worker that runs alone")
-    device = choose_device(settings.device)
-    torch.set_num_threads(choose_threads(settings.torch_threads))
-    # Uploads are decoded by a few threads already.
-    cv2.setNumThreads(1)
+    device = prepare(settings)
     redis = connect(settings.redis_url)
     stop = threading.Event()
     with _stopping_on_signals(stop):
@@ -42,6 +39,18 @@ def run_worker(settings: Settings) -> int:
         finally:
             redis.close()
     return 0
+
+
+def prepare(settings: Settings) -> str:
+    """Give the process the threads that a worker has; returns its device.
+
+    Raises: BadInput: the device isn't there.
+    """
+    device = choose_device(settings.device)
+    torch.set_num_threads(choose_threads(settings.torch_threads))
+    # Uploads are decoded by a few threads already.
+    cv2.setNumThreads(1)
+    return device
 
 
 @contextmanager
