@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from model.catalog import DOCUMENT, WEIGHTS, BundleDocument, BundleError, Provenance, read_document
-from model.config import LIVE, Calibration, NetConfig, ScoreConfig
+from model.config import LIVE, Calibration, Int8, NetConfig, ScoreConfig
 from model.frames import FrameShape
 from model.network import MemoryNetwork, build
 
@@ -38,6 +38,8 @@ class Bundle:
     calibration: Calibration = field(default_factory=Calibration)
     score: ScoreConfig = LIVE
     provenance: Provenance = field(default_factory=Provenance)
+    int8: Int8 | None = None
+    """What 8-bit arithmetic needs to know, where it was measured."""
 
     @property
     def frame_shape(self) -> FrameShape:
@@ -58,6 +60,7 @@ def save(bundle: Bundle, path: Path) -> None:
         score=bundle.score,
         calibration=bundle.calibration,
         provenance=bundle.provenance,
+        int8=bundle.int8,
     )
     _write(path / WEIGHTS, weights)
     _write(path / DOCUMENT, document.model_dump_json(indent=2).encode() + b"\n")
@@ -95,6 +98,7 @@ def load(path: Path) -> Bundle:
         document.calibration,
         document.score,
         document.provenance,
+        document.int8,
     )
 
 

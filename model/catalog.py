@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from model.config import Calibration, ErrorKind, NetConfig, ScoreConfig
+from model.config import Calibration, ErrorKind, Int8, NetConfig, ScoreConfig
 from model.legacy import upgraded
 
 DOCUMENT = "bundle.json"
@@ -59,6 +59,7 @@ class BundleDocument(BaseModel):
     score: ScoreConfig
     calibration: Calibration
     provenance: Provenance
+    int8: Int8 | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -350,3 +350,34 @@ class Calibration:
         )
         for name, threshold in self.thresholds.items():
             _require(math.isfinite(threshold), f"threshold of {name}", threshold, "finite")
+
+
+@dataclass(frozen=True, slots=True)
+class InputRange:
+    """Values that a convolution is given, on normal footage."""
+
+    low: float
+    """0 or below."""
+    high: float
+    """0 or above."""
+
+    def __post_init__(self) -> None:
+        _require(
+            math.isfinite(self.low) and math.isfinite(self.high) and self.low <= 0.0 <= self.high,
+            "range",
+            (self.low, self.high),
+            "two finite numbers around 0",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """What a network needs to be run in 8 bits, and how well it does; see
+    `model.engines.quantisation`."""
+
+    ranges: dict[str, InputRange]
+    """By the convolution's name."""
+    rank_correlation: float
+    """Of its scores with those in fp32 (Spearman), on normal footage kept out of training."""
+    frames: int
+    """So many scores of it were compared."""

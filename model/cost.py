@@ -9,7 +9,6 @@ multiply-adds. Padding counts as places, as in PyTorch's own counter.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -238,14 +237,11 @@ def _pooling(step: ErrorStep, config: NetConfig, picture: int) -> Work:
     pooled = Work(read=pixels, written=rows * columns)
     if step.blur_cells <= 0.0:
         return mapped + pooled
-    reach = math.ceil(3.0 * step.blur_cells)
-    taps = 2 * reach + 1
-    padded = (rows + 2 * reach) * (columns + 2 * reach)
-    once = (rows + 2 * reach) * columns  # blurred one way
+    # A matrix mixes the rows, another the columns.
     blurred = Work(
-        multiply_adds=taps * (once + rows * columns),
-        read=padded + once,
-        written=once + rows * columns,
+        multiply_adds=rows * columns * (rows + columns),
+        read=2 * rows * columns + rows**2 + columns**2,
+        written=2 * rows * columns,
     )
     return mapped + pooled + blurred
 

@@ -13,15 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model import measures, updates
+from model import updates
 from model.bundle import Bundle
 from model.camera_state import CameraState, parse_state
 from model.catalog import BundleError
 from model.config import LIVE, ErrorKind, ScoreConfig
+from model.engines.choice import open_engine
+from model.engines.engine import EngineName, EngineOutput, FrameStack
+from model.engines.forms import COLUMNS, Wanted
 from model.frames import Frame
-from model.network import folded
+from model.memories import memory_of
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
-from model.score import Measures, Scorer, error_map, frame_error, pool_cells
+from model.score import Measures, Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +79,40 @@ class Detector:
 
     Args:
         scores: whose errors are measured, beside those of the bundle's own score.
+        engine: what runs the network; None is PyTorch in fp32, which the others are compared with.
+        threads: of an engine that has threads of its own.
+    Raises: EngineError: this machine or this bundle can't have that engine.
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: str = "cpu", scores: Sequence[ScoreConfig] = ()
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        scores: Sequence[ScoreConfig] = (),
+        engine: EngineName | None = None,
+        threads: int = 1,
     ) -> None:
         self.bundle = bundle
         self.device = torch.device(device)
-        self._network = folded(bundle.network).to(self.device).channels_last()
-        own = bundle.score
-        if own.judgement is not None and not bundle.config.judges:
-            raise BundleError(
-                f"score {own.name} takes a judgement, which {bundle.name} doesn't give"
-            )
-        steps = [step for score in (own, *scores) for step in score.steps]
-        self._errors = {step.key: step for step in steps}
-        self._heat_error = own.judgement or own.error
-        if self._heat_error.form is ErrorKind.PSNR:
-            self._heat_error = LIVE.error
+        wanted = wanted_of(bundle, scores)
+        self._keys = tuple(step.key for step in wanted.errors)
+        if engine is None:
+            engine = EngineName.CUDA_FP32 if self.device.type == "cuda" else EngineName.TORCH_FP32
+        self._engine = open_engine(engine, bundle, wanted, self.device, threads)
         normal = bundle.calibration.normal
-        usual = normal.errors.get(self._heat_error.key) if normal else None
+        usual = normal.errors.get(wanted.heat.key) if normal else None
         self._heat_scale = 1.0 / max(usual.high, 1e-6) if usual else 1.0
         trained = bundle.items.cpu().numpy().astype("<f4").tobytes()
         placed = repr((bundle.score, normal)).encode()
         self._origin = hashlib.sha256(trained + placed).hexdigest()
         self._trained = bundle.items[0].to(self.device)
-        self._adapts = self._network.memory.adapts
+        self._adapts = memory_of(bundle.config).adapts
+
+    @property
+    def engine(self) -> EngineName:
+        """What runs the network."""
+        return self._engine.name
 
     def start(self) -> CameraState:
         """A camera that has seen nothing: items as trained, ranges as saved with the bundle."""
@@ -189,31 +200,17 @@ class Detector:
             if frame.dtype != np.uint8 or frame.shape != shape:
                 raise ValueError(f"a frame must be uint8 {shape}, got {frame.dtype} {frame.shape}")
 
-    def _pictures(self, frames: Sequence[Sequence[Frame]]) -> Tensor:
-        """T frames of each of B cameras to (B, T*C, H, W), in [0, 1]."""
-        stacked = np.stack([np.stack(each) for each in frames])  # (B, T, H, W) or (B, T, H, W, 3)
+    def _stacked(self, cameras: Sequence[CameraState], frames: Sequence[Frame]) -> FrameStack:
+        """The last frames of each camera and its new one, (B, N*C, H, W)."""
+        stacked = np.stack(
+            [
+                np.stack((*camera.frames, frame))
+                for camera, frame in zip(cameras, frames, strict=True)
+            ]
+        )  # (B, N, H, W) or (B, N, H, W, 3)
         if stacked.ndim == 5:
-            stacked = stacked.transpose(0, 1, 4, 2, 3)
-        flat = stacked.reshape(len(stacked), -1, *stacked.shape[-2:])
-        return torch.from_numpy(flat).to(self.device).float() / 255.0
-
-    def _predicted(
-        self,
-        cameras: Sequence[CameraState],
-        actual: Tensor,
-        items: Tensor,
-        rules: Sequence[UpdateRule],
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """What the network makes of the frames, like `actual`; its judgement, (B, H, W) in [0, 1],
-        where it gives one; and its queries, (B, K, C)."""
-        predicts = self.bundle.config.context > 0
-        past = self._pictures([camera.frames for camera in cameras]) if predicts else actual
-        inputs = (past * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
-        queries, skips = self._network.encode(inputs)
-        recalled = updates.recalled(self._network.memory, queries, items, rules)
-        decoded = self._network.decode(queries, recalled, skips).float()
-        judged = decoded[:, -1].sigmoid() if self.bundle.config.judges else None
-        return (decoded[:, : self.bundle.config.channels] + 1.0) / 2.0, judged, queries
+            stacked = np.ascontiguousarray(stacked.transpose(0, 1, 4, 2, 3))
+        return stacked.reshape(len(stacked), -1, *stacked.shape[-2:])
 
     @torch.inference_mode()
     def picture(
@@ -229,11 +226,12 @@ class Detector:
             raise ValueError(
                 f"needs {self.bundle.config.context} frames before, got {len(camera.frames)}"
             )
-        items = self._items([camera], [options.update])
-        predicted, *_ = self._predicted(
-            [camera], self._pictures([[frame]]), items, [options.update]
+        predicted = self._engine.predict(
+            self._stacked([camera], [frame]),
+            self._items([camera], [options.update]),
+            _reads([options.update]),
         )  # (1, C, H, W)
-        levels = (predicted[0].clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
+        levels = (predicted[0].clamp(0.0, 1.0) * 255.0).round().byte().numpy()
         return np.ascontiguousarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
 
     def _infer(
@@ -242,39 +240,37 @@ class Detector:
         frames: Sequence[Frame],
         options: Sequence[CameraOptions],
     ) -> list[Observation]:
-        form = self.bundle.calibration.error_form
-        actual = self._pictures([[frame] for frame in frames])
         rules = [option.update for option in options]
         items = self._items(cameras, rules)
-        predicted, judged, queries = self._predicted(cameras, actual, items, rules)
-
-        chosen = self._network.memory.nearest_items(queries, items)
-        columns = (
-            measures.psnr(predicted, actual, self.bundle.score.error.peak),
-            measures.query_distance(queries, chosen, form),
-            measures.gate_error(predicted, actual, form),
-            *(frame_error(each, predicted, actual, judged) for each in self._errors.values()),
-        )
-        measured = [
-            Measures(row[0], row[1], row[2], dict(zip(self._errors, row[3:], strict=True)))
-            for row in torch.stack(columns, dim=1).tolist()
-        ]
-        heat = error_map(self._heat_error.form, predicted, actual, judged)
-        cells = pool_cells(heat, self._heat_error)
+        output = self._engine.run(self._stacked(cameras, frames), items, _reads(rules))
+        measured = self._measures(output)
         below = [
             row.gate_error < self._gamma(option)
             for option, row in zip(options, measured, strict=True)
         ]
         learns = [self._adapts and each for each in below]
-        learned = updates.learned(queries, items, self._trained[None], rules, learns)
+        learned = updates.learned(output.queries, items, self._trained[None], rules, learns)
         # Nothing raises below this line: all cameras change, or none does.
         for each in zip(cameras, rules, learned, below, strict=True):
             self._settle(*each)
         updated = [items is not None for items in learned]
-        maps = cells.cpu().numpy()
         return [
             self._observation(*each)
-            for each in zip(cameras, options, measured, maps, updated, strict=True)
+            for each in zip(cameras, options, measured, output.heat, updated, strict=True)
+        ]
+
+    def _measures(self, output: EngineOutput) -> list[Measures]:
+        """Raises: ValueError: one isn't finite."""
+        columns = output.columns
+        if not np.isfinite(columns).all():
+            names = (*COLUMNS, *self._keys)
+            bad = names[int(np.argwhere(~np.isfinite(columns))[0][1])]
+            raise ValueError(
+                f"{bad} is not finite: the frames, queries or items hold NaN or infinity"
+            )
+        return [
+            Measures(row[0], row[1], row[2], dict(zip(self._keys, row[3:], strict=True)))
+            for row in columns.tolist()
         ]
 
     def _gamma(self, option: CameraOptions) -> float:
@@ -334,6 +330,28 @@ class Detector:
             region=region_of(cells),
             measures=measured,
         )
+
+
+def wanted_of(bundle: Bundle, scores: Sequence[ScoreConfig] = ()) -> Wanted:
+    """What is measured of a frame for the bundle's own score and these.
+
+    Raises: BundleError: its score takes a judgement, which its network doesn't give.
+    """
+    own = bundle.score
+    if own.judgement is not None and not bundle.config.judges:
+        raise BundleError(f"score {own.name} takes a judgement, which {bundle.name} doesn't give")
+    steps = {step.key: step for score in (own, *scores) for step in score.steps}
+    heat = own.judgement or own.error
+    return Wanted(
+        bundle.calibration.error_form,
+        own.error.peak,
+        tuple(steps.values()),
+        LIVE.error if heat.form is ErrorKind.PSNR else heat,
+    )
+
+
+def _reads(rules: Sequence[UpdateRule]) -> NDArray[np.bool_]:
+    return np.array([rule.reads for rule in rules])
 
 
 def region_of(cells: NDArray[np.float32]) -> tuple[float, float, float, float]:

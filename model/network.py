@@ -106,6 +106,14 @@ class Decoder(nn.Module):
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """(B, channels_in, h, w) and the encoder's stages to (B, channels_out, H, W) in [-1, 1],
         with one channel more where it judges: logits."""
+        x = self.last(self.trunk(features, skips))
+        x = x if self.patch == 1 else functional.pixel_shuffle(x, self.patch)
+        if not self.judges:
+            return torch.tanh(x)
+        return torch.cat((torch.tanh(x[:, :-1]), x[:, -1:]), dim=1)
+
+    def trunk(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """All but the last convolution, which takes what this gives."""
         x = features
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -113,11 +121,7 @@ class Decoder(nn.Module):
                 x = self.ups[index](x)
                 if self.skips:
                     x = torch.cat((x, skips[-1 - index]), dim=1)
-        x = self.last(x)
-        x = x if self.patch == 1 else functional.pixel_shuffle(x, self.patch)
-        if not self.judges:
-            return torch.tanh(x)
-        return torch.cat((torch.tanh(x[:, :-1]), x[:, -1:]), dim=1)
+        return x
 
 
 class MemoryNetwork(nn.Module):
@@ -140,7 +144,7 @@ class MemoryNetwork(nn.Module):
         height, width = (size // 2 for size in skips[-1].shape[-2:])
         features = self.memory.decoder_input(queries, recalled)  # (B, K, 2C or C)
         features = features.transpose(1, 2).reshape(
-            len(features), -1, height, width
+            features.shape[0], -1, height, width
         )  # (B, 2C or C, h, w)
         pictures: Tensor = self.decoder(features, skips)
         return pictures

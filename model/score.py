@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -86,14 +89,22 @@ def pool_cells(error_map: Tensor, step: ErrorStep) -> Tensor:
 
 
 def _blur(cells: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (B, 1, h, w), edges repeated, as two one-dimensional convolutions."""
+    """Gaussian blur of (B, 1, h, w), edges repeated: rows and columns are each mixed by a matrix,
+    several times as fast as a convolution of one channel."""
+    down, across = (torch.from_numpy(_gaussian(size, sigma)).to(cells) for size in cells.shape[-2:])
+    return down @ cells @ across.T
+
+
+@lru_cache(maxsize=64)
+def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
+    """How much each of `size` places in a row takes of each: (size, size), rows sum to 1."""
     reach = math.ceil(3.0 * sigma)
-    offsets = torch.arange(-reach, reach + 1, dtype=cells.dtype, device=cells.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma).square())
-    kernel = kernel / kernel.sum()
-    padded = functional.pad(cells, (reach, reach, reach, reach), mode="replicate")
-    rows = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
-    return functional.conv2d(rows, kernel.view(1, 1, -1, 1))
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    matrix = np.zeros((size, size))
+    for place in range(size):
+        np.add.at(matrix[place], (place + offsets).clip(0, size - 1), kernel / kernel.sum())
+    return matrix
 
 
 def pool_top(cells: Tensor, count: int) -> Tensor:

@@ -81,11 +81,8 @@ def within(items: Tensor, centres: Tensor, limit_deg: float) -> Tensor:
     return torch.where((angles_deg(items, centres) > limit_deg)[..., None], limited, items)
 
 
-def recalled(kind: Memory, queries: Tensor, items: Tensor, rules: Sequence[UpdateRule]) -> Tensor:
-    """What each camera's memory answers, (B, K, C): where its rule has the memory off, the mean of
-    the items to every query, so that no query gets an answer of its own."""
+def recalled(kind: Memory, queries: Tensor, items: Tensor, reads: Tensor) -> Tensor:
+    """What each camera's memory answers, (B, K, C): where it is off (`reads`, (B,) of bool), the
+    mean of the items to every query, so that no query gets an answer of its own."""
     answers = kind.read(queries, items)
-    if all(rule.reads for rule in rules):
-        return answers
-    reads = torch.tensor([rule.reads for rule in rules], device=answers.device)
     return torch.where(reads[:, None, None], answers, items.mean(dim=1, keepdim=True))

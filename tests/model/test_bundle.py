@@ -64,6 +64,7 @@ def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
     document = json.loads((saved / DOCUMENT).read_text())
     assert set(document) == {
         "format", "version", "name", "weights_sha256", "net", "score", "calibration", "provenance",
+        "int8",
     }  # fmt: skip
     assert (document["format"], document["version"]) == ("normwatch-bundle", 2)
     assert set(document["net"]) == {

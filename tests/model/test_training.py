@@ -256,5 +256,6 @@ def test_presets_and_weights_are_the_references() -> None:
     assert default_weights(Task.PREDICTION) == LossWeights(0.1, 0.1, 1.0)
     assert default_weights(Task.RECONSTRUCTION) == LossWeights(0.01, 0.01, 1.0)
     assert {name: preset.base_width for name, preset in PRESETS.items()} == {
-        "paper": 64, "medium": 32, "small": 16, "tiny": 8,
+        "paper": 64, "medium": 32, "small": 16, "fast": 16, "tiny": 8,
     }  # fmt: skip
+    assert {name for name, preset in PRESETS.items() if preset.patch > 1} == {"fast"}

@@ -236,8 +236,8 @@ def test_frozen_reads_the_trained_items_at_once() -> None:
 def test_with_the_memory_off_no_query_gets_an_answer_of_its_own() -> None:
     bundle = small_bundle(net=NET)
     queries, items = _unit(2, 6, 16), _unit(2, 10, 16, seed=1)
-    rules = [UPDATE_RULES["off"], PAPER_UPDATE]
-    answers = updates.recalled(bundle.network.memory, queries, items, rules)
+    reads = torch.tensor([rule.reads for rule in (UPDATE_RULES["off"], PAPER_UPDATE)])
+    answers = updates.recalled(bundle.network.memory, queries, items, reads)
     torch.testing.assert_close(answers[0], items[0].mean(dim=0).expand(6, 16))
     assert torch.equal(answers[1], memory.read(queries, items)[1])
     for parameter in bundle.network.parameters():

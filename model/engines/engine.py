@@ -1,0 +1,79 @@
+"""What an engine is: the two passes of `model.engines.forms`, run on some device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.config import NetConfig
+from model.engines.forms import LiveNetwork, Measuring
+
+FrameStack = NDArray[np.uint8]
+"""(B, N*C, H, W): the last frames of each camera, oldest first."""
+
+
+class EngineName(StrEnum):
+    """What computes, and in which numbers."""
+
+    TORCH_FP32 = "torch-fp32"
+    TORCH_BF16 = "torch-bf16"
+    OPENVINO_FP32 = "openvino-fp32"
+    OPENVINO_BF16 = "openvino-bf16"
+    OPENVINO_INT8 = "openvino-int8"
+    CUDA_FP32 = "cuda-fp32"
+    CUDA_FP16 = "cuda-fp16"
+    CUDA_BF16 = "cuda-bf16"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it needs a GPU."""
+        return self.value.startswith("cuda")
+
+
+class EngineError(RuntimeError):
+    """An engine that this machine or this bundle can't have."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOutput:
+    """A batch, measured."""
+
+    columns: NDArray[np.float32]
+    """(B, 3 + errors): see `Measuring`."""
+    heat: NDArray[np.float32]
+    """(B, rows, columns), >= 0."""
+    queries: Tensor
+    """(B, K, channels), on the engine's device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is to be run."""
+
+    config: NetConfig
+    network: LiveNetwork
+    measuring: Measuring
+
+
+class Engine(Protocol):
+    """One thread at a time calls it."""
+
+    @property
+    def name(self) -> EngineName:
+        """What it is."""
+
+    def run(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
+        """Predict and measure the newest frame of each camera.
+
+        Args:
+            frames: their last frames. items: (B, M, channels) or (1, M, channels).
+            reads: whose memory is on.
+        """
+
+    def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:
+        """The pictures alone: (B, C, H, W), fp32, about [0, 1], on the CPU."""

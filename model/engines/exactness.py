@@ -1,0 +1,83 @@
+"""How well an engine's scores agree with those in fp32, and the 8-bit ranges of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from model.bundle import Bundle
+from model.config import Int8
+from model.detector import CameraOptions, Detector
+from model.engines.engine import EngineName
+from model.engines.forms import LiveNetwork
+from model.engines.quantisation import measured_ranges
+from model.footage import Clip
+from model.rules import LIVE_UPDATE
+
+RANGE_FRAMES = 100
+"""So many frames of normal footage, evenly spread, give the 8-bit ranges."""
+
+
+def scores(
+    bundle: Bundle,
+    engine: EngineName,
+    clips: Sequence[Clip],
+    on_frame: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Live scores of the clips, shown to one camera with a cut between each two."""
+    detector = Detector(bundle, engine=engine)
+    camera = detector.start()
+    found: list[float] = []
+    for clip in clips:
+        camera.cut()
+        for frame in clip.frames:
+            seen = detector.observe([camera], [frame], [CameraOptions(update=LIVE_UPDATE)])[0]
+            if seen.score is not None:
+                found.append(seen.score)
+            on_frame()
+    return found
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's; 1 where both have one order, and 0 where one of them never changes."""
+    found = float(spearmanr(one, other).statistic)
+    return found if np.isfinite(found) else 0.0
+
+
+def quantise(
+    bundle: Bundle,
+    footage: Sequence[Clip],
+    on_frame: Callable[[], None] = lambda: None,
+) -> Bundle:
+    """The bundle with its 8-bit ranges, and how its scores in 8 bits agree with those in fp32.
+
+    Args:
+        footage: normal, and kept out of training.
+    Raises: ValueError: it is too short. EngineError: OpenVINO isn't there.
+    """
+    network = LiveNetwork(bundle.network, bundle.config).eval()
+    ranges = measured_ranges(network, _inputs(bundle, footage))
+    unproved = replace(bundle, int8=Int8(ranges, 0.0, 0))
+    exact = scores(unproved, EngineName.TORCH_FP32, footage, on_frame)
+    quick = scores(unproved, EngineName.OPENVINO_INT8, footage, on_frame)
+    if len(exact) < 2:
+        raise ValueError("the normal footage is too short: two frames of it must be scored")
+    return replace(bundle, int8=Int8(ranges, rank_correlation(exact, quick), len(exact)))
+
+
+def _inputs(bundle: Bundle, footage: Sequence[Clip]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Inputs of the network, evenly spread over the footage."""
+    count = bundle.config.context + 1
+    starts = [(clip, s) for clip in footage for s in range(len(clip) - count + 1)]
+    every = max(1, len(starts) // RANGE_FRAMES)
+    for clip, start in starts[every // 2 :: every]:
+        window = np.asarray(clip.frames[start : start + count])  # (N, H, W) or (N, H, W, 3)
+        if window.ndim == 4:
+            window = window.transpose(0, 3, 1, 2)
+        frames = np.array(window).reshape(1, -1, *window.shape[-2:])
+        yield torch.from_numpy(frames), bundle.items, torch.ones(1, dtype=torch.bool)

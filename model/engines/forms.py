@@ -1,0 +1,171 @@
+"""The two passes of a live frame, pure functions of tensors, which every engine runs: the network,
+which may be computed in less precision, and what is measured of it, always in fp32.
+
+Shapes: B cameras, N frames of a camera (its context and the new one), C channels of a frame, K
+queries, M items. The items are an input: one compiled network serves every camera and update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model import measures, updates
+from model.config import ErrorForm, ErrorKind, ErrorStep, NetConfig, PsnrPeak, Task
+from model.memories import Memory
+from model.network import MemoryNetwork, folded
+from model.score import error_map, pool_cells, pool_top
+
+
+class LiveNetwork(nn.Module):
+    """A trained network as it runs: batch norms folded, one last convolution for each output.
+
+    Not trained any more, and a copy: the network that it is made of stays as it is.
+    """
+
+    def __init__(self, network: MemoryNetwork, config: NetConfig) -> None:
+        super().__init__()
+        copied = folded(network).channels_last()
+        self.encoder = copied.encoder
+        self.trunk = copied.decoder
+        self.memory: Memory = copied.memory
+        self.config = config
+        self.reduced: torch.dtype | None = None
+        """Encoder and decoder are computed in this type (autocast); None leaves them in fp32."""
+        pixels = config.channels * config.patch**2
+        last = copied.decoder.last
+        del copied.decoder.last
+        self.picture = _outputs(last, slice(0, pixels))
+        self.judge = _outputs(last, slice(pixels, None)) if config.judges else None
+
+    def forward(self, frames: Tensor, items: Tensor, reads: Tensor) -> tuple[Tensor, ...]:
+        """What the network makes of the frames.
+
+        Args:
+            frames: (B, N*C, H, W), uint8, oldest first.
+            items: (B, M, channels), or (1, M, channels) shared by all.
+            reads: (B,), bool: whether the camera's memory is on (`UpdateRule.reads`).
+        Returns: pictures, (B, C, H, W), about [0, 1]; queries, (B, K, channels), unit length; and
+            where it judges, (B, 1, H, W) in [0, 1].
+        """
+        config = self.config
+        known = frames[:, : -config.channels] if config.task is Task.PREDICTION else frames
+        # (x / 255) * 2 - 1 in this order: as in training.
+        pictures = (known.float() / 255.0 * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
+        with self._computing(frames.device):
+            features, skips = self.encoder(pictures)
+        queries = functional.normalize(features.float().flatten(2).transpose(1, 2), dim=2)
+        recalled = updates.recalled(self.memory, queries, items, reads)
+        shown = self.memory.decoder_input(queries, recalled).transpose(1, 2)
+        shown = shown.reshape(shown.shape[0], shown.shape[1], *features.shape[2:])
+        with self._computing(frames.device):
+            x = self.trunk.trunk(shown, skips)
+            picture = self._shuffled(self.picture(x))
+            judged = None if self.judge is None else self._shuffled(self.judge(x))
+        predicted = (torch.tanh(picture.float()) + 1.0) / 2.0
+        if judged is None:
+            return predicted, queries
+        return predicted, queries, judged.float().sigmoid()
+
+    def _computing(self, device: torch.device) -> AbstractContextManager[object]:
+        return torch.autocast(device.type, self.reduced) if self.reduced else nullcontext()
+
+    def _shuffled(self, x: Tensor) -> Tensor:
+        return x if self.config.patch == 1 else functional.pixel_shuffle(x, self.config.patch)
+
+
+def _outputs(last: nn.Conv2d, part: slice) -> nn.Conv2d:
+    """Some output channels of a convolution, as a convolution of its own."""
+    weight, bias = last.weight[part], last.bias
+    chosen = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
+    chosen.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    if bias is not None:
+        chosen.bias = nn.Parameter(bias[part].detach().clone(), requires_grad=False)
+    return chosen
+
+
+COLUMNS = ("psnr", "distance", "gate_error")
+"""What `Measuring` gives of each frame before the errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be measured of a frame."""
+
+    form: ErrorForm
+    """Of the norm in D and E_t."""
+    peak: PsnrPeak
+    errors: tuple[ErrorStep, ...]
+    heat: ErrorStep
+    """Whose pooled cells are shown by place; not `psnr`."""
+
+
+class Measuring(nn.Module):
+    """P, D, E_t, the pooled errors and the heat of a batch of frames, in fp32."""
+
+    def __init__(self, memory: Memory, config: NetConfig, wanted: Wanted) -> None:
+        super().__init__()
+        self.memory = memory
+        self.config = config
+        self.wanted = wanted
+
+    def forward(
+        self,
+        predicted: Tensor,
+        queries: Tensor,
+        items: Tensor,
+        frames: Tensor,
+        judged: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Measure each frame against what was predicted of it.
+
+        Args: as `LiveNetwork` takes and gives them.
+        Returns: (B, 3 + errors), in the order of `COLUMNS` and `Wanted.errors`, and (B, rows,
+            columns) of heat.
+        """
+        wanted = self.wanted
+        actual = frames[:, -self.config.channels :].float() / 255.0
+        chosen = self.memory.nearest_items(queries, items)
+        cells = _Cells(predicted, actual, None if judged is None else judged[:, 0])
+        columns = [
+            measures.psnr(predicted, actual, wanted.peak),
+            measures.query_distance(queries, chosen, wanted.form),
+            measures.gate_error(predicted, actual, wanted.form),
+            *(cells.error(step) for step in wanted.errors),
+        ]
+        return torch.stack(columns, dim=1), cells.of(wanted.heat)
+
+
+class _Cells:
+    """Pooled maps of one batch, each made once."""
+
+    def __init__(self, predicted: Tensor, actual: Tensor, judged: Tensor | None) -> None:
+        self._pictures = (predicted, actual)
+        self._judged = judged
+        self._maps: dict[ErrorKind, Tensor] = {}
+        self._cells: dict[tuple[object, ...], Tensor] = {}
+
+    def of(self, step: ErrorStep) -> Tensor:
+        key = (step.form, step.cell, step.stride, step.blur_cells)
+        if key not in self._cells:
+            if step.form not in self._maps:
+                self._maps[step.form] = error_map(step.form, *self._pictures, self._judged)
+            self._cells[key] = pool_cells(self._maps[step.form], step)
+        return self._cells[key]
+
+    def error(self, step: ErrorStep) -> Tensor:
+        if step.form is ErrorKind.PSNR:
+            return -measures.psnr(*self._pictures, step.peak)
+        return pool_top(self.of(step), step.top_cells)
+
+
+def example(config: NetConfig, items: Tensor, cameras: int = 1) -> Sequence[Tensor]:
+    """Inputs of `LiveNetwork`, of the right shapes and types: black frames."""
+    count = config.channels * (config.context + 1)
+    frames = torch.zeros(cameras, count, config.height, config.width, dtype=torch.uint8)
+    return frames, items.expand(cameras, -1, -1), torch.ones(cameras, dtype=torch.bool)

@@ -1,0 +1,126 @@
+"""8-bit arithmetic for a trained network: each convolution reads integers and multiplies integers.
+
+What a convolution reads is rounded to 256 levels of a range that normal footage gave (255 around 0
+where values may be negative); its weights to 127 levels for each output channel. Weights have 7
+bits, not 8: on processors without VNNI, two products of full size overflow the 16 bits in which
+they are added, and a bundle would score differently from one machine to the next.
+Levels are fixed: nothing is measured at run time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from model.config import InputRange
+from model.engines.forms import LiveNetwork
+
+LEVELS = 255
+WEIGHT_LEVELS = 63
+"""Each way from 0."""
+LEAST_RANGE = 1e-6
+RANGE_QUANTILE = 0.9999
+"""Of a frame's values: the few above it are clipped, for finer steps below."""
+
+_Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+class _Quantised(nn.Module):
+    """A convolution whose input and weights stand on levels. fp32 outside, int8 once compiled."""
+
+    scales: Tensor
+    zeros: Tensor
+
+    def __init__(self, convolution: _Convolution, span: InputRange) -> None:
+        super().__init__()
+        self.convolution = convolution
+        signed = span.low < 0.0
+        reach = max(span.high, -span.low, LEAST_RANGE)
+        self.scale = reach / (LEVELS // 2) if signed else reach / LEVELS
+        self.least, self.most = (-(LEVELS // 2), LEVELS // 2) if signed else (0, LEVELS)
+        self.axis = 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
+        weight = convolution.weight.detach()
+        largest = weight.abs().amax(dim=[d for d in range(4) if d != self.axis])
+        self.register_buffer("scales", (largest / WEIGHT_LEVELS).clamp_min(1e-12))
+        self.register_buffer("zeros", torch.zeros_like(largest, dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.fake_quantize_per_tensor_affine(x, self.scale, 0, self.least, self.most)
+        layer = self.convolution
+        weight = torch.fake_quantize_per_channel_affine(
+            layer.weight, self.scales, self.zeros, self.axis, -WEIGHT_LEVELS, WEIGHT_LEVELS
+        )
+        if isinstance(layer, nn.ConvTranspose2d):
+            return functional.conv_transpose2d(x, weight, layer.bias, 2, 1, 1)
+        return functional.conv2d(x, weight, layer.bias, padding=1)
+
+
+def convolutions(network: LiveNetwork) -> dict[str, _Convolution]:
+    """By name, those that are quantised."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    }
+
+
+def quantised(network: LiveNetwork, ranges: Mapping[str, InputRange]) -> LiveNetwork:
+    """A copy of which each convolution is quantised.
+
+    Raises: ValueError: a convolution has no range.
+    """
+    copied = copy.deepcopy(network)
+    for name, layer in convolutions(copied).items():
+        if name not in ranges:
+            raise ValueError(f"the 8-bit ranges lack {name}")
+        owner, _, place = name.rpartition(".")
+        setattr(copied.get_submodule(owner), place, _Quantised(layer, ranges[name]))
+    return copied
+
+
+@torch.inference_mode()
+def measured_ranges(
+    network: LiveNetwork, inputs: Iterable[tuple[Tensor, Tensor, Tensor]]
+) -> dict[str, InputRange]:
+    """What each convolution is given, over these inputs of `LiveNetwork`: normal footage.
+
+    Raises: ValueError: there are no inputs.
+    """
+    seen: dict[str, InputRange] = {}
+    with _watched(network, seen):
+        for each in inputs:
+            network(*each)
+    if not seen:
+        raise ValueError("no normal footage to measure 8-bit ranges on")
+    return seen
+
+
+@contextmanager
+def _watched(network: LiveNetwork, seen: dict[str, InputRange]) -> Iterator[None]:
+    def watch(name: str, layer: nn.Module) -> RemovableHandle:
+        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            span, before = _span(inputs[0]), seen.get(name)
+            if before is not None:
+                span = InputRange(min(span.low, before.low), max(span.high, before.high))
+            seen[name] = span
+
+        return layer.register_forward_pre_hook(look)
+
+    with ExitStack() as hooks:
+        for name, layer in convolutions(network).items():
+            hooks.callback(watch(name, layer).remove)
+        yield
+
+
+def _span(values: Tensor) -> InputRange:
+    flat = values.detach().flatten()
+    count = max(1, round((1.0 - RANGE_QUANTILE) * flat.numel()))
+    high = float(flat.topk(count).values[-1])
+    low = float(flat.topk(count, largest=False).values[-1])
+    return InputRange(min(low, 0.0), max(high, 0.0))
