@@ -1,0 +1,252 @@
+"""How far each network is from what one core could do: counted work over measured peaks, beside the
+time that a frame takes.
+
+    taskset -c 0 .venv/bin/python scripts/roofline.py [--json F] [--seconds S] [--only NAME]
+
+The floor, in ms a frame, is the larger of operations / peak and bytes / bandwidth, the network's in
+the engine's precision and the rest in fp32. What stays in a cache is read faster than from memory:
+where bytes decide (`by` says so), a frame may take less than the floor. Above 100% of it by compute
+means that the machine was slower when its peak was measured, or that the engine needs fewer
+operations than were counted (Winograd's convolutions do).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model import bundle as bundles
+from model.bundle import Bundle
+from model.catalog import available as shipped
+from model.config import JUDGED, LIVE, NetConfig
+from model.cost import Part, Precision, cost
+from model.detector import Detector
+from model.engines.choice import available, processor
+from model.engines.names import EngineName
+from model.frames import Frame
+from model.memory import initial_items
+from model.network import build
+from model.training import PRESETS
+
+MATRIX = 2048
+"""Side: three matrices of it don't fit into a core's cache, and blocks of them do."""
+COPY_BYTES = 256 * 2**20
+ROUNDS = 3
+LEAST_FRAMES = 5
+MOST_FRAMES = 60
+HEADINGS = ("network", "engine", "GFLOP", "MB", "FLOP/B", "floor", "by", "ms", "share")
+VNNI = frozenset({"avx_vnni", "avx512_vnni", "amx_tile"})
+
+
+@dataclass(slots=True)
+class Machine:
+    """What one core does, at its best: it is measured before each network, and whatever else runs
+    can only take away."""
+
+    name: str
+    flop_s: dict[str, float] = field(default_factory=dict)
+    """Floating-point or integer operations a second, by precision, of those that it computes in."""
+    bandwidth_bytes_s: float = 0.0
+    """Read and written, of a copy."""
+
+    def measure(self) -> None:
+        """Once more, by PyTorch's own matrix products."""
+        self._keep(Precision.FP32, _matrix_flop_s(torch.float32))
+        if processor().computes_bf16:
+            self._keep(Precision.BF16, _matrix_flop_s(torch.bfloat16))
+        if processor().flags & VNNI:
+            self._keep(Precision.INT8, _int8_op_s())
+        self.bandwidth_bytes_s = max(self.bandwidth_bytes_s, _bandwidth_bytes_s())
+
+    def _keep(self, precision: Precision, flop_s: float) -> None:
+        self.flop_s[precision.value] = max(self.flop_s.get(precision.value, 0.0), flop_s)
+
+    def __str__(self) -> str:
+        peaks = ", ".join(f"{name} {rate / 1e9:.1f} GFLOP/s" for name, rate in self.flop_s.items())
+        return f"{self.name}, one core: {peaks}; {self.bandwidth_bytes_s / 1e9:.1f} GB/s"
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One network in one engine, measured."""
+
+    name: str
+    config: NetConfig
+    engine: EngineName
+    frame_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One network in one engine."""
+
+    name: str
+    engine: str
+    gflop: float
+    """Of the network."""
+    mbytes: float
+    """Of its weights and activations, in the engine's precision."""
+    intensity: float
+    """Operations a byte."""
+    floor_ms: float | None
+    """None: the peak of this precision wasn't measured."""
+    by: str
+    """What the floor is given by."""
+    measured_ms: float
+
+    @property
+    def share(self) -> float | None:
+        """Of the floor in what was measured."""
+        return None if self.floor_ms is None else self.floor_ms / self.measured_ms
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each network and engine")
+    parser.add_argument("--only", nargs="*", help="names of bundles and presets")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    machine = Machine(processor().name)
+    timed: list[Timed] = []
+    for bundle in candidates():
+        if options.only and bundle.name not in options.only:
+            continue
+        for engine in available(bundle):
+            machine.measure()
+            timed.append(
+                Timed(bundle.name, bundle.config, engine, frame_s(bundle, engine, options.seconds))
+            )
+            print(f"{bundle.name} {engine}: {1000.0 * timed[-1].frame_s:.1f} ms", flush=True)
+    machine.measure()
+    rows = [row_of(each, machine) for each in timed]
+    print(f"\n{machine}\n" + _line(*HEADINGS))
+    for row in rows:
+        print(_text(row))
+    if options.json:
+        table = [{**asdict(row), "share": row.share} for row in rows]
+        text = json.dumps({"machine": asdict(machine), "rows": table}, indent=1)
+        options.json.write_text(text + "\n")
+
+
+def _line(*cells: str) -> str:
+    name, engine, *rest = cells
+    return f"{name:14} {engine:14} " + " ".join(f"{cell:>8}" for cell in rest)
+
+
+def _text(row: Row) -> str:
+    return _line(
+        row.name,
+        row.engine,
+        f"{row.gflop:.2f}",
+        f"{row.mbytes:.1f}",
+        f"{row.intensity:.0f}",
+        "-" if row.floor_ms is None else f"{row.floor_ms:.1f}",
+        row.by,
+        f"{row.measured_ms:.1f}",
+        "-" if row.share is None else f"{row.share:.0%}",
+    )
+
+
+def candidates() -> Iterator[Bundle]:
+    """The shipped bundles, and each preset at 256 x 256 grey with PyTorch's initial weights."""
+    for info in shipped():
+        yield bundles.load(info.path)
+    for name, preset in PRESETS.items():
+        judges = preset.train.judgement_weight > 0.0
+        config = NetConfig(base_width=preset.base_width, patch=preset.patch, judges=judges)
+        network = build(config).eval().requires_grad_(False)
+        generator = torch.Generator().manual_seed(0)
+        items = initial_items(config.memory_items, config.memory_channels, generator)
+        yield Bundle(name, config, network, items, score=JUDGED if judges else LIVE)
+
+
+def _best_s(work: Callable[[], object]) -> float:
+    work()
+    times: list[float] = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _matrix_flop_s(dtype: torch.dtype) -> float:
+    one, other = (torch.rand(MATRIX, MATRIX).to(dtype) for _ in range(2))
+    return 2.0 * MATRIX**3 / _best_s(lambda: one @ other)
+
+
+def _int8_op_s() -> float:
+    one, other = (torch.randint(-8, 8, (MATRIX, MATRIX), dtype=torch.int8) for _ in range(2))
+    return 2.0 * MATRIX**3 / _best_s(lambda: torch._int_mm(one, other))
+
+
+def _bandwidth_bytes_s() -> float:
+    source = torch.zeros(COPY_BYTES, dtype=torch.uint8)
+    target = torch.zeros_like(source)
+    return 2.0 * COPY_BYTES / _best_s(lambda: target.copy_(source))
+
+
+def row_of(timed: Timed, machine: Machine) -> Row:
+    """What was counted, beside what was measured."""
+    precision = Precision(timed.engine.value.rpartition("-")[2])
+    counted = cost(timed.config)
+    network, rest = counted.of(Part.NETWORK), counted.of(Part.SCORING, Part.UPDATE)
+    moved = network.weight_bytes(precision) + network.activation_bytes(precision)
+    memory_s = (moved + rest.activation_bytes(Precision.FP32)) / machine.bandwidth_bytes_s
+    peak = machine.flop_s.get(precision.value)
+    floor_s, by = None, "-"
+    if peak is not None:
+        compute_s = network.flop / peak + rest.flop / machine.flop_s[Precision.FP32.value]
+        floor_s, by = max((compute_s, "compute"), (memory_s, "memory"))
+    return Row(
+        timed.name,
+        timed.engine.value,
+        network.flop / 1e9,
+        moved / 1e6,
+        network.intensity(precision),
+        None if floor_s is None else 1000.0 * floor_s,
+        by,
+        1000.0 * timed.frame_s,
+    )
+
+
+def frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
+    """Seconds a frame of one camera, median, in the detector: all but the decoding."""
+    detector = Detector(bundle, engine=engine, threads=1)
+    camera = detector.start()
+    frames = _frames(bundle)
+    for _ in range(bundle.config.context + 2):
+        detector.observe([camera], [next(frames)])
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+    while len(times) < LEAST_FRAMES or (len(times) < MOST_FRAMES and time.perf_counter() < until):
+        frame = next(frames)
+        began = time.perf_counter()
+        detector.observe([camera], [frame])
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def _frames(bundle: Bundle) -> Iterator[Frame]:
+    """A drifting gradient, so that no two frames are the same; what they show costs nothing."""
+    shape = bundle.frame_shape.array_shape
+    ramp = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))
+    for step in range(2**31):
+        grey = ((ramp + 3 * step) % 256).astype(np.uint8)
+        yield grey if len(shape) == 2 else np.repeat(grey[..., None], 3, axis=2)
+
+
+if __name__ == "__main__":
+    main()
