@@ -40,6 +40,11 @@ class CameraState:
         if self.scorer is not None:
             self.scorer.cut()
 
+    def take_in(self, frame: Frame) -> None:
+        """Take in the camera's next frame without a score: the next ones follow from it. Kept, not
+        copied; uint8, of the bundle's frame shape."""
+        self.frames.append(frame)
+
     def without_frames(self) -> CameraState:
         """What the next owner of the camera goes on from, when its last frames will be too old."""
         kept = copy(self)

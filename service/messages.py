@@ -32,7 +32,7 @@ class DropReason(StrEnum):
     """Why a captured frame got no score."""
 
     CAPTURE_RING = "capture_ring"
-    """The worker was slower than the camera: the oldest waiting frame went."""
+    """The worker stood still for so long that waiting frames went, the oldest first."""
     UNREADABLE = "unreadable"
     """An uploaded picture or a decoded frame couldn't be used."""
     STALE_OWNER = "stale_owner"
@@ -41,6 +41,8 @@ class DropReason(StrEnum):
     """Inference failed for the frame."""
     BACKLOG = "backlog"
     """Scores waited too long for the recorder and the oldest went."""
+    OVERLOAD = "overload"
+    """There was no time to score the frame; it was taken in as one that the next follow from."""
 
 
 class _Message(BaseModel):
@@ -64,6 +66,8 @@ class StreamConfig(_Message):
     threshold: float | None = None
     fps: float | None = None
     """Target frame rate; None takes the rate that the model was trained at, if known."""
+    weight: float = Field(1.0, gt=0)
+    """Of its share of an overloaded worker."""
     loop: bool = False
     """Play a file or folder again when it ends."""
     paused: bool = False
@@ -113,6 +117,16 @@ class StreamStatus(_Message):
     """Frames scored a second, over the last few seconds."""
     frame_age_s: float | None = None
     """Score time less capture time of the newest scored frame."""
+    frame_age_p50_s: float | None = None
+    """Over the last half minute, as is the next."""
+    frame_age_p99_s: float | None = None
+    target_fps: float | None = None
+    """Frames a second that would be scored if the worker had the time; None: as many as come."""
+    degraded: bool = False
+    """There was no time for some frames of the last few seconds."""
+    weight: float = 1.0
+    share: float = 0.0
+    """Of the frames that its worker scored over the last few seconds, 0 to 1."""
     reconnects: int = 0
     updated_at: float = 0.0
 

@@ -102,6 +102,29 @@ class StreamCollector(Collector):
             "Over the last few seconds.",
             labels=["stream"],
         )
+        quantile = GaugeMetricFamily(
+            "normwatch_frame_age_quantile_seconds",
+            "Capture to score, over the last half minute.",
+            labels=["stream", "quantile"],
+        )
+        target = GaugeMetricFamily(
+            "normwatch_target_frames_per_second",
+            "Frames that would be scored if the worker had the time.",
+            labels=["stream"],
+        )
+        degraded = GaugeMetricFamily(
+            "normwatch_stream_degraded",
+            "1 while there is no time to score all frames.",
+            labels=["stream"],
+        )
+        weight = GaugeMetricFamily(
+            "normwatch_stream_weight", "Of its share of an overloaded worker.", labels=["stream"]
+        )
+        share = GaugeMetricFamily(
+            "normwatch_stream_share",
+            "Of the frames that its worker scores, 0 to 1.",
+            labels=["stream"],
+        )
         state = GaugeMetricFamily(
             "normwatch_stream_state", "1 for the state a stream is in.", labels=["stream", "state"]
         )
@@ -110,13 +133,22 @@ class StreamCollector(Collector):
             scored.add_metric([stream_id], status.scored)
             reconnects.add_metric([stream_id], status.reconnects)
             rate.add_metric([stream_id], status.fps)
+            degraded.add_metric([stream_id], float(status.degraded))
+            weight.add_metric([stream_id], status.weight)
+            share.add_metric([stream_id], status.share)
+            if status.target_fps is not None:
+                target.add_metric([stream_id], status.target_fps)
             if status.frame_age_s is not None:
                 age.add_metric([stream_id], status.frame_age_s)
+            for name, age_s in (("0.5", status.frame_age_p50_s), ("0.99", status.frame_age_p99_s)):
+                if age_s is not None:
+                    quantile.add_metric([stream_id, name], age_s)
             for reason, count in status.dropped.items():
                 dropped.add_metric([stream_id, reason.value], count)
             for known in StreamState:
                 state.add_metric([stream_id, known.value], float(known is status.state))
-        yield from (captured, scored, dropped, reconnects, age, rate, state)
+        yield from (captured, scored, dropped, reconnects, age, quantile, rate, target)
+        yield from (degraded, weight, share, state)
         yield from self._worker_families()
 
     def _worker_families(self) -> Iterable[Metric]:

@@ -75,8 +75,10 @@ class Settings(BaseSettings):
     """How cameras' memories learn: a name of `model.rules`; a stream may have its own."""
     lease_s: float = Field(4.0, gt=0.5)
     snapshot_every_s: float = Field(2.0, gt=0)
-    capture_ring_frames: int = Field(16, ge=1)
-    """Decoded frames of one camera that wait for inference; the oldest goes first."""
+    capture_ring_frames: int = Field(32, ge=1)
+    """Decoded frames of one camera that wait for the worker; the oldest goes first."""
+    max_frame_age_s: float = Field(0.5, gt=0)
+    """At its score. Frames that would be older aren't scored, but for a camera's newest."""
     connect_timeout_s: float = Field(10.0, gt=0)
     read_timeout_s: float = Field(10.0, gt=0)
     preview_width: int = Field(640, ge=64)

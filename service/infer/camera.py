@@ -17,12 +17,14 @@ from service.infer.ownership import Owned
 from service.infer.publisher import Outbox, Shown
 from service.infer.snapshots import Snapshot, identity
 from service.infer.sources import FrameSource, SourceFrame
-from service.infer.states import Facts, Rate, stream_state
+from service.infer.states import Ages, Facts, Rate, stream_state
 from service.messages import DropReason, FrameScore, StreamConfig, StreamState, StreamStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
 UPLOAD = "upload"
+DEGRADED_S = 10.0
+"""A camera counts as degraded for so long after a frame that there was no time to score."""
 OpenSource = Callable[["Camera"], FrameSource]
 CloseSource = Callable[[FrameSource], None]
 
@@ -50,8 +52,12 @@ class Camera:
         self._dirty = False
         self._snapshot_at = float("-inf")
         self._rate = Rate()
+        self._ages = Ages()
         self._age_s: float | None = None
         self._faults = 0
+        self._unscored = 0
+        self._unscored_at = float("-inf")
+        self._unshown: SourceFrame | None = None
         self._past_captured = 0
         self._past_dropped: Counter[DropReason] = Counter()
         self._past_reconnects = 0
@@ -138,9 +144,34 @@ class Camera:
         return identity(self.config.source, model.weights)
 
     @property
-    def ready(self) -> bool:
-        """Whether a frame waits."""
-        return self.state is not None and self._source is not None and self._source.ready()
+    def waiting(self) -> int:
+        """Frames that could be scored now."""
+        if self.state is None or self._source is None:
+            return 0
+        return self._source.waiting()
+
+    @property
+    def target_fps(self) -> float | None:
+        """Frames a second to score, where there is a target; uploads come as they come."""
+        if self.config.source == UPLOAD:
+            return None
+        trained = self.model.detector.bundle.provenance.frame_rate if self.model else None
+        return self.config.fps or trained
+
+    def take_in_stale(self, before: float, now: float) -> None:
+        """Take in, without scores, the frames that have waited since before a time. What is scored
+        next then follows from the frames just before it, as in training."""
+        if self.state is None or self._source is None:
+            return
+        for frame in self._source.pop_stale(before):
+            if frame.cut:
+                self.state.cut()
+            self.state.take_in(frame.pixels)
+            self.next_frame = max(self.next_frame, frame.frame + 1)
+            self._unscored += 1
+            self._unscored_at = now
+            if frame.preview is not None:
+                self._unshown = frame
 
     def pop(self) -> SourceFrame | None:
         """The next frame, if it can be used."""
@@ -157,10 +188,12 @@ class Camera:
         self._dirty = True
         self._rate.add(now)
         self._age_s = now - frame.captured_at
+        self._ages.add(now, self._age_s)
         self.outbox.put(self._score(frame, seen, now), frame.upload)
-        if frame.preview is not None:
+        pictured, self._unshown = frame if frame.preview else self._unshown, None
+        if pictured is not None and pictured.preview is not None:
             heat = None if seen.warming else seen.heat
-            self.outbox.shown = Shown(frame.preview, heat, frame.frame, frame.captured_at)
+            self.outbox.shown = Shown(pictured.preview, heat, pictured.frame, pictured.captured_at)
 
     def _score(self, frame: SourceFrame, seen: Observation, now: float) -> FrameScore:
         if seen.warming:
@@ -196,7 +229,7 @@ class Camera:
     def save(self, now: float, every_s: float) -> bool:
         """Put a snapshot out, if one is due; 0 makes it due whenever something changed."""
         source = self._source
-        if source is not None and not self._ended and not source.ready():
+        if source is not None and not self._ended and not source.waiting():
             self._ended = source.status().state is CaptureState.ENDED
             self._dirty |= self._ended
         if not self._dirty or self.model is None or self.state is None:
@@ -210,9 +243,16 @@ class Camera:
         self.outbox.put_snapshot(snapshot.pack())
         return True
 
-    def status(self, now: float, worker_id: str) -> StreamStatus:
-        """As the front end shows it."""
+    def fps(self, now: float) -> float:
+        """Frames scored a second, of late."""
+        return self._rate.per_second(now)
+
+    def status(self, now: float, worker_id: str, share: float) -> StreamStatus:
+        """As the front end shows it; `share` is its part of the frames that the worker scores."""
         source = self._source
+        fps, target = self.fps(now), self.target_fps
+        degraded = now - self._unscored_at < DEGRADED_S
+        ages = self._ages.quantiles(now)
         told = source.status() if source is not None else None
         state, reason = stream_state(
             Facts(
@@ -221,8 +261,9 @@ class Camera:
                 loaded=self.model is not None,
                 source=told.state if told else None,
                 source_reason=told.reason if told else "",
-                waiting=source is not None and source.ready(),
+                waiting=source is not None and source.waiting() > 0,
                 warming=self._warming,
+                overload=_overload(fps, target) if degraded else "",
                 ended=source is None and self._ended,
             )
         )
@@ -230,6 +271,7 @@ class Camera:
             self._since = (state, now)
         dropped = self._past_dropped + (told.dropped if told else Counter()) + self.outbox.dropped
         dropped[DropReason.FAULT] += self._faults
+        dropped[DropReason.OVERLOAD] += self._unscored
         return StreamStatus(
             state=state,
             reason=reason,
@@ -239,8 +281,14 @@ class Camera:
             captured=self._past_captured + (told.captured if told else 0),
             scored=self.outbox.scored,
             dropped={cause: count for cause, count in dropped.items() if count},
-            fps=self._rate.per_second(now),
+            fps=fps,
+            target_fps=target,
+            degraded=degraded,
+            weight=self.config.weight,
+            share=share,
             frame_age_s=self._age_s,
+            frame_age_p50_s=ages.p50 if ages else None,
+            frame_age_p99_s=ages.p99 if ages else None,
             reconnects=self._past_reconnects + (told.reconnects if told else 0),
             updated_at=now,
         )
@@ -265,7 +313,13 @@ class Camera:
         if self.state is not None:
             self.state.cut()
         self._warming = True
+        self._unshown = None
         self._close_source(source)
+
+
+def _overload(fps: float, target: float | None) -> str:
+    wanted = f" of {target:g}" if target else ""
+    return f"the worker is overloaded: {fps:.1f}{wanted} frames a second are scored"
 
 
 def _rule(name: str) -> UpdateRule:

@@ -1,38 +1,113 @@
-"""Who comes into the next batch: cameras take turns, and a batch holds cameras of one model."""
+"""Who comes into the next batch, and how large it is: weighted fair queueing, without clock or I/O.
+
+docs/design.md has the reasons.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 MAX_BATCH = 16
+BATCH_S = 0.1
+"""A batch takes about so long at most: whoever comes next waits for it."""
+SMOOTHING = 0.25
 
 
-class RoundRobin:
-    """Turns of cameras; whoever waited longest goes first."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A camera that has something to score."""
 
-    def __init__(self, max_batch: int = MAX_BATCH) -> None:
-        self._max_batch = max_batch
-        self._order: dict[str, None] = {}
+    group: str
+    """Its model: a batch is of one group."""
+    weight: float = 1.0
+    """Above 0."""
+    waiting: int = 1
+    """Frames that it could have scored now, at least 1."""
 
-    def next_batch(self, ready: Mapping[str, str]) -> list[str]:
+
+class FairTurns:
+    """Start-time fair queueing (Goyal, Vin and Cheng, 1996), a frame costing its camera 1/weight.
+
+    Each camera has a tag, the virtual time of its next turn; the least tag goes first, and the
+    virtual time is that of the turn being served. While two cameras have frames all the time, they
+    get them in proportion to their weights; what one leaves goes to the others.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._tags: dict[str, float] = {}
+        self._served: dict[str, int] = {}
+        """When a camera was served last, for order among equal tags."""
+        self._serial = 0
+
+    def next_batch(self, ready: Mapping[str, Ready], limit: Callable[[str], int]) -> list[str]:
         """Ids of the cameras whose turn it is, each once, all of one group.
 
         Args:
-            ready: the cameras that have a frame, each with its group (its model).
+            limit: the most cameras in a batch of a group, at least 1.
         """
-        for camera in ready:
-            self._order.setdefault(camera)
+        tags = {camera: self._tag(camera, each.weight) for camera, each in ready.items()}
+        order = sorted(ready, key=lambda camera: (tags[camera], self._served.get(camera, 0)))
+        if not order:
+            return []
+        group = ready[order[0]].group
         batch: list[str] = []
-        for camera in self._order:
-            if camera in ready and (not batch or ready[camera] == ready[batch[0]]):
-                batch.append(camera)
-                if len(batch) == self._max_batch:
-                    break
-        for camera in batch:  # to the end of the queue
-            del self._order[camera]
-            self._order[camera] = None
+        earliest_again = float("inf")
+        for camera in order:
+            # A batch holds a camera once: whoever has a second frame due before others goes alone.
+            if len(batch) == limit(group) or tags[camera] > earliest_again:
+                break
+            if ready[camera].group != group:
+                continue
+            batch.append(camera)
+            self._serve(camera, tags[camera] + 1.0 / ready[camera].weight)
+            if ready[camera].waiting > 1:
+                earliest_again = min(earliest_again, self._tags[camera])
+        self._now = max(self._now, tags[order[0]])
         return batch
 
     def forget(self, camera: str) -> None:
         """The camera is gone."""
-        self._order.pop(camera, None)
+        self._tags.pop(camera, None)
+        self._served.pop(camera, None)
+
+    def _tag(self, camera: str, weight: float) -> float:
+        """Of its next turn. Who had nothing to score saves up one turn, and no more."""
+        if camera not in self._tags:
+            return self._now
+        return max(self._tags[camera], self._now - 1.0 / weight)
+
+    def _serve(self, camera: str, next_tag: float) -> None:
+        self._serial += 1
+        self._served[camera] = self._serial
+        self._tags[camera] = next_tag
+
+
+class BatchSizes:
+    """How many frames of a group make a batch of about BATCH_S: on a GPU many, on a CPU few."""
+
+    def __init__(self) -> None:
+        self._frame_s: dict[str, float] = {}
+
+    def limit(self, group: str) -> int:
+        """The most frames in a batch; 1 until something is known."""
+        frame_s = self._frame_s.get(group)
+        if frame_s is None:
+            return 1
+        return max(1, min(MAX_BATCH, int(BATCH_S / max(frame_s, 1e-6))))
+
+    def expected_s(self, group: str) -> float:
+        """About how long a batch takes."""
+        return self._frame_s.get(group, 0.0) * self.limit(group)
+
+    def learn(self, group: str, frames: int, seconds: float) -> None:
+        """A batch took so long; only frames that passed the network count."""
+        if frames:
+            known = self._frame_s.get(group, seconds / frames)
+            self._frame_s[group] = known + SMOOTHING * (seconds / frames - known)
+
+    def keep_only(self, groups: Collection[str]) -> None:
+        """Forget groups that no camera is of."""
+        for group in self._frame_s.keys() - set(groups):
+            del self._frame_s[group]

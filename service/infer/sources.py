@@ -7,11 +7,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from model.frames import Frame
 from service.bus.uploads import QueuedFrame
 from service.capture.camera import CameraCapture, CaptureState
+from service.capture.wire import CapturedFrame
 from service.messages import DropReason
 
 PREFETCH = 4
@@ -44,10 +46,14 @@ class SourceStatus:
 
 
 class FrameSource(Protocol):
-    """Frames of one camera. `pop` and `ready` are called by the worker's thread."""
+    """Frames of one camera. All but `status`, `stop` and `close` is for the worker's thread."""
 
-    def ready(self) -> bool:
-        """Whether `pop` would find something now."""
+    def waiting(self) -> int:
+        """Frames that `pop` would give now, one after the other."""
+
+    def pop_stale(self, before: float) -> list[SourceFrame]:
+        """The waiting frames, the oldest first, that were captured before a time and need no score;
+        never the newest frame."""
 
     def pop(self) -> SourceFrame | None:
         """The next frame, if there is one that can be used."""
@@ -70,15 +76,20 @@ class CaptureSource:
         self._first_frame = first_frame
         capture.start()
 
-    def ready(self) -> bool:
-        """Whether a frame waits."""
-        return self._capture.waiting > 0
+    def waiting(self) -> int:
+        """Frames in the ring."""
+        return self._capture.waiting
+
+    def pop_stale(self, before: float) -> list[SourceFrame]:
+        """Those of the ring."""
+        return [self._numbered(frame) for frame in self._capture.pop_stale(before)]
 
     def pop(self) -> SourceFrame | None:
         """The oldest waiting frame."""
         frame = self._capture.pop()
-        if frame is None:
-            return None
+        return None if frame is None else self._numbered(frame)
+
+    def _numbered(self, frame: CapturedFrame) -> SourceFrame:
         return SourceFrame(
             self._first_frame + frame.sequence,
             frame.captured_at,
@@ -148,13 +159,17 @@ class UploadSource:
         """The feeder has read an entry."""
         self._queue.append((queued, decoding))
 
-    def ready(self) -> bool:
-        """Whether the oldest is decoded."""
-        return bool(self._queue) and self._queue[0][1].done()
+    def waiting(self) -> int:
+        """The oldest ones that are decoded."""
+        return sum(1 for _ in takewhile(lambda each: each[1].done(), tuple(self._queue)))
+
+    def pop_stale(self, before: float) -> list[SourceFrame]:
+        """None: what was accepted is scored, however late."""
+        return []
 
     def pop(self) -> SourceFrame | None:
         """The next one that can be used; others are discarded and counted."""
-        while self.ready():
+        while self._queue and self._queue[0][1].done():
             queued, decoding = self._queue.popleft()
             if queued.meta.frame < self.first_frame:
                 self._discard(queued)

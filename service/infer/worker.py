@@ -29,7 +29,7 @@ from service.infer.feeder import Feeder
 from service.infer.models import LoadedModel, ModelPool
 from service.infer.ownership import Owned, Ownership
 from service.infer.publisher import Publisher
-from service.infer.scheduler import RoundRobin
+from service.infer.scheduler import BatchSizes, FairTurns, Ready
 from service.infer.sources import CaptureSource, FrameSource, SourceFrame, UploadSource
 from service.messages import StreamStatus, WorkerStatus
 from service.settings import Settings
@@ -90,7 +90,8 @@ class Worker:
         )
         self._open = open_source or self._configured_source
         self._models = ModelPool([settings.user_models], device)
-        self._turns = RoundRobin()
+        self._turns = FairTurns()
+        self._sizes = BatchSizes()
         self._closer = ThreadPoolExecutor(4, "close")
         self._cameras: dict[str, Camera] = {}
         self._threads: list[threading.Thread] = []
@@ -167,6 +168,7 @@ class Worker:
             camera.tend(self._models, self._open_source)
             camera.save(time.monotonic(), self._settings.snapshot_every_s)
         self._models.keep_only({camera.config.model for camera in self._cameras.values()})
+        self._sizes.keep_only({c.model.weights for c in self._cameras.values() if c.model})
 
     def _take(self, owned: Owned) -> Camera:
         stream_id = owned.config.id
@@ -203,7 +205,7 @@ class Worker:
         job = CaptureJob(
             location=config.source,
             shape=bundle.frame_shape,
-            fps=config.fps or bundle.provenance.frame_rate,
+            fps=camera.target_fps,
             loop=config.loop,
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
@@ -219,13 +221,9 @@ class Worker:
 
     def _score_batch(self) -> bool:
         """Score one frame of each camera whose turn it is; whether there was any."""
-        ready = {
-            stream_id: camera.model.weights
-            for stream_id, camera in self._cameras.items()
-            if camera.model is not None and camera.ready
-        }
+        ready = self._ready()
         turns: list[Turn] = []
-        for stream_id in self._turns.next_batch(ready):
+        for stream_id in self._turns.next_batch(ready, self._sizes.limit):
             camera = self._cameras[stream_id]
             frame = camera.pop()
             if frame is None or camera.state is None:
@@ -237,6 +235,19 @@ class Worker:
             self._observe(turns[0][0].model, turns)
             self._publisher.notify()
         return bool(ready)
+
+    def _ready(self) -> dict[str, Ready]:
+        """The cameras that have something to score, once what would be too old is taken in."""
+        now, ready = self._clock(), {}
+        for stream_id, camera in self._cameras.items():
+            if camera.model is None:
+                continue
+            group = camera.model.weights
+            done_at = now + self._sizes.expected_s(group)
+            camera.take_in_stale(done_at - self._settings.max_frame_age_s, now)
+            if waiting := camera.waiting:
+                ready[stream_id] = Ready(group, camera.config.weight, waiting)
+        return ready
 
     def _observe(self, model: LoadedModel, turns: Sequence[Turn]) -> None:
         """Score the batch; if that fails, each camera alone, so that one can't stop the others."""
@@ -250,7 +261,10 @@ class Worker:
             else:
                 self._fault(*turns[0], error)
             return
-        self._inference_s += time.perf_counter() - began
+        took_s = time.perf_counter() - began
+        self._inference_s += took_s
+        inferred = sum(observation.psnr is not None for observation in seen)
+        self._sizes.learn(model.weights, inferred, took_s)
         self._inference_cpu_s += time.thread_time() - cpu_began
         self._batches += 1
         self._frames += len(turns)
@@ -291,9 +305,11 @@ class Worker:
     def _statuses(self) -> dict[str, StreamStatus]:
         now = self._clock()
         owned = self._ownership.owned()
+        cameras = self._cameras
+        total = sum(camera.fps(now) for camera in cameras.values()) or 1.0
         return {
-            stream_id: camera.status(now, self.id)
-            for stream_id, camera in self._cameras.items()
+            stream_id: camera.status(now, self.id, camera.fps(now) / total)
+            for stream_id, camera in cameras.items()
             if stream_id in owned and not camera.outbox.stale
         }
 

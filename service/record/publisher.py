@@ -23,6 +23,7 @@ def to_config(row: StreamRow, last_frame: int) -> StreamConfig:
         appearance_weight=row.appearance_weight,
         threshold=row.threshold,
         fps=row.fps,
+        weight=row.weight,
         loop=row.loop,
         paused=row.paused,
         last_frame=last_frame,

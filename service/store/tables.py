@@ -39,6 +39,7 @@ class StreamRow(Base):
     appearance_weight: Mapped[float | None] = mapped_column(Float)
     threshold: Mapped[float | None] = mapped_column(Float)
     fps: Mapped[float | None] = mapped_column(Float)
+    weight: Mapped[float] = mapped_column(Float, default=1.0, server_default="1")
     loop: Mapped[bool] = mapped_column(Boolean, default=False)
     paused: Mapped[bool] = mapped_column(Boolean, default=False)
     webhook_ids: Mapped[list[str] | None] = mapped_column(JSON)

@@ -49,7 +49,13 @@ def test_the_status_is_the_workers_word(api: httpx.Client, redis: Redis, stream_
         scored=7,
         dropped={DropReason.CAPTURE_RING: 2},
         fps=9.87654,
+        target_fps=10.0,
+        degraded=True,
+        weight=2.0,
+        share=0.123456,
         frame_age_s=0.12,
+        frame_age_p50_s=0.2,
+        frame_age_p99_s=0.45,
         worker="w1",
         updated_at=101.0,
     )
@@ -59,7 +65,18 @@ def test_the_status_is_the_workers_word(api: httpx.Client, redis: Redis, stream_
     assert shown["state"] == "live"
     assert shown["since"] == "1970-01-01T00:01:40.000000Z"
     assert (shown["scored"], shown["dropped"], shown["fps"]) == (7, {"capture_ring": 2}, 9.877)
+    assert (shown["target_fps"], shown["degraded"]) == (10.0, True)
+    assert (shown["weight"], shown["share"]) == (2.0, 0.1235)
+    assert (shown["frame_age_p50_s"], shown["frame_age_p99_s"]) == (0.2, 0.45)
     assert shown["threshold"] == 0.5, "the model's"
+    metrics = api.get("/metrics").text
+    for line in (
+        f'normwatch_stream_degraded{{stream="{stream_id}"}} 1.0',
+        f'normwatch_stream_weight{{stream="{stream_id}"}} 2.0',
+        f'normwatch_target_frames_per_second{{stream="{stream_id}"}} 10.0',
+        f'normwatch_frame_age_quantile_seconds{{quantile="0.99",stream="{stream_id}"}} 0.45',
+    ):
+        assert line in metrics
 
 
 def test_changes_apply_and_null_takes_an_override_back(
@@ -81,6 +98,20 @@ def test_changes_apply_and_null_takes_an_override_back(
         assert api.patch(path, json={"memory_rule": rule}).json()["memory_rule"] == rule
         assert Registry(redis).streams()[stream_id].memory_rule == rule
     assert api.patch(path, json={"memory_rule": None}).json()["memory_rule"] is None
+
+
+def test_a_weight_is_one_until_it_is_set(api: httpx.Client, redis: Redis) -> None:
+    assert _create(api)["weight"] == 1.0
+    made = _create(api, weight=2.5)
+    path = f"/streams/{made['id']}"
+    assert Registry(redis).streams()[str(made["id"])].weight == 2.5
+    assert api.patch(path, json={"weight": 0.5}).json()["weight"] == 0.5
+    assert Registry(redis).streams()[str(made["id"])].weight == 0.5
+    assert api.patch(path, json={"threshold": 0.5}).json()["weight"] == 0.5
+    for wrong in (0, -1, 1000, None, "2"):
+        answer = api.patch(path, json={"weight": wrong})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["fields"][0]["field"] == "weight"
 
 
 def test_a_removed_stream_is_gone_with_all_it_had(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from service.bus.connection import connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Picture, Uploads
-from service.infer.worker import Worker
+from service.infer.worker import SourceOpener, Worker
 from service.messages import FrameScore, StreamConfig, StreamState, StreamStatus
 from service.settings import Settings
 from tests.support.footage import drawn_picture, jpeg
@@ -46,6 +47,9 @@ class Bus:
             lease_s=LEASE_S,
             snapshot_every_s=0.2,
             torch_threads=1,
+            # A busy machine loses no frame; what overload does has tests of its own.
+            max_frame_age_s=60.0,
+            capture_ring_frames=1000,
         )
         self.registry = Registry(self.redis)
         self.uploads = Uploads(self.redis)
@@ -103,10 +107,17 @@ class Bus:
         return self.wait_status(stream_id, lambda told: told.state is state)
 
     @contextmanager
-    def worker(self, **changes: object) -> Iterator[Worker]:
+    def worker(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        open_source: SourceOpener | None = None,
+        **changes: object,
+    ) -> Iterator[Worker]:
         """A worker in a thread, with a connection of its own."""
         redis = connect(self.url)
-        made = Worker(self.settings.model_copy(update=changes), redis)
+        settings = self.settings.model_copy(update=changes)
+        made = Worker(settings, redis, clock=clock, open_source=open_source)
         stop = threading.Event()
         thread = threading.Thread(target=made.run, args=(stop,))
         thread.start()

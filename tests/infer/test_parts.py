@@ -17,38 +17,10 @@ from service.errors import BadInput
 from service.infer.device import choose_device, choose_threads, usable_cores
 from service.infer.models import RETRY_S, LoadedModel, ModelPool
 from service.infer.publisher import MAX_HELD, Outbox
-from service.infer.scheduler import RoundRobin
 from service.infer.snapshots import Snapshot, identity
-from service.infer.states import Facts, Rate, stream_state
+from service.infer.states import AGE_WINDOW_S, Ages, Facts, Rate, stream_state
 from service.messages import DropReason, FrameScore, StreamState
 from tests.support.servers import wait_for
-
-
-@given(
-    st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.sampled_from("xyz"), max_size=20),
-    st.integers(1, 5),
-)
-def test_everybody_has_a_turn_before_anybody_has_two(ready: dict[str, str], max_batch: int) -> None:
-    turns = RoundRobin(max_batch)
-    rounds = len(ready) + 1
-    seen: list[str] = []
-    for _ in range(rounds):
-        batch = turns.next_batch(ready)
-        assert len(batch) <= max_batch
-        assert len(set(batch)) == len(batch)
-        assert len({ready[camera] for camera in batch}) <= 1
-        seen += batch
-    assert set(seen) == set(ready)
-
-
-def test_who_has_no_frame_is_passed_over_and_goes_first_later() -> None:
-    turns = RoundRobin(1)
-    both = {"a": "m", "b": "m"}
-    assert turns.next_batch(both) == ["a"]
-    assert turns.next_batch({"a": "m"}) == ["a"]
-    assert turns.next_batch(both) == ["b"]
-    turns.forget("a")
-    assert turns.next_batch({}) == []
 
 
 @pytest.mark.parametrize(
@@ -81,6 +53,25 @@ def test_a_rate_forgets() -> None:
         rate.add(step / 10)
     assert rate.per_second(5.0) == pytest.approx(10.0, rel=0.05)
     assert rate.per_second(60.0) == 0.0
+
+
+def test_a_degraded_camera_is_live_and_says_why() -> None:
+    facts = Facts(source=CaptureState.PLAYING, warming=False, overload="too slow")
+    assert stream_state(facts) == (StreamState.LIVE, "too slow")
+    down = Facts(source=CaptureState.DOWN, source_reason="off", overload="too slow")
+    assert stream_state(down) == (StreamState.DOWN, "off")
+
+
+def test_ages_are_those_of_late() -> None:
+    ages = Ages()
+    assert ages.quantiles(0.0) is None
+    for step in range(100):
+        ages.add(step / 10, step / 100)
+    found = ages.quantiles(10.0)
+    assert found is not None
+    assert found.p50 == pytest.approx(0.5, abs=0.01)
+    assert found.p99 == pytest.approx(0.98, abs=0.01)
+    assert ages.quantiles(11.0 + AGE_WINDOW_S) is None
 
 
 @given(st.binary(), st.booleans())

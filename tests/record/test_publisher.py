@@ -73,7 +73,13 @@ def test_what_the_api_writes_meanwhile_stays(database: Database, redis: Redis) -
 def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Database) -> None:
     add_stream(database)
     with database.write() as session:
-        values = {"gamma": 0.1, "appearance_weight": 0.6, "threshold": 0.7, "fps": 5.0}
+        values = {
+            "gamma": 0.1,
+            "appearance_weight": 0.6,
+            "threshold": 0.7,
+            "fps": 5.0,
+            "weight": 2.5,
+        }
         session.execute(update(StreamRow).values(**values, loop=True, memory_rule="held"))
     with database.read() as session:
         config = to_config(session.get_one(StreamRow, "cam"), 3)
@@ -87,6 +93,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
         "appearance_weight": 0.6,
         "threshold": 0.7,
         "fps": 5.0,
+        "weight": 2.5,
         "loop": True,
         "paused": False,
         "last_frame": 3,

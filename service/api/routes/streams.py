@@ -40,6 +40,7 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         appearance_weight=body.appearance_weight,
         threshold=body.threshold,
         fps=body.fps,
+        weight=body.weight,
         loop=body.loop,
         paused=False,
         revision=1,
@@ -71,9 +72,9 @@ def read_stream(stream_id: str, context: Shared) -> StreamOut:
 
 @router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
 def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
-    """What is left out stays; null takes an override back. γ, λ, threshold, rate, pause and the
-    memory's rule apply while the camera runs, without losing its memory; another source or model
-    starts it anew."""
+    """What is left out stays; null takes an override back. γ, λ, threshold, rate, weight, pause and
+    the memory's rule apply while the camera runs, without losing its memory; another source or
+    model starts it anew."""
     given = body.model_fields_set
     with context.database.read() as session:
         find_stream(session, stream_id)

@@ -77,6 +77,16 @@ Fps = Annotated[
         "at, where it is known.",
     ),
 ]
+Weight = Annotated[
+    float,
+    Field(
+        ge=0.01,
+        le=100,
+        allow_inf_nan=False,
+        description="While a worker can't score all frames of its streams, they get frames scored "
+        "in proportion to their weights.",
+    ),
+]
 WebhookIds = Annotated[
     list[str] | None,
     Field(
@@ -117,6 +127,7 @@ class StreamIn(BaseModel):
     appearance_weight: AppearanceWeight = None
     threshold: Threshold = None
     fps: Fps = None
+    weight: Weight = 1.0
     loop: bool = Field(False, description="Play a file or folder again when it ends.")
     webhook_ids: WebhookIds = None
 
@@ -138,11 +149,12 @@ class StreamPatch(BaseModel):
     appearance_weight: AppearanceWeight = None
     threshold: Threshold = None
     fps: Fps = None
+    weight: Weight | None = None
     loop: bool | None = None
     paused: bool | None = None
     webhook_ids: WebhookIds = None
 
-    @field_validator("name", "source", "loop", "paused", mode="before")
+    @field_validator("name", "source", "weight", "loop", "paused", mode="before")
     @classmethod
     def _given(cls, value: object) -> object:
         if value is None:
@@ -159,7 +171,20 @@ class StatusOut(BaseModel):
     threshold: float | None
     """In force: the stream's own, or its model's."""
     fps: float
+    """Frames scored a second, of late."""
+    target_fps: float | None
+    """Frames a second that would be scored if the worker had the time; null: as many as come."""
+    degraded: bool
+    """There was no time for some frames of the last few seconds."""
+    weight: float
+    """As its worker knows it."""
+    share: float
+    """Of the frames that its worker scored of late, 0 to 1."""
     frame_age_s: float | None
+    """From capture to score, of the newest scored frame."""
+    frame_age_p50_s: float | None
+    """Of the last half minute, as is the next."""
+    frame_age_p99_s: float | None
     captured: int
     scored: int
     dropped: dict[DropReason, int]
@@ -181,6 +206,7 @@ class StreamOut(BaseModel):
     appearance_weight: float | None
     threshold: float | None
     fps: float | None
+    weight: float
     loop: bool
     paused: bool
     webhook_ids: list[str] | None
@@ -203,7 +229,13 @@ def status_out(status: StreamStatus, threshold: float | None) -> StatusOut:
         since=status.since or None,
         threshold=threshold,
         fps=round(status.fps, 3),
+        target_fps=status.target_fps,
+        degraded=status.degraded,
+        weight=status.weight,
+        share=round(status.share, 4),
         frame_age_s=status.frame_age_s,
+        frame_age_p50_s=status.frame_age_p50_s,
+        frame_age_p99_s=status.frame_age_p99_s,
         captured=status.captured,
         scored=status.scored,
         dropped=status.dropped,
@@ -225,6 +257,7 @@ def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
         appearance_weight=row.appearance_weight,
         threshold=row.threshold,
         fps=row.fps,
+        weight=row.weight,
         loop=row.loop,
         paused=row.paused,
         webhook_ids=row.webhook_ids,

@@ -2,7 +2,7 @@
 
 import { ApiError, change, follow, get, picture } from "./api.js";
 import { Curve } from "./curve.js";
-import { byId, clock, duration, figures } from "./dom.js";
+import { byId, clock, duration, figures, rate } from "./dom.js";
 
 const PICTURE_EVERY_MS = 1000;
 const NO_PICTURE_EVERY_MS = 5000;
@@ -66,7 +66,7 @@ export class Detail {
     figures(byId("figures"), [
       ["State", status.state],
       ["Model", stream.model],
-      ["Rate", `${status.fps.toFixed(1)} /s`],
+      ["Rate", `${rate(status)} /s`],
       ["Delay", status.frame_age_s === null ? "–" : duration(Math.max(0, status.frame_age_s))],
       ["Scored", status.scored.toLocaleString()],
       ["Dropped", dropped.toLocaleString()],

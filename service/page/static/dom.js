@@ -33,6 +33,11 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+// Frames scored a second, and of how many where some get no score for want of time.
+export function rate({ fps, target_fps: target, degraded }) {
+  return degraded && target ? `${fps.toFixed(1)} of ${target}` : fps.toFixed(1);
+}
+
 export function figures(list, entries) {
   list.replaceChildren(
     ...entries.map(([name, value]) =>

@@ -3,7 +3,7 @@
 import { get, onKeyNeeded } from "./api.js";
 import { Detail } from "./detail.js";
 import { askForKey, setUpAdding } from "./dialogs.js";
-import { byId, element } from "./dom.js";
+import { byId, element, rate } from "./dom.js";
 import { Events } from "./events.js";
 
 const REFRESH_MS = 2000;
@@ -50,8 +50,8 @@ function renderList() {
 }
 
 function cameraButton(stream) {
-  const { state, reason, fps } = stream.status;
-  const text = state === "live" ? `live · ${fps.toFixed(1)} frames/s` : reason ? `${state} · ${reason}` : state;
+  const { state, reason } = stream.status;
+  const text = state === "live" ? `live · ${rate(stream.status)} frames/s` : reason ? `${state} · ${reason}` : state;
   const button = element(
     "button",
     {

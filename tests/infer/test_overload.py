@@ -1,0 +1,233 @@
+"""More frames than can be scored: shares follow weights, scores mean what they always do."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from model import bundle as bundles
+from model.config import NetConfig
+from model.detector import CameraOptions, Detector
+from model.frames import fit
+from model.rules import UPDATE_RULES
+from service.capture.camera import CaptureState
+from service.infer.camera import Camera
+from service.infer.sources import FrameSource, SourceFrame, SourceStatus
+from service.messages import DropReason, StreamState
+from tests.infer.conftest import Bus
+from tests.support.bundles import small_bundle
+from tests.support.cameras import SHAPE, numbered_folder
+from tests.support.footage import drawn_picture, jpeg
+
+FRAMES = [fit(drawn_picture(step), SHAPE) for step in range(32)]
+PREVIEW = jpeg(drawn_picture(0))
+
+
+@dataclass
+class Day:
+    """A time that passes only while frames are scored: each takes so long, on any machine."""
+
+    frame_s: float
+    ends_s: float
+    now_s: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def time(self) -> float:
+        """Seconds since it began."""
+        return self.now_s
+
+    def score_one(self) -> None:
+        """A frame goes to the network."""
+        with self.lock:
+            self.now_s += self.frame_s
+
+    def skip_to(self, time_s: float) -> None:
+        """Nothing happens until then."""
+        with self.lock:
+            self.now_s = max(self.now_s, time_s)
+
+
+class DayCamera:
+    """Frames at an even rate for as long as the day lasts."""
+
+    def __init__(
+        self, day: Day, fps: float, *, cut_at: int | None = None, alone: bool = False
+    ) -> None:
+        """Args: alone: there is no other camera, so that time may pass while nothing waits."""
+        self._day = day
+        self._fps = fps
+        self._cut_at = cut_at
+        self._alone = alone
+        self._come = 0
+        self._frames: deque[SourceFrame] = deque()
+
+    def _arrive(self) -> None:
+        while (at := self._come / self._fps) <= min(self._day.now_s, self._day.ends_s):
+            number, self._come = self._come, self._come + 1
+            cut = number in (0, self._cut_at)
+            preview = PREVIEW if number % 10 == 1 else None
+            self._frames.append(SourceFrame(number, at, FRAMES[number % 32], cut, preview))
+
+    def waiting(self) -> int:
+        """Frames that have come by now."""
+        self._arrive()
+        if self._alone and not self._frames:
+            self._day.skip_to(min(self._come / self._fps, self._day.ends_s))
+            self._arrive()
+        return len(self._frames)
+
+    def pop_stale(self, before: float) -> list[SourceFrame]:
+        """As a capture's."""
+        self._arrive()
+        stale = []
+        while len(self._frames) > 1 and self._frames[0].captured_at < before:
+            stale.append(self._frames.popleft())
+        return stale
+
+    def pop(self) -> SourceFrame | None:
+        """One of them, which takes the day on."""
+        if not self._frames:
+            return None
+        self._day.score_one()
+        return self._frames.popleft()
+
+    def status(self) -> SourceStatus:
+        """It has ended with the day."""
+        over = self._day.now_s >= self._day.ends_s and not self._frames
+        state = CaptureState.ENDED if over else CaptureState.PLAYING
+        return SourceStatus(state, "", self._come, Counter())
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _cameras(
+    day: Day, *, cut_at: int | None = None, alone: bool = False
+) -> Callable[[Camera, object], FrameSource]:
+    return lambda camera, on_frame: DayCamera(day, 10.0, cut_at=cut_at, alone=alone)
+
+
+def test_shares_follow_weights_and_ages_stay_bounded(bus: Bus) -> None:
+    day = Day(frame_s=1 / 20, ends_s=20.0)
+    weights = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 8.0}
+    for name, weight in weights.items():
+        bus.add(name, source=f"/cameras/{name}", weight=weight)
+    with bus.worker(clock=day.time, open_source=_cameras(day), max_frame_age_s=0.5):
+        last = {name: bus.wait_state(name, StreamState.ENDED) for name in weights}
+        scores = {name: bus.published(name) for name in weights}
+        assert all(bus.registry.preview(name) for name in weights)
+    # 20 frames/s in all: d needs 10 of them, less than its part; the others share what is left.
+    wanted = {"a": 50, "b": 50, "c": 100, "d": 200}
+    for name, count in wanted.items():
+        assert len(scores[name]) == pytest.approx(count, abs=12)
+        ages = [score.scored_at - score.captured_at for score in scores[name]]
+        assert max(ages) <= 0.5 + 4 * day.frame_s + 1e-6
+        assert last[name].dropped.get(DropReason.OVERLOAD, 0) == 201 - len(scores[name])
+        assert all(score.score is not None for score in scores[name] if score.frame >= 8)
+    shown = last["a"]
+    assert (shown.weight, shown.target_fps, shown.degraded) == (1.0, 10.0, True)
+    assert shown.frame_age_p50_s is not None and shown.frame_age_p99_s is not None
+    assert shown.frame_age_p50_s <= shown.frame_age_p99_s <= 0.7
+    assert sum(status.share for status in last.values()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_camera_that_is_given_up_on_now_and_then_says_so_while_it_lasts(bus: Bus) -> None:
+    day = Day(frame_s=1 / 5, ends_s=1e9)
+    bus.add("one", source="/cameras/one")
+    alone = _cameras(day, alone=True)
+    with bus.worker(clock=day.time, open_source=alone, max_frame_age_s=0.5):
+        status = bus.wait_status("one", lambda told: told.degraded and told.fps > 4.0)
+        assert status.state is StreamState.LIVE
+        assert "overloaded" in status.reason and "of 10 frames a second" in status.reason
+        day.frame_s = 1 / 50  # another 40 frames/s are to spare from now on
+        status = bus.wait_status("one", lambda told: not told.degraded and told.fps > 9.0)
+        assert (status.state, status.reason) == (StreamState.LIVE, "")
+
+
+@pytest.mark.parametrize("steps", [2, 3, 7])
+def test_frames_without_a_score_leave_the_others_what_they_were(steps: int) -> None:
+    detector = Detector(small_bundle())
+    options = [CameraOptions(update=UPDATE_RULES["frozen"])]
+    whole, spared = detector.start(), detector.start()
+    for number, frame in enumerate(FRAMES):
+        (seen,) = detector.observe([whole], [frame], options)
+        if number % steps:
+            spared.take_in(frame)
+            continue
+        (too,) = detector.observe([spared], [frame], options)
+        assert (too.psnr, too.distance, too.gate_error) == (
+            seen.psnr,
+            seen.distance,
+            seen.gate_error,
+        )
+
+
+def _save_slow_bundle(bus: Bus) -> None:
+    """A wide network of random weights, which takes some ten times as long as `small`."""
+    folder = bus.models_dir / "slow"
+    if not folder.exists():
+        bundles.save(
+            small_bundle("slow", net=NetConfig(base_width=32, height=64, width=64)), folder
+        )
+
+
+def test_uploads_and_cameras_do_not_starve_each_other(bus: Bus, tmp_path: Path) -> None:
+    _save_slow_bundle(bus)
+    folder = numbered_folder(tmp_path / "pictures", 20)
+    bus.add("camera", model="slow", source=str(folder), loop=True, fps=100.0)
+    with bus.worker(max_frame_age_s=0.5):
+        bus.wait_status("camera", lambda told: told.degraded)
+        bus.add("uploads", model="slow")
+        bus.upload("uploads", 40)
+        uploads = bus.wait_scores("uploads", 40)
+        status = bus.wait_status("uploads", lambda told: told.scored == 40)
+        camera = bus.wait_status("camera", lambda told: told.degraded)
+    assert [score.frame for score in uploads] == list(range(40))
+    assert (status.dropped, status.degraded, status.target_fps) == ({}, False, None)
+    meanwhile = [
+        score
+        for score in bus.published("camera")
+        if uploads[0].scored_at <= score.scored_at <= uploads[-1].scored_at
+    ]
+    # Both always had frames, and the same weight.
+    assert 27 <= len(meanwhile) <= 60
+    assert camera.dropped[DropReason.OVERLOAD] > 0
+    frames = [score.frame for score in bus.published("camera")]
+    assert frames == sorted(set(frames))
+
+
+def test_a_weight_changes_while_it_runs(bus: Bus) -> None:
+    day = Day(frame_s=1 / 10, ends_s=1e9)
+    for name in ("a", "b"):
+        bus.add(name, source=f"/cameras/{name}")
+    with bus.worker(clock=day.time, open_source=_cameras(day), max_frame_age_s=0.5):
+        bus.wait_status("a", lambda told: told.fps > 4.0)
+        bus.add("a", source="/cameras/a", weight=4.0, revision=2)
+        bus.wait_status("a", lambda told: told.weight == 4.0 and told.share > 0.75)
+        status = bus.wait_status("b", lambda told: told.share < 0.25)
+        assert status.fps > 0.0, "the light one goes on"
+    epochs = {score.epoch for score in bus.published("a")}
+    states = [score.state for score in bus.published("a")[8:]]
+    assert (len(epochs), set(states)) == (1, {StreamState.LIVE}), "nothing was started anew"
+
+
+def test_a_break_in_the_footage_counts_for_what_is_scored_after_it(bus: Bus) -> None:
+    day = Day(frame_s=1 / 5, ends_s=30.0)
+    bus.add("one", source="/cameras/one")
+    cut = _cameras(day, cut_at=151)
+    with bus.worker(clock=day.time, open_source=cut, max_frame_age_s=0.5):
+        bus.wait_state("one", StreamState.ENDED)
+        scores = bus.published("one")
+    # Every other frame is scored; so are two of the four that the break is warmed up with.
+    warming = [score.frame for score in scores if score.state is StreamState.WARMING]
+    assert all(frame < 4 or 151 <= frame < 155 for frame in warming)
+    assert any(frame >= 151 for frame in warming)
+    assert len([score for score in scores if 100 < score.frame <= 200]) == pytest.approx(50, abs=6)
