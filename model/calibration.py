@@ -125,14 +125,17 @@ def threshold(
 
 
 def causal_scores(
-    clips: Sequence[Sequence[Measures | None]], score: ScoreConfig, normal: NormalRange
+    clips: Sequence[Sequence[Measures | None]],
+    score: ScoreConfig,
+    normal: NormalRange,
+    threshold: float | None = None,
 ) -> list[list[float | None]]:
     """Scores as the service gives them: one camera, its ranges carried from clip to clip."""
     scorer = Scorer(score, normal)
     results: list[list[float | None]] = []
     for clip in clips:
         scorer.cut()
-        results.append([None if row is None else scorer.score(row) for row in clip])
+        results.append([None if row is None else scorer.score(row, threshold=threshold) for row in clip])
     return results
 
 

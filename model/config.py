@@ -200,6 +200,9 @@ class Normalisation:
     """Of `quantile`: frames in which the range can shift by its own width."""
     tail: float = 0.01
     """Of `quantile`: the share of frames that lie below the range, and of those above it."""
+    abnormal_gain: float = 0.1
+    """Of `quantile`: how far a frame whose score reaches the threshold moves the range, as a share
+    of what another one does."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", NormalisationKind(self.kind))
@@ -207,6 +210,9 @@ class Normalisation:
         _require_number("relax_frames", self.relax_frames, 1.0)
         _require_number("window_frames", self.window_frames, 1.0)
         _require(0.0 < self.tail < 0.5, "tail", self.tail, "above 0 and below 0.5")
+        _require(
+            0.0 <= self.abnormal_gain <= 1.0, "abnormal_gain", self.abnormal_gain, "from 0 to 1"
+        )
 
 
 def _require_number(name: str, value: float, least: float) -> None:
@@ -381,3 +387,12 @@ class Int8:
     """Of its scores with those in fp32 (Spearman), on normal footage kept out of training."""
     frames: int
     """So many scores of it were compared."""
+
+    def __post_init__(self) -> None:
+        _require(
+            -1.0 <= self.rank_correlation <= 1.0,
+            "rank_correlation",
+            self.rank_correlation,
+            "from -1 to 1",
+        )
+        _require(self.frames >= 0, "frames", self.frames, "0 or more")

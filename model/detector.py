@@ -19,8 +19,9 @@ from model.camera_state import CameraState, parse_state
 from model.catalog import BundleError
 from model.config import LIVE, ErrorKind, ScoreConfig
 from model.engines.choice import open_engine
-from model.engines.engine import EngineName, EngineOutput, FrameStack
+from model.engines.engine import EngineOutput, FrameStack
 from model.engines.forms import COLUMNS, Wanted
+from model.engines.names import EngineName
 from model.frames import Frame
 from model.memories import memory_of
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
@@ -99,7 +100,7 @@ class Detector:
         self._keys = tuple(step.key for step in wanted.errors)
         if engine is None:
             engine = EngineName.CUDA_FP32 if self.device.type == "cuda" else EngineName.TORCH_FP32
-        self._engine = open_engine(engine, bundle, wanted, self.device, threads)
+        self._engine = open_engine(engine, bundle, wanted, device, threads)
         normal = bundle.calibration.normal
         usual = normal.errors.get(wanted.heat.key) if normal else None
         self._heat_scale = 1.0 / max(usual.high, 1e-6) if usual else 1.0
@@ -313,10 +314,10 @@ class Detector:
     ) -> Observation:
         score = threshold = None
         if camera.scorer is not None:
-            score = camera.scorer.score(measured, option.appearance_weight)
             threshold = option.threshold
             if threshold is None:
                 threshold = self.bundle.calibration.thresholds.get(self.bundle.score.name)
+            score = camera.scorer.score(measured, option.appearance_weight, threshold)
         return Observation(
             warming=score is None,
             psnr=measured.psnr,

@@ -17,11 +17,15 @@ class Range(Protocol):
     low: float
     high: float
 
-    def normalise(self, value: float) -> float:
-        """Place the value in the range, and take it in: g(value), in [0, 1].
+    def place(self, value: float) -> float:
+        """Where the value lies in the range: g(value), in [0, 1]. A range that must hold all that
+        it has seen takes it in first.
 
         Raises: ValueError: the value is NaN or infinite; the range is left as it was.
         """
+
+    def learn(self, value: float, *, abnormal: bool) -> None:
+        """Follow the value that was placed; less, where the frame's score was abnormal."""
 
 
 def _require_finite(value: float) -> None:
@@ -43,7 +47,7 @@ class RunningRange:
         self.low = start.low
         self.high = start.high
 
-    def normalise(self, value: float) -> float:
+    def place(self, value: float) -> float:
         """See `Range`; the range takes the value in before it is placed."""
         _require_finite(value)
         low = self._start.low + (self.low - self._start.low) * self._keep
@@ -51,6 +55,9 @@ class RunningRange:
         self.low = min(low, value)
         self.high = max(high, value)
         return (value - self.low) / max(self.high - self.low, self._least_span)
+
+    def learn(self, value: float, *, abnormal: bool) -> None:
+        """See `Range`; nothing is left to do."""
 
 
 class QuantileRange:
@@ -62,26 +69,35 @@ class QuantileRange:
     and a glitch is nothing. The place in the range, z = (x - low) / (headroom (high - low)), isn't
     cut off at 1, which would make all large errors alike: above 1/2, g = 1 - 1 / (4 z). It never
     divides by less than w: a quiet night must not turn the noise of an empty scene into scores.
+
+    A frame whose score is abnormal moves the estimates by a share of that (`abnormal_gain`), as the
+    memory leaves frames out whose error reaches γ: else an hour of something unusual would become
+    the new normal. Not by nothing: what has changed for good is to be followed in the end.
     """
 
     def __init__(self, start: Span, config: Normalisation, *, least_span: float) -> None:
         width = max(start.high - start.low, least_span)
         self._gain = width / config.window_frames
+        self._abnormal_gain = self._gain * config.abnormal_gain
         self._tail = config.tail
         self._headroom = config.headroom
         self._least_span = width
         self.low = start.low
         self.high = start.high
 
-    def normalise(self, value: float) -> float:
-        """See `Range`; the value is placed before the range takes it in."""
+    def place(self, value: float) -> float:
+        """See `Range`."""
         _require_finite(value)
         span = self._headroom * max(self.high - self.low, self._least_span)
         place = max(value - self.low, 0.0) / span
-        low = self.low + self._gain * (self._tail if value > self.low else self._tail - 1.0)
-        self.high += self._gain * (1.0 - self._tail if value > self.high else -self._tail)
-        self.low = min(low, self.high)
         return place if place <= 0.5 else 1.0 - 0.25 / place
+
+    def learn(self, value: float, *, abnormal: bool) -> None:
+        """See `Range`."""
+        gain = self._abnormal_gain if abnormal else self._gain
+        low = self.low + gain * (self._tail if value > self.low else self._tail - 1.0)
+        self.high += gain * (1.0 - self._tail if value > self.high else -self._tail)
+        self.low = min(low, self.high)
 
 
 def running_range(config: Normalisation, start: Span, *, least_span: float) -> Range:

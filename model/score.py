@@ -152,9 +152,17 @@ class Scorer:
             for name, (span, least) in ranges.items()
         }
 
-    def score(self, row: Measures, appearance_weight: float | None = None) -> float:
-        """S_t in [0, 1]; an `appearance_weight` that is given stands for λ.
+    def score(
+        self,
+        row: Measures,
+        appearance_weight: float | None = None,
+        threshold: float | None = None,
+    ) -> float:
+        """S_t in [0, 1].
 
+        Args:
+            appearance_weight: stands for λ, if it is given.
+            threshold: a score that reaches it is abnormal, and teaches the ranges less.
         Raises: ValueError: a measure is missing, NaN or infinite; nothing was taken in.
         """
         config = self.config
@@ -163,10 +171,16 @@ class Scorer:
         if not all(math.isfinite(value) for value in values.values()):
             told = ", ".join(f"{key} {value!r}" for key, value in values.items())
             raise ValueError(f"measures must be finite, got {told}")
-        placed = {
-            key: self._ranges[key].normalise(self._smooth(key, value))
-            for key, value in values.items()
-        }
+        smoothed = {key: self._smooth(key, value) for key, value in values.items()}
+        placed = {key: self._ranges[key].place(value) for key, value in smoothed.items()}
+        score = self._mixed(placed, appearance_weight)
+        abnormal = threshold is not None and score >= threshold
+        for key, value in smoothed.items():
+            self._ranges[key].learn(value, abnormal=abnormal)
+        return score
+
+    def _mixed(self, placed: Mapping[str, float], appearance_weight: float | None) -> float:
+        config = self.config
         weight = config.appearance_weight if appearance_weight is None else appearance_weight
         score = weight * placed[config.error.key] + (1.0 - weight) * placed[DISTANCE]
         if config.judgement is None:

@@ -161,7 +161,12 @@ def study_clips(asked: Asked) -> tuple[Courses, dict[str, object]]:
         auc = {
             score.name: accuracy(
                 [each.abnormal for each in labelled],
-                [_array(clip) for clip in causal_scores(course.rows, score, normal)],
+                [
+                    _array(clip)
+                    for clip in causal_scores(
+                        course.rows, score, normal, bundle.calibration.thresholds.get(score.name)
+                    )
+                ],
             ).micro
             for score in PEEKED.values()
         }

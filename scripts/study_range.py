@@ -199,10 +199,12 @@ def _light(
         yield Piece(network.rows(f"{name} {index} test", shown), labels[window], "tests")
 
 
-def score_all(pieces: Sequence[Piece], score: ScoreConfig, normal: NormalRange) -> list[Scores]:
+def score_all(
+    pieces: Sequence[Piece], score: ScoreConfig, normal: NormalRange, limit: float
+) -> list[Scores]:
     """Causal scores of a stream, as the service gives them; NaN where there is none."""
     clips = [[_measures(row, score) for row in piece.rows.tolist()] for piece in pieces]
-    scored = causal_scores(clips, score, normal)
+    scored = causal_scores(clips, score, normal, limit)
     return [np.array([np.nan if s is None else s for s in clip]) for clip in scored]
 
 
@@ -219,8 +221,9 @@ def usable_after(pieces: Sequence[Piece], score: ScoreConfig, normal: NormalRang
     before = [piece for piece in pieces if piece.part == "before"]
     during = [piece for piece in pieces if piece.part == "during"]
     tail = before * (TAIL_FRAMES // sum(len(piece.rows) for piece in before) + 1)
-    after = score_all([*before, *during, *tail], score, normal)[-len(tail) :]
-    return _far(after, score_all([*before, *tail], score, normal)[-len(tail) :])
+    limit = form_threshold(pieces, score, normal)
+    after = score_all([*before, *during, *tail], score, normal, limit)[-len(tail) :]
+    return _far(after, score_all([*before, *tail], score, normal, limit)[-len(tail) :])
 
 
 def _far(scores: Sequence[Scores], reference: Sequence[Scores]) -> int:
@@ -240,7 +243,7 @@ def outcomes(
 ) -> Iterator[Outcome]:
     """One line for each part of the stream."""
     limit = form_threshold(pieces, score, normal)
-    scores = score_all(pieces, score, normal)
+    scores = score_all(pieces, score, normal, limit)
     parts = dict.fromkeys(piece.part for piece in pieces if piece.part != "before")
     for part in parts:
         chosen = [(p.abnormal, s) for p, s in zip(pieces, scores, strict=True) if p.part == part]
@@ -282,9 +285,9 @@ def cold_starts(
     }
     limit = form_threshold(before, score, saved)
     labels = [piece.abnormal for piece in tests]
-    reference = score_all(tests, score, saved)
+    reference = score_all(tests, score, saved, limit)
     for name, normal in starts.items():
-        scores = score_all(tests, score, normal)
+        scores = score_all(tests, score, normal, limit)
         names = (f"cold start: {name}", score.name, "after")
         yield _outcome(names, labels, scores, limit, _far(scores, reference))
 
@@ -300,8 +303,8 @@ def draw(
         frames = sum(len(piece.rows) for piece in pieces)
         every = 1 if frames < STEP_FRAMES else 100
         for score in scores:
-            values = np.concatenate(score_all(pieces, score, normal))
-            values = values / form_threshold(pieces, score, normal)
+            limit = form_threshold(pieces, score, normal)
+            values = np.concatenate(score_all(pieces, score, normal, limit)) / limit
             values = np.nan_to_num(values)  # the first frames after a cut, without a score
             highest = [values[at : at + every].max() for at in range(0, frames, every)]
             axes.plot(

@@ -10,6 +10,7 @@ import numpy as np
 from model.bundle import Bundle
 from model.config import LIVE, SCORES, ErrorKind, NormalRange, ScoreConfig
 from model.detector import CameraOptions, Detector
+from model.engines.names import EngineName
 from model.evaluation import passes
 from model.evaluation.accuracy import auc
 from model.evaluation.baselines import Baseline, Setup, Start, baselines, watch
@@ -39,6 +40,8 @@ class Plan:
     fps: float = 10.0
     keep: frozenset[str] = frozenset()
     """Names of clips that are to be shown again; see `replay`."""
+    engine: EngineName | None = None
+    """What runs the network; None is PyTorch in fp32."""
 
     def options(self, rule: str) -> CameraOptions:
         """How a camera under this rule runs."""
@@ -165,7 +168,9 @@ def _network(
     bench: _Bench, rule: str, *, keep: frozenset[str]
 ) -> tuple[Detected, Mapping[str, bytes]]:
     calibration, options = bench.bundle.calibration, bench.plan.options(rule)
-    detector = Detector(bench.bundle, scores=tuple(bench.plan.scores.values()))
+    detector = Detector(
+        bench.bundle, scores=tuple(bench.plan.scores.values()), engine=bench.plan.engine
+    )
     with heat_maps() as maps:
         seen = passes.run(
             detector, bench.clips, options, heat=maps, keep=keep, on_frame=bench.on_frame
@@ -230,7 +235,7 @@ def _figures(
 ) -> Figures:
     names = [clip.name for clip in bench.clips]
     labels, plan = list(bench.truth.abnormal), bench.plan
-    scored = evaluation(score, normal, names, rows, labels, skip=skip)
+    scored = evaluation(score, normal, names, rows, labels, skip=skip, threshold=threshold)
     causal = [clip.causal for clip in scored.clips]
     return Figures(
         scored,

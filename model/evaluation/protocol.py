@@ -46,14 +46,16 @@ def evaluation(
     abnormal: Sequence[Labels],
     *,
     skip: int = 0,
+    threshold: float | None = None,
 ) -> Evaluation:
     """Score clips that were measured, both ways.
 
     Args:
         normal: where causal scores start from; if it lacks this score's error, there are none.
         skip: so many of the first measured frames get no causal score.
+        threshold: of the causal score; see `Scorer.score`.
     """
-    causal = _causal(score, normal, measured, skip)
+    causal = _causal(score, normal, _skipped(measured, skip), threshold)
     offline = [offline_scores(rows, score) for rows in measured]
     clips = tuple(
         ScoredClip(name, labels, off, live)
@@ -66,17 +68,23 @@ def _causal(
     score: ScoreConfig,
     normal: NormalRange,
     measured: Sequence[Sequence[Measures | None]],
-    skip: int,
+    threshold: float | None,
 ) -> list[Scores]:
     if not normal.covers(score):
         return [np.full(len(rows), np.nan) for rows in measured]
+    return [_array(scores) for scores in causal_scores(measured, score, normal, threshold)]
+
+
+def _skipped(
+    measured: Sequence[Sequence[Measures | None]], skip: int
+) -> list[list[Measures | None]]:
     kept: list[list[Measures | None]] = []
     for rows in measured:
         kept.append([])
         for row in rows:
             kept[-1].append(row if skip <= 0 else None)
             skip -= row is not None
-    return [_array(scores) for scores in causal_scores(kept, score, normal)]
+    return kept
 
 
 def _array(values: Sequence[float | None]) -> Scores:

@@ -79,7 +79,7 @@ def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
         "form", "peak", "cell", "stride", "blur_cells", "top_cells",
     }  # fmt: skip
     assert set(document["score"]["normalisation"]) == {
-        "kind", "headroom", "relax_frames", "window_frames", "tail",
+        "kind", "headroom", "relax_frames", "window_frames", "tail", "abnormal_gain",
     }  # fmt: skip
     assert set(document["calibration"]) == {"gamma", "error_form", "normal", "thresholds"}
     assert set(document["calibration"]["normal"]) == {"distance", "errors"}

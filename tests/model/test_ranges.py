@@ -24,6 +24,13 @@ def _range(kind: NormalisationKind, start: Span = UNIT, least: float = 1e-6) -> 
     return running_range(Normalisation(kind, relax_frames=10.0), start, least_span=least)
 
 
+def _taken(running: Range, value: float) -> float:
+    """Its place, the value taken in as that of a normal frame."""
+    place = running.place(value)
+    running.learn(value, abnormal=False)
+    return place
+
+
 def _quantiles(window: float = 100.0, tail: float = 0.01) -> QuantileRange:
     config = Normalisation(NormalisationKind.QUANTILE, window_frames=window, tail=tail)
     return QuantileRange(UNIT, config, least_span=1e-6)
@@ -34,7 +41,7 @@ def test_plain_running_min_max_is_the_references(
     low: float, width: float, values: list[float], least: float
 ) -> None:
     running = RunningRange(Span(low, low + width), least_span=least)
-    results = [running.normalise(value) for value in values]
+    results = [_taken(running, value) for value in values]
     expected = reference.running_min_max(values, low, low + width, least)
     assert results == pytest.approx(expected, rel=1e-9)
 
@@ -44,7 +51,7 @@ def test_what_is_normalised_lies_between_0_and_1(
     kind: NormalisationKind, values: list[float]
 ) -> None:
     running = _range(kind)
-    assert all(0.0 <= running.normalise(value) <= 1.0 for value in values)
+    assert all(0.0 <= _taken(running, value) <= 1.0 for value in values)
     assert math.isfinite(running.low) and running.low <= running.high < math.inf
 
 
@@ -55,7 +62,7 @@ def test_a_place_in_a_range_uses_the_past_only(
     scores = []
     for future in (one, other):
         running = _range(kind)
-        scores.append([running.normalise(value) for value in [*past, future]][: len(past)])
+        scores.append([_taken(running, value) for value in [*past, future]][: len(past)])
     assert scores[0] == scores[1]
 
 
@@ -67,42 +74,42 @@ def test_of_two_values_the_larger_never_scores_lower(
     for value in sorted((one, other)):
         running = _range(kind)
         for before in past:
-            running.normalise(before)
-        results.append(running.normalise(value))
+            _taken(running, before)
+        results.append(_taken(running, value))
     assert results[0] <= results[1] + 1e-9
 
 
 @each_kind
 def test_a_collapsed_measure_gives_0_not_noise(kind: NormalisationKind) -> None:
     running = _range(kind, Span(0.1, 0.1), 0.01)
-    assert running.normalise(0.1) == pytest.approx(0.0, abs=1e-3)
-    assert running.normalise(0.1 + 1e-5) == pytest.approx(0.0, abs=1e-3)
+    assert _taken(running, 0.1) == pytest.approx(0.0, abs=1e-3)
+    assert _taken(running, 0.1 + 1e-5) == pytest.approx(0.0, abs=1e-3)
 
 
 @each_kind
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_range_is_never_poisoned(kind: NormalisationKind, bad: float) -> None:
     running = _range(kind)
-    running.normalise(3.0)
+    _taken(running, 3.0)
     before = (running.low, running.high)
     with pytest.raises(ValueError, match=str(bad)):
-        running.normalise(bad)
+        _taken(running, bad)
     assert (running.low, running.high) == before
 
 
 @each_kind
 def test_headroom_puts_the_worst_of_normal_footage_at_its_share(kind: NormalisationKind) -> None:
     running = running_range(Normalisation(kind, headroom=2.0), Span(3.0, 5.0), least_span=1e-6)
-    assert running.normalise(5.0) == pytest.approx(0.5, abs=1e-3)
+    assert _taken(running, 5.0) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_only_the_decayed_kind_relaxes() -> None:
     highs = {}
     for kind in KINDS:
         running = running_range(Normalisation(kind, 1.0, 10.0), UNIT, least_span=1e-6)
-        running.normalise(9.0)
+        _taken(running, 9.0)
         for _ in range(10):
-            running.normalise(0.5)
+            _taken(running, 0.5)
         highs[kind] = running.high
     assert highs[NormalisationKind.MIN_MAX] == 9.0
     assert highs[NormalisationKind.DECAYED] == pytest.approx(1.0 + 8.0 / 2)
@@ -111,22 +118,22 @@ def test_only_the_decayed_kind_relaxes() -> None:
 
 def test_what_widened_a_relaxing_range_is_gone_in_the_end() -> None:
     running = RunningRange(UNIT, least_span=1e-6, relax_frames=10.0)
-    running.normalise(9.0)
-    running.normalise(-4.0)
+    _taken(running, 9.0)
+    _taken(running, -4.0)
     for _ in range(1000):
-        running.normalise(0.5)
+        _taken(running, 0.5)
     assert (running.low, running.high) == (pytest.approx(0.0), pytest.approx(1.0))
 
 
 @pytest.mark.parametrize("glitch", [1e9, -1e9])
 def test_a_glitch_moves_quantiles_by_one_small_step(glitch: float) -> None:
     running = _quantiles(window=100.0)
-    running.normalise(glitch)
+    _taken(running, glitch)
     assert (running.low, running.high) == (pytest.approx(0, abs=0.01), pytest.approx(1, abs=0.01))
 
 
 def _followed(values: Callable[[int], float], count: int, running: QuantileRange) -> list[float]:
-    return [running.normalise(values(index)) for index in range(count)]
+    return [_taken(running, values(index)) for index in range(count)]
 
 
 def test_quantiles_follow_a_shift_at_a_width_a_window() -> None:
@@ -143,7 +150,7 @@ def test_quantiles_of_a_steady_stream_are_its_quantiles() -> None:
     running = _quantiles(window=500.0, tail=0.05)
     lows, highs = [], []
     for value in values:
-        running.normalise(float(value))
+        _taken(running, float(value))
         lows.append(running.low)
         highs.append(running.high)
     expected = np.quantile(values, [0.05, 0.95])
@@ -158,5 +165,21 @@ def test_quantiles_never_narrow_to_the_noise_of_an_empty_scene() -> None:
 
 
 def test_large_errors_are_told_apart_by_quantiles() -> None:
-    places = [_quantiles(window=1e6).normalise(value) for value in (0.5, 1.0, 2.0, 4.0, 40.0)]
+    places = [_taken(_quantiles(window=1e6), value) for value in (0.5, 1.0, 2.0, 4.0, 40.0)]
     assert places == pytest.approx([0.25, 0.5, 0.75, 0.875, 0.9875], abs=1e-4)
+
+
+def test_abnormal_frames_teach_quantiles_a_tenth() -> None:
+    normal, abnormal = _quantiles(), _quantiles()
+    for _ in range(50):
+        normal.learn(5.0, abnormal=False)
+        abnormal.learn(5.0, abnormal=True)
+    assert abnormal.high - 1.0 == pytest.approx(0.1 * (normal.high - 1.0))
+    assert abnormal.low == pytest.approx(0.1 * normal.low)
+
+
+def test_a_plain_range_holds_abnormal_values_too() -> None:
+    running = RunningRange(UNIT, least_span=1e-6)
+    assert running.place(3.0) == 1.0
+    running.learn(3.0, abnormal=True)
+    assert (running.low, running.high) == (0.0, 3.0)

@@ -305,6 +305,8 @@ def test_a_score_without_a_range_is_refused() -> None:
         ("window_frames", math.nan),
         ("tail", 0.5),
         ("tail", math.nan),
+        ("abnormal_gain", -0.1),
+        ("abnormal_gain", 1.1),
         ("relax_frames", math.inf),
         ("smoothing", 0.0),
         ("smoothing", math.nan),
@@ -324,3 +326,17 @@ def test_a_bad_score_configuration_names_field_and_value(field: str, value: floa
 def test_a_span_is_two_finite_numbers_in_order(ends: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="range"):
         Span(*ends)
+
+
+def test_a_score_that_reaches_the_threshold_teaches_the_ranges_less() -> None:
+    def high(threshold: float | None) -> float:
+        scorer = Scorer(LIVE, NORMAL)
+        for _ in range(20):
+            scorer.score(_measures(pooled=0.9), threshold=threshold)
+        return scorer.numbers()[f"high.{LIVE.error.key}"]
+
+    start = Scorer(LIVE, NORMAL).numbers()[f"high.{LIVE.error.key}"]
+    freely = high(None) - start
+    assert freely > 0.0
+    assert high(0.5) - start == pytest.approx(0.1 * freely)
+    assert high(1.1) - start == pytest.approx(freely)
