@@ -20,6 +20,7 @@ from torch import Tensor
 
 from model.catalog import DOCUMENT, WEIGHTS, BundleDocument, BundleError, Provenance, read_document
 from model.config import LIVE, Calibration, Int8, NetConfig, ScoreConfig
+from model.engines.quantisation import convolution_names
 from model.frames import FrameShape
 from model.network import MemoryNetwork, build
 
@@ -90,6 +91,8 @@ def load(path: Path) -> Bundle:
             f"{path}: {WEIGHTS} is damaged: it isn't the file that {DOCUMENT} was written for"
         )
     network, items = _network(path, document.net, weights)
+    if document.int8 is not None:
+        _check_ranges(path, network, document.int8)
     return Bundle(
         document.name,
         document.net,
@@ -142,6 +145,17 @@ def _check_tensors(tensors: Mapping[str, Tensor], network: MemoryNetwork) -> Non
     for name, tensor in tensors.items():
         if name not in expected:
             raise ValueError(f"{name}, of shape {tuple(tensor.shape)}, has no place in it")
+
+
+def _check_ranges(path: Path, network: MemoryNetwork, int8: Int8) -> None:
+    """Raises: BundleError: names the first convolution without a range, or range without one."""
+    expected = convolution_names(network)
+    for name in sorted(expected - int8.ranges.keys()):
+        raise BundleError(f"{path}: {DOCUMENT}: int8.ranges lacks the convolution {name}")
+    for name in sorted(int8.ranges.keys() - expected):
+        raise BundleError(
+            f"{path}: {DOCUMENT}: int8.ranges has {name!r}, which is no convolution of the network"
+        )
 
 
 def _first_line(error: Exception) -> str:

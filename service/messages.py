@@ -140,6 +140,8 @@ class WorkerStatus(_Message):
     streams: int
     device: str
     models: list[str] = Field(default_factory=list)
+    engines: dict[str, str] = Field(default_factory=dict)
+    """What runs each model."""
     batches: int = 0
     frames: int = 0
     inference_s: float = 0.0

@@ -164,9 +164,16 @@ class StreamCollector(Collector):
         busy = CounterMetricFamily(
             "normwatch_worker_inference_seconds", "Time in the detector.", labels=["worker"]
         )
+        engine = GaugeMetricFamily(
+            "normwatch_worker_engine",
+            "1 for the engine that runs a model.",
+            labels=["worker", "model", "engine"],
+        )
         for worker in self._workers():
             streams.add_metric([worker.id], worker.streams)
             batches.add_metric([worker.id], worker.batches)
             frames.add_metric([worker.id], worker.frames)
             busy.add_metric([worker.id], worker.inference_s)
-        yield from (streams, batches, frames, busy)
+            for model, name in worker.engines.items():
+                engine.add_metric([worker.id, model, name], 1.0)
+        yield from (streams, batches, frames, busy, engine)

@@ -8,9 +8,11 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model.engines.names import EngineName
 from model.events import EventRules
 from model.rules import LIVE_UPDATE, UPDATE_RULES
 
+AUTO = "auto"
 _EVENTS = EventRules()
 
 
@@ -69,6 +71,8 @@ class Settings(BaseSettings):
     """Cameras that one worker takes."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    engine: str = AUTO
+    """What runs the networks: a name of `model.engines.names`, or `auto`: the fastest one."""
     torch_threads: int = Field(0, ge=0)
     """0 is the number of cores that the process may use."""
     memory_rule: str = LIVE_UPDATE.name
@@ -101,6 +105,13 @@ class Settings(BaseSettings):
     def _known_rule(cls, value: str) -> str:
         if value not in UPDATE_RULES:
             raise ValueError(f"must be one of {', '.join(UPDATE_RULES)}")
+        return value
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, value: str) -> str:
+        if value != AUTO and value not in tuple(EngineName):
+            raise ValueError(f"must be one of {', '.join((AUTO, *EngineName))}")
         return value
 
     @field_validator("api_keys", "allowed_hosts", "media_dirs", mode="before")

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from model.bundle import Bundle
-from model.engines.engine import Engine, EngineError, EngineName, Program
+from model.engines.engine import Engine, EngineError, Program
 from model.engines.forms import LiveNetwork, Measuring, Wanted
+from model.engines.names import EngineName
 from model.engines.openvino_engine import OpenVinoEngine
 from model.engines.quantisation import quantised
 from model.engines.torch_engine import CudaEngine, TorchEngine
@@ -28,7 +29,7 @@ ROUNDS = 7
 SLOW_S = 0.5
 """Of an engine whose first frame takes so long, a few rounds say enough."""
 _FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile")
-_CPUINFO = Path("/proc/cpuinfo")
+CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,10 @@ class Choice:
     """Those that can't be had, each with the reason."""
 
 
-def processor() -> Processor:
+def processor(cpuinfo: Path = CPUINFO) -> Processor:
     """This machine's. Unknown ones have no flags."""
     try:
-        lines = _CPUINFO.read_text(errors="replace").splitlines()
+        lines = cpuinfo.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
     fields: dict[str, str] = {}
@@ -70,11 +71,13 @@ def processor() -> Processor:
     return Processor(name, frozenset(fields.get("flags", "").split()) & set(_FLAGS))
 
 
-def refusals(bundle: Bundle, device: torch.device) -> dict[EngineName, str]:
-    """Why an engine can't be had, of each that can't."""
+def refusals(
+    bundle: Bundle, device: str, machine: Processor | None = None
+) -> dict[EngineName, str]:
+    """Why an engine can't be had, of each that can't, on this machine or such a one."""
     refused: dict[EngineName, str] = {}
-    gpu = device.type == "cuda"
-    bf16 = processor().computes_bf16
+    gpu = torch.device(device).type == "cuda"
+    bf16 = (machine or processor()).computes_bf16
     for name in EngineName:
         if name.on_gpu and not gpu:
             refused[name] = "no GPU is used"
@@ -105,7 +108,7 @@ def _int8_refusal(bundle: Bundle) -> str:
 
 def available(bundle: Bundle, device: str = "cpu") -> list[EngineName]:
     """What this machine and this bundle can run, on that device."""
-    refused = refusals(bundle, torch.device(device))
+    refused = refusals(bundle, device)
     return [name for name in EngineName if name not in refused]
 
 
@@ -116,7 +119,7 @@ def program(bundle: Bundle, wanted: Wanted) -> Program:
 
 
 def open_engine(
-    name: EngineName, bundle: Bundle, wanted: Wanted, device: torch.device, threads: int
+    name: EngineName, bundle: Bundle, wanted: Wanted, device: str, threads: int
 ) -> Engine:
     """The engine, ready.
 
@@ -124,7 +127,8 @@ def open_engine(
     Raises: EngineError: this machine or this bundle can't have it.
     """
     # Slow or inexact is for the caller to decide; impossible isn't.
-    if name.on_gpu and device.type != "cuda":
+    place = torch.device(device)
+    if name.on_gpu and place.type != "cuda":
         raise EngineError(f"engine {name} needs a GPU, and the device is {device}")
     made = program(bundle, wanted)
     if name is EngineName.OPENVINO_INT8:
@@ -137,8 +141,8 @@ def open_engine(
     if name.value.startswith("openvino"):
         return OpenVinoEngine(made, name, bundle.items, threads)
     if name.on_gpu:
-        return CudaEngine(made, name, device)
-    return TorchEngine(made, name, device)
+        return CudaEngine(made, name, place)
+    return TorchEngine(made, name, place)
 
 
 def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
@@ -146,14 +150,13 @@ def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
 
     Raises: EngineError: none can be had.
     """
-    place = torch.device(device)
-    refused = refusals(bundle, place)
+    refused = refusals(bundle, device)
     engines: dict[EngineName, Engine] = {}
     for name in EngineName:
         if name in refused:
             continue
         try:
-            engines[name] = open_engine(name, bundle, wanted, place, threads)
+            engines[name] = open_engine(name, bundle, wanted, device, threads)
         except (EngineError, RuntimeError) as error:  # a library that doesn't run here
             refused[name] = str(error).splitlines()[0][:200]
     if not engines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -12,30 +11,13 @@ from torch import Tensor
 
 from model.config import NetConfig
 from model.engines.forms import LiveNetwork, Measuring
+from model.engines.names import EngineName
 
 FrameStack = NDArray[np.uint8]
 """(B, N*C, H, W): the last frames of each camera, oldest first."""
 
 
-class EngineName(StrEnum):
-    """What computes, and in which numbers."""
-
-    TORCH_FP32 = "torch-fp32"
-    TORCH_BF16 = "torch-bf16"
-    OPENVINO_FP32 = "openvino-fp32"
-    OPENVINO_BF16 = "openvino-bf16"
-    OPENVINO_INT8 = "openvino-int8"
-    CUDA_FP32 = "cuda-fp32"
-    CUDA_FP16 = "cuda-fp16"
-    CUDA_BF16 = "cuda-bf16"
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it needs a GPU."""
-        return self.value.startswith("cuda")
-
-
-class EngineError(RuntimeError):
+class EngineError(ValueError):
     """An engine that this machine or this bundle can't have."""
 
 

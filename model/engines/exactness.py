@@ -13,14 +13,16 @@ from torch import Tensor
 from model.bundle import Bundle
 from model.config import Int8
 from model.detector import CameraOptions, Detector
-from model.engines.engine import EngineName
 from model.engines.forms import LiveNetwork
+from model.engines.names import EngineName
 from model.engines.quantisation import measured_ranges
 from model.footage import Clip
 from model.rules import LIVE_UPDATE
 
 RANGE_FRAMES = 100
 """So many frames of normal footage, evenly spread, give the 8-bit ranges."""
+COMPARED_FRAMES = 300
+"""So many frames of it, at most, are scored both ways."""
 
 
 def scores(
@@ -63,11 +65,18 @@ def quantise(
     network = LiveNetwork(bundle.network, bundle.config).eval()
     ranges = measured_ranges(network, _inputs(bundle, footage))
     unproved = replace(bundle, int8=Int8(ranges, 0.0, 0))
-    exact = scores(unproved, EngineName.TORCH_FP32, footage, on_frame)
-    quick = scores(unproved, EngineName.OPENVINO_INT8, footage, on_frame)
+    compared = _some(footage)
+    exact = scores(unproved, EngineName.TORCH_FP32, compared, on_frame)
+    quick = scores(unproved, EngineName.OPENVINO_INT8, compared, on_frame)
     if len(exact) < 2:
         raise ValueError("the normal footage is too short: two frames of it must be scored")
     return replace(bundle, int8=Int8(ranges, rank_correlation(exact, quick), len(exact)))
+
+
+def _some(clips: Sequence[Clip]) -> list[Clip]:
+    """The first frames of each clip, its share of those that are compared."""
+    share = COMPARED_FRAMES // max(1, len(clips))
+    return [Clip(clip.name, clip.frames[:share]) for clip in clips]
 
 
 def _inputs(bundle: Bundle, footage: Sequence[Clip]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

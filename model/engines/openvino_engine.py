@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.engines.engine import EngineError, EngineName, EngineOutput, FrameStack, Program
+from model.engines.engine import EngineError, EngineOutput, FrameStack, Program
 from model.engines.forms import example
+from model.engines.names import EngineName
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Model

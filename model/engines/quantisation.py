@@ -5,6 +5,10 @@ where values may be negative); its weights to 127 levels for each output channel
 bits, not 8: on processors without VNNI, two products of full size overflow the 16 bits in which
 they are added, and a bundle would score differently from one machine to the next.
 Levels are fixed: nothing is measured at run time.
+
+The first convolution stays in fp32. It takes differences of frames that are nearly alike, and
+rounded weights don't cancel: on Ped2 (width 16) that alone brought the rank correlation of live
+scores with fp32's from 0.9966 down to 0.9825.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 
 from model.config import InputRange
 from model.engines.forms import LiveNetwork
+from model.network import MemoryNetwork
 
 LEVELS = 255
 WEIGHT_LEVELS = 63
@@ -28,6 +33,7 @@ LEAST_RANGE = 1e-6
 RANGE_QUANTILE = 0.9999
 """Of a frame's values: the few above it are clipped, for finer steps below."""
 
+FIRST = "encoder.stages.0.0"
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -66,8 +72,21 @@ def convolutions(network: LiveNetwork) -> dict[str, _Convolution]:
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and name != FIRST
     }
+
+
+def convolution_names(network: MemoryNetwork) -> set[str]:
+    """The names in `convolutions` of the live form of such a network, which needn't be made."""
+    names: set[str] = set()
+    for name, module in network.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            continue
+        if name == "decoder.last":
+            names |= {"picture", "judge"} if network.decoder.judges else {"picture"}
+        else:
+            names.add(name.replace("decoder.", "trunk.", 1))
+    return names
 
 
 def quantised(network: LiveNetwork, ranges: Mapping[str, InputRange]) -> LiveNetwork:

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engines.engine import EngineName, EngineOutput, FrameStack, Program
+from model.engines.engine import EngineOutput, FrameStack, Program
+from model.engines.names import EngineName
 
 HALVES = {
     EngineName.TORCH_BF16: torch.bfloat16,

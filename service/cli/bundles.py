@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service.cli.outputs import check_bundle_folder
+from service.errors import BadInput
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,6 +79,57 @@ def add(
     order = Order(source, name, sha256, Fetcher(allow_private=allow_private))
     path = install(order, Settings().user_models)
     Console(highlight=False, soft_wrap=True).print(f"{path} holds model {path.name}")
+
+
+@app.command("quantise")
+def quantise(
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
+    ],
+    footage: Annotated[
+        list[str],
+        typer.Argument(help="Normal footage of its camera, best such as it wasn't trained on."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; the bundle's own unless given.")
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(help="Frames to take of each source.", min=1)
+    ] = None,
+) -> None:
+    """Measure what 8-bit arithmetic needs, and how its scores agree with those in fp32."""
+    from model.bundle import load, save
+    from model.engines.exactness import quantise as measured
+    from model.footage import Sampling, discover, frame_store
+
+    path = find_bundle(bundle)
+    if out is not None:
+        check_bundle_folder("--out", out)
+    loaded = load(path)
+    with frame_store(loaded.frame_shape) as store:
+        for source in discover(footage):
+            store.add(source, Sampling(loaded.provenance.frame_rate, max_frames))
+        try:
+            done = measured(loaded, store.clips())
+        except ValueError as error:
+            raise BadInput("FOOTAGE", " ".join(footage), str(error)) from None
+    save(done, out or path)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{out or path}: {describe_int8(done)}")
+
+
+def describe_int8(bundle: Bundle) -> str:
+    """How its scores in 8 bits agree with those in fp32."""
+    from model.engines.choice import LEAST_RANK_CORRELATION
+
+    if bundle.int8 is None:
+        return "no 8-bit ranges"
+    found = bundle.int8.rank_correlation
+    used = "is used" if found >= LEAST_RANK_CORRELATION else "isn't used"
+    return (
+        f"8 bits: rank correlation of {bundle.int8.frames} scores with fp32 {found:.4f} "
+        f"(at least {LEAST_RANK_CORRELATION}): openvino-int8 {used}"
+    )
 
 
 @app.command("pack")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from service.cli.bundles import load_bundle
+from service.cli.engines import runnable
 from service.cli.evaluation_files import Outputs, Results, write
 from service.errors import BadInput
 
@@ -64,6 +66,9 @@ def evaluate(
         float | None,
         typer.Option(help="Frames a second of the clips; those of the bundle's footage, or 10."),
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What runs the network, such as openvino-int8; torch-fp32.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures there.")
     ] = None,
@@ -90,6 +95,8 @@ def evaluate(
     if normal is not None and not baselines:
         raise BadInput("--normal", str(normal), "is of use with --baselines only")
     plan = _plan(loaded, compositions, memory, gamma, fps, baselines=baselines, figure=figure)
+    if engine is not None:
+        plan = replace(plan, engine=runnable("--engine", engine, loaded))
     labelled = load(data, layout)
     if figure is not None and figure not in {clip.source.name for clip in labelled}:
         names = ", ".join(clip.source.name for clip in labelled)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.cli.allocator import restart_with_tunables
+from service.cli.bundles import describe_int8
 from service.cli.outputs import check_bundle_folder
 from service.errors import BadInput
 from service.settings import Settings
@@ -395,6 +396,20 @@ def _finish(
             },
         ),
     )
-    calibrated = calibrate(trained, held_out)
-    bundles.save(calibrated, out)
-    return calibrated
+    measured = _quantised(console, calibrate(trained, held_out), held_out)
+    bundles.save(measured, out)
+    return measured
+
+
+def _quantised(console: Console, bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
+    """With 8-bit ranges where OpenVINO is there to prove them; without them it works too."""
+    from model.engines.engine import EngineError
+    from model.engines.exactness import quantise
+
+    try:
+        measured = quantise(bundle, held_out)
+    except (EngineError, ValueError) as error:
+        console.print(f"no 8-bit ranges: {error}")
+        return bundle
+    console.print(describe_int8(measured))
+    return measured

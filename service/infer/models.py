@@ -11,8 +11,13 @@ from pathlib import Path
 import structlog
 
 from model import bundle as bundles
+from model.bundle import Bundle
 from model.catalog import BundleError, find, read_document
-from model.detector import Detector
+from model.detector import Detector, wanted_of
+from model.engines.choice import choose
+from model.engines.engine import EngineError
+from model.engines.names import EngineName
+from service.settings import AUTO
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -39,10 +44,19 @@ class ModelPool:
     """Bundles by name. For one thread; loading happens in another."""
 
     def __init__(
-        self, folders: Sequence[Path], device: str, clock: Callable[[], float] = time.monotonic
+        self,
+        folders: Sequence[Path],
+        device: str,
+        *,
+        engine: str = AUTO,
+        threads: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Args: engine: a name, or `auto`: the fastest here. threads: cores for a batch."""
         self._folders = folders
         self._device = device
+        self._engine = engine
+        self._threads = threads
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._loader = ThreadPoolExecutor(1, "models")
@@ -80,6 +94,11 @@ class ModelPool:
             if entry.future.done() and not _failed(entry)
         )
 
+    @property
+    def engines(self) -> dict[str, str]:
+        """What runs each model that is loaded."""
+        return {name: self._entries[name].future.result().detector.engine for name in self.names}
+
     def close(self) -> None:
         """Load nothing more."""
         self._loader.shutdown(wait=False, cancel_futures=True)
@@ -88,14 +107,32 @@ class ModelPool:
         try:
             path = find(name, self._folders)
             weights = read_document(path).weights_sha256
-            loaded = LoadedModel(name, weights, Detector(bundles.load(path), device=self._device))
+            bundle = bundles.load(path)
+            engine = self._chosen(bundle)
+            detector = Detector(bundle, device=self._device, engine=engine, threads=self._threads)
         except BundleError:
             raise
+        except EngineError as error:
+            raise BundleError(f"model {name!r} can't be run: {error}") from None
         except Exception as error:
             log.exception("a model can't be loaded", model=name)
             raise BundleError(f"model {name!r} can't be loaded: {type(error).__name__}") from None
-        log.info("a model is loaded", model=name, device=self._device)
-        return loaded
+        return LoadedModel(name, weights, detector)
+
+    def _chosen(self, bundle: Bundle) -> EngineName:
+        """Raises: EngineError: there is none, or not the one that is wanted."""
+        if self._engine != AUTO:
+            log.info("a model is loaded", model=bundle.name, engine=self._engine, chosen="by you")
+            return EngineName(self._engine)
+        choice = choose(bundle, wanted_of(bundle), self._device, threads=1)
+        log.info(
+            "a model is loaded",
+            model=bundle.name,
+            engine=choice.engine,
+            frame_ms={name.value: round(1e3 * s, 1) for name, s in choice.frame_s.items()},
+            refused=choice.refused,
+        )
+        return choice.engine
 
 
 def _failed(entry: _Entry) -> bool:

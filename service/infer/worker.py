@@ -25,6 +25,7 @@ from service.bus.uploads import Uploads
 from service.capture.camera import CameraCapture
 from service.capture.wire import CaptureJob
 from service.infer.camera import UPLOAD, Camera
+from service.infer.device import choose_threads
 from service.infer.feeder import Feeder
 from service.infer.models import LoadedModel, ModelPool
 from service.infer.ownership import Owned, Ownership
@@ -89,7 +90,12 @@ class Worker:
             on_frame=self._wake.set,
         )
         self._open = open_source or self._configured_source
-        self._models = ModelPool([settings.user_models], device)
+        self._models = ModelPool(
+            [settings.user_models],
+            device,
+            engine=settings.engine,
+            threads=choose_threads(settings.torch_threads),
+        )
         self._turns = FairTurns()
         self._sizes = BatchSizes()
         self._closer = ThreadPoolExecutor(4, "close")
@@ -321,6 +327,7 @@ class Worker:
             streams=len(self._cameras),
             device=self._device,
             models=self._models.names,
+            engines=self._models.engines,
             batches=self._batches,
             frames=self._frames,
             inference_s=self._inference_s,

@@ -15,6 +15,7 @@ TORCHLESS = (
     "config",
     "cost",
     "datasets",
+    "engines.names",
     "events",
     "footage",
     "frames",
@@ -36,15 +37,31 @@ PUBLIC = {
     },
     "config": {
         "Calibration", "DOWNSCALE", "ErrorForm", "ErrorKind", "ErrorStep", "JUDGED", "LIVE",
-        "LEAST_SIDE", "MEMORY_ITEMS", "PATCHES",
+        "LEAST_SIDE", "MEMORY_ITEMS", "PATCHES", "InputRange", "Int8",
         "MemoryKind", "NetConfig", "NormalRange", "Normalisation", "NormalisationKind", "PAPER",
         "PsnrPeak", "SCORES", "ScoreConfig", "Span", "Task", "compositions",
     },
     "cost": {"Cost", "KERNEL", "LayerCost", "Part", "Precision", "Work", "cost"},
     "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
     "detector": {
-        "CameraOptions", "Detector", "Observation", "region_of",
+        "CameraOptions", "Detector", "Observation", "region_of", "wanted_of",
     },
+    "engines.choice": {
+        "CPUINFO", "Choice", "LEAST_RANK_CORRELATION", "Processor", "ROUNDS", "SLOW_S",
+        "available", "choose", "frame_seconds", "open_engine", "processor", "program", "refusals",
+    },
+    "engines.engine": {
+        "Engine", "EngineError", "EngineOutput", "FrameStack", "Program",
+    },
+    "engines.names": {"EngineName"},
+    "engines.exactness": {"RANGE_FRAMES", "quantise", "rank_correlation", "scores"},
+    "engines.forms": {"COLUMNS", "LiveNetwork", "Measuring", "Wanted", "example"},
+    "engines.openvino_engine": {"OpenVinoEngine", "PRECISIONS", "Work", "runtime"},
+    "engines.quantisation": {
+        "FIRST", "LEAST_RANGE", "LEVELS", "RANGE_QUANTILE", "WEIGHT_LEVELS",
+        "convolution_names", "convolutions", "measured_ranges", "quantised",
+    },
+    "engines.torch_engine": {"BATCHES", "CudaEngine", "HALVES", "TorchEngine"},
     "evaluation.accuracy": {"Accuracy", "Labels", "Scores", "accuracy", "auc"},
     "evaluation.baselines": {
         "Baseline", "DIFFERENCE", "Foreground", "FrameDifference", "MOG2", "Pictures",
@@ -122,6 +139,7 @@ PUBLIC = {
         "WeightsError", "convert", "read_items", "read_weights", "reference_name",
         "reference_score",
     },
+    "reference_form": {"COLUMNS", "REFERENCE_CONFIG", "ReferenceForm"},
     "rules": {
         "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",
     },
