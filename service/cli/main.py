@@ -9,7 +9,18 @@ from importlib.metadata import version
 import typer
 from pydantic import ValidationError
 
-from service.cli import bundles, demo, evaluate, imports, listen, processes, score, train
+from service.cli import (
+    bench,
+    bundles,
+    demo,
+    doctor,
+    evaluate,
+    imports,
+    listen,
+    processes,
+    score,
+    train,
+)
 from service.errors import NormwatchError
 
 app = typer.Typer(
@@ -40,6 +51,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("import")(imports.import_weights)
 app.add_typer(bundles.app, name="models")
+app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
 app.command("listen")(listen.listen)
 app.command("api")(processes.api)
 app.command("worker")(processes.worker)

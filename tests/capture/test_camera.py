@@ -16,11 +16,12 @@ import psutil
 import pytest
 from pytest_httpserver import HTTPServer
 
+from service.bench.rtsp import RtspServer
 from service.capture.backoff import Backoff
 from service.capture.camera import CameraCapture, CaptureState
 from service.capture.wire import CaptureJob
 from tests.support.cameras import job, numbered_folder, numbered_video, read_number, take
-from tests.support.rtsp import RtspServer, require_gstreamer, rtsp_server
+from tests.support.rtsp import require_gstreamer, rtsp_server
 from tests.support.servers import free_port, wait_for
 
 PASSWORD = "p@ss#w!rd/x"
@@ -82,7 +83,7 @@ def test_a_camera_that_is_killed_and_comes_back_is_captured_again(
     capture: Open, video: Path
 ) -> None:
     require_gstreamer()
-    server = RtspServer({"/one": video})
+    server = RtspServer({"/one": video}, port=free_port())
     camera = capture(job(f"{server.base}/one"))
     wait_for(lambda: camera.status.state is CaptureState.DOWN, "the absent camera")
     assert camera.status.reason == "the connection is refused"
