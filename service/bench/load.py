@@ -21,7 +21,7 @@ SETTLE_S = 2.0
 """After that, before anything is measured."""
 SAMPLE_S = 1.0
 ALONE_S = 3.0
-"""Of the detector alone, before each load and after it."""
+"""Of the detector alone, before each load and after it; no longer than the load."""
 OTHERS = "others"
 OnRow = Callable[[LoadFigures], object]
 
@@ -49,13 +49,14 @@ class Alone(AbstractContextManager["Alone"]):
             "service.bench.alone_process",
             {**plan.settings, "NORMWATCH_DEFAULT_MODEL": plan.model},
         )
+        self._seconds = min(ALONE_S, plan.seconds)
         self._answers: list[AloneAnswer] = []
         self.engine = ""
         """That it has, for our other processes to have the same; empty before `measure`."""
 
     def measure(self, cameras: int) -> None:
         """Once more. Raises: ChildProcessError: the detector can't be had."""
-        job = AloneJob(cameras=cameras, seconds=ALONE_S)
+        job = AloneJob(cameras=cameras, seconds=self._seconds)
         answer = self._child.ask(job.model_dump_json())
         self._answers.append(AloneAnswer.model_validate_json(answer))
         self.engine = self._answers[-1].engine

@@ -1,0 +1,140 @@
+"""`normwatch bench` from the command line: what it measures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.catalog import find
+from service.cli.bench import DEFAULT_BUNDLE
+from tests.support.commands import outcome, refusal
+from tests.support.rtsp import require_gstreamer
+
+PNG = b"\x89PNG"
+
+
+def _in_order(spread: dict[str, float]) -> bool:
+    return 0.0 < spread["q1"] <= spread["median"] <= spread["q3"]
+
+
+def _check_row(row: dict[str, Any], cameras: int) -> None:
+    assert row["cameras"] == cameras
+    rates, age, alone = row["camera_fps"], row["age"], row["alone"]
+    assert 0.0 < rates["least"] <= rates["median"] <= rates["most"]
+    assert 0.0 < age["p50_s"] <= age["p95_s"] <= age["p99_s"] <= age["most_s"]
+    assert row["frames"] == pytest.approx(row["fps"] * row["seconds"])
+    assert alone["fps"] > 0.0 and 0.0 < alone["network_share"] <= 1.0
+    assert sum(row["stages"].values()) == pytest.approx(sum(row["processes"].values()), rel=0.5)
+    assert min(row["stages"].values()) >= 0.0
+    assert row["stages"]["network"] > 0.0
+    assert row["peak_memory_mb"] > 50.0
+    assert row["fps_per_core"] > 0.0
+    assert row["limit"]
+
+
+@pytest.mark.timeout(240)
+def test_the_network_is_measured_beside_its_reference_form(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "network.json"
+    bundle = str(models_dir / "small")
+    arguments = ("--engine", "torch-fp32", "--seconds", "0.1", "--json", str(file))
+    code, said = outcome(capsys, "bench", "network", bundle, *arguments)
+    assert code == 0
+    figures = json.loads(file.read_text())
+    ratio = figures["ratio_per_core"]
+    assert _in_order(ratio) and ratio["count"] >= 3
+    assert ratio == figures["engines"]["torch-fp32"]["ratio_per_core"]
+    # A width of 4 at 64x64 against one of 64 at 256x256: thousands of times less work.
+    assert ratio["median"] > 10.0
+    assert _in_order(figures["reference"]["frame_ms"])
+    assert figures["reference"]["ratio_per_core"] is None
+    assert figures["reference"]["gflop"] == pytest.approx(92.2, abs=1.0)
+    assert list(figures["engines"]) == ["torch-fp32"] and "cuda-fp16" in figures["refused"]
+    assert figures["peak_gflop_s"] > 0.0
+    assert figures["machine"]["processor"]
+    assert "times the reference's frames/s a core" in said
+    assert max(len(line) for line in said.splitlines()) <= 100
+
+
+@pytest.mark.timeout(240)
+def test_the_worker_is_measured_with_cameras_out_of_memory(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, plot = tmp_path / "worker.json", tmp_path / "worker.png"
+    arguments = ("--cameras", "1,3", "--seconds", "2", "--fps", "5", "--engine", "torch-fp32")
+    files = ("--json", str(file), "--plot", str(plot))
+    code, said = outcome(capsys, "bench", "worker", str(models_dir / "small"), *arguments, *files)
+    assert code == 0
+    figures = json.loads(file.read_text())
+    for row, cameras in zip(figures["rows"], (1, 3), strict=True):
+        _check_row(row, cameras)
+        assert row["offered_fps"] == 5.0 * cameras
+        assert row["alone"]["engine"] == "torch-fp32"
+        assert set(row["processes"]) == {"worker", "redis"}
+        assert set(row["beside"]) == {"benchmark", "others"}
+    assert plot.read_bytes().startswith(PNG)
+    assert "3 cameras: limited by" in said
+    assert max(len(line) for line in said.splitlines()) <= 100
+
+
+@pytest.mark.timeout(240)
+def test_the_service_is_measured_from_rtsp_to_its_api(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_gstreamer()
+    file = tmp_path / "service.json"
+    arguments = ("--cameras", "2", "--seconds", "4", "--fps", "5", "--engine", "torch-fp32")
+    code, said = outcome(
+        capsys, "bench", "service", str(models_dir / "small"), *arguments, "--json", str(file)
+    )
+    assert code == 0
+    (row,) = json.loads(file.read_text())["rows"]
+    _check_row(row, 2)
+    parts = {"supervisor", "front end", "worker", "redis", "capture"}
+    assert set(row["processes"]) == parts
+    assert row["processes"]["capture"] > 0.0
+    assert row["beside"]["cameras"] >= 0.0
+    grown = [each["part"] for each in row["memory"]]
+    assert set(grown) == parts and grown.count("capture") == 2
+    assert "held (" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("network", "--engine", "abacus"), ("--engine", "abacus", "torch-fp32")),
+        (("network", "--engine", "cuda-fp16"), ("--engine", "cuda-fp16", "GPU")),
+        (("network", "--threads", "0"), ("--threads", "0")),
+        (("network", "no-such-bundle"), ("no-such-bundle",)),
+        (("network", "--json", "/no/such/folder/x"), ("--json", "/no/such/folder/x")),
+        (("worker", "--cameras", "1,many"), ("--cameras", "1,many")),
+        (("worker", "--cameras", "0"), ("--cameras", "'0'")),
+        (("worker", "--engine", "abacus"), ("--engine", "abacus")),
+        (("worker", "--engine", "openvino-int8"), ("--engine", "openvino-int8")),
+        (("worker", "--plot", "/no/such/folder/x"), ("--plot", "/no/such/folder/x")),
+        (("service", "--fps", "1000"), ("--fps", "1000")),
+        (("service", "--video", "/no/such/video.mp4"), ("--video", "/no/such/video.mp4")),
+        (
+            ("service", "--rtsp", "rtsp://192.0.2.1/a", "--video", "/no/such/video.mp4"),
+            ("--video", "--rtsp"),
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_line(
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+    models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NORMWATCH_DEFAULT_MODEL", str(models_dir / "small"))
+    line = refusal(capsys, "bench", *arguments)
+    assert all(word in line for word in words)
+
+
+def test_the_default_bundle_is_shipped() -> None:
+    assert find(DEFAULT_BUNDLE, []).is_dir()
