@@ -21,11 +21,11 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.frames import FrameShape
+from service.bench.rtsp import RtspServer
 from service.capture.camera import CameraCapture
 from service.capture.wire import CaptureJob
 from service.demo import scene
 from service.demo.video import write_video
-from tests.support.rtsp import rtsp_server
 from tests.support.servers import wait_for
 
 WARM_UP_S = 3.0
@@ -115,8 +115,12 @@ def _source(given: str | None, seconds: float) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "scene.mp4"
         write_video(video, scene.frames(0, seconds))
-        with rtsp_server({"/scene": video}) as base:
-            yield f"{base}/scene"
+        server = RtspServer({"/scene": video})
+        server.start()
+        try:
+            yield f"{server.base}/scene"
+        finally:
+            server.kill()
 
 
 if __name__ == "__main__":

@@ -206,6 +206,8 @@ class CameraCapture:
                 bufsize=0,
                 # A signal of the terminal's is for the worker, which then ends its cameras.
                 start_new_session=True,
+                # NumPy would start a thread for each core, of which a camera has no use.
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
             self._process = process
             if self._stop.is_set():

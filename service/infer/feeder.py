@@ -24,6 +24,8 @@ DECODERS = 2
 BLOCK_MS = 50
 """So long a look waits for new entries: meanwhile another camera's room goes unnoticed."""
 IDLE_S = 0.01
+UNUSED_S = 0.5
+"""A look at `stop` while nobody uploads anything."""
 RETRY_S = 0.5
 
 
@@ -51,16 +53,20 @@ class Feeder:
         self._on_frame = on_frame
         self._lock = threading.Lock()
         self._fed: dict[str, _Fed] = {}
+        self._used = threading.Event()
         self._pool = ThreadPoolExecutor(DECODERS, "decode")
 
     def feed(self, source: UploadSource, shape: FrameShape) -> None:
         """Fill this source from now on, instead of an older one of the same stream."""
         with self._lock:
             self._fed[source.stream_id] = _Fed(source, shape)
+            self._used.set()
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set."""
         while not stop.is_set():
+            if not self._used.wait(UNUSED_S):
+                continue
             try:
                 found = self.tick()
             except RedisError:  # the publisher says so in the log
@@ -79,6 +85,8 @@ class Feeder:
             closed = [key for key, fed in self._fed.items() if fed.source.closed]
             for key in closed:
                 del self._fed[key]
+            if not self._fed:
+                self._used.clear()
             hungry = {key: fed for key, fed in self._fed.items() if fed.source.room > 0}
         if not hungry:
             return False

@@ -29,6 +29,8 @@ MAX_HELD = 2000
 MAX_ROUND = 256
 """Scores in one round trip."""
 IDLE_S = 0.25
+GATHER_S = 0.03
+"""So long scores are gathered before they go: one round trip and one disk write for several."""
 LONGEST_PAUSE_S = 2.0
 SUSPENDED_S = 1.0
 
@@ -182,7 +184,8 @@ class Publisher:
         """
         failures = 0
         while not stop.is_set():
-            self._work.wait(IDLE_S)
+            if self._work.wait(IDLE_S):
+                stop.wait(GATHER_S)
             self._work.clear()
             try:
                 self.flush()
