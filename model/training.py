@@ -107,7 +107,7 @@ PRESETS = {
     "paper": Preset(64, TrainConfig()),
     "medium": _judging(32, 16, 1e-3),
     "small": _judging(16, 16, 1e-3),
-    "fast": _judging(16, 16, 1e-3, patch=2),
+    "fast": _judging(16, 40, 1e-3, patch=2),
     "tiny": _judging(8, 20, 2e-3),
 }
 
