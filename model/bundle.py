@@ -154,7 +154,7 @@ def _check_ranges(path: Path, network: MemoryNetwork, int8: Int8) -> None:
         raise BundleError(f"{path}: {DOCUMENT}: int8.ranges lacks the convolution {name}")
     for name in sorted(int8.ranges.keys() - expected):
         raise BundleError(
-            f"{path}: {DOCUMENT}: int8.ranges has {name!r}, which is no convolution of the network"
+            f"{path}: {DOCUMENT}: int8.ranges has {name!r}, which no convolution takes"
         )
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.bundle import Bundle
-from model.engines.engine import Engine, EngineError, Program
+from model.engines.engine import Engine, EngineError, FrameStack, Program
 from model.engines.forms import LiveNetwork, Measuring, Wanted
 from model.engines.names import EngineName
 from model.engines.openvino_engine import OpenVinoEngine
@@ -148,6 +149,7 @@ def open_engine(
 def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
     """The fastest engine, of those that are exact enough, as measured now.
 
+    Args: threads: that each of them is timed with: 1 compares them by core.
     Raises: EngineError: none can be had.
     """
     refused = refusals(bundle, device)
@@ -156,7 +158,9 @@ def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
         if name in refused:
             continue
         try:
-            engines[name] = open_engine(name, bundle, wanted, device, threads)
+            opened = open_engine(name, bundle, wanted, device, threads)
+            opened.run(*_sample(bundle))
+            engines[name] = opened
         except (EngineError, RuntimeError) as error:  # a library that doesn't run here
             refused[name] = str(error).splitlines()[0][:200]
     if not engines:
@@ -164,28 +168,43 @@ def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
         raise EngineError(f"no engine can be had: {reasons}")
     if len(engines) == 1:
         return Choice(next(iter(engines)), {}, refused)
-    times = frame_seconds(list(engines.values()), bundle)
+    times = frame_seconds(list(engines.values()), bundle, threads)
     return Choice(min(times, key=times.__getitem__), times, refused)
 
 
-def frame_seconds(engines: Sequence[Engine], bundle: Bundle) -> dict[EngineName, float]:
-    """Seconds for a frame of one camera: median of a few rounds, the engines taking turns."""
+def frame_seconds(
+    engines: Sequence[Engine], bundle: Bundle, threads: int
+) -> dict[EngineName, float]:
+    """Seconds for a frame of one camera: median of a few rounds, the engines taking turns.
+
+    Args: threads: of PyTorch, while it is timed; other engines have theirs.
+    """
+    sample = _sample(bundle)
+    times: dict[EngineName, list[float]] = {engine.name: [] for engine in engines}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)  # or all cores at PyTorch would be compared with one
+    try:
+        for index in range(ROUNDS + 1):
+            for engine in engines:
+                spent = times[engine.name]
+                if len(spent) > 2 and spent[0] > SLOW_S:
+                    continue
+                began = time.perf_counter()
+                _finish(engine.run(*sample).queries)
+                if index:  # the first one warms up
+                    spent.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    return {name: statistics.median(spent) for name, spent in times.items()}
+
+
+def _sample(bundle: Bundle) -> tuple[FrameStack, Tensor, NDArray[np.bool_]]:
+    """Noise of one camera, as `Engine.run` takes it."""
     config = bundle.config
     count = config.channels * (config.context + 1)
     random = np.random.default_rng(0)
     frames = random.integers(0, 256, (1, count, config.height, config.width), dtype=np.uint8)
-    reads = np.ones(1, np.bool_)
-    times: dict[EngineName, list[float]] = {engine.name: [] for engine in engines}
-    for index in range(ROUNDS + 1):
-        for engine in engines:
-            spent = times[engine.name]
-            if len(spent) > 2 and spent[0] > SLOW_S:
-                continue
-            began = time.perf_counter()
-            _finish(engine.run(frames, bundle.items, reads).queries)
-            if index:  # the first one warms up
-                spent.append(time.perf_counter() - began)
-    return {name: statistics.median(spent) for name, spent in times.items()}
+    return frames, bundle.items, np.ones(1, np.bool_)
 
 
 def _finish(tensor: Tensor) -> None:

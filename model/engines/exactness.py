@@ -47,8 +47,9 @@ def scores(
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
     """Spearman's; 1 where both have one order, and 0 where one of them never changes."""
-    found = float(spearmanr(one, other).statistic)
-    return found if np.isfinite(found) else 0.0
+    if np.ptp(one) == 0.0 or np.ptp(other) == 0.0:
+        return 0.0  # where SciPy warns and gives NaN
+    return float(spearmanr(one, other).statistic)
 
 
 def quantise(

@@ -1,9 +1,9 @@
 """8-bit arithmetic for a trained network: each convolution reads integers and multiplies integers.
 
-What a convolution reads is rounded to 256 levels of a range that normal footage gave (255 around 0
-where values may be negative); its weights to 127 levels for each output channel. Weights have 7
-bits, not 8: on processors without VNNI, two products of full size overflow the 16 bits in which
-they are added, and a bundle would score differently from one machine to the next.
+What a convolution reads is rounded to 256 levels of a range that normal footage gave (128 of them
+below 0 where values may be negative); its weights to 127 levels for each output channel. Weights
+have 7 bits, not 8: on processors without VNNI, two products of full size overflow the 16 bits in
+which they are added, and a bundle would score differently from one machine to the next.
 Levels are fixed: nothing is measured at run time.
 
 The first convolution stays in fp32. It takes differences of frames that are nearly alike, and
@@ -49,7 +49,8 @@ class _Quantised(nn.Module):
         signed = span.low < 0.0
         reach = max(span.high, -span.low, LEAST_RANGE)
         self.scale = reach / (LEVELS // 2) if signed else reach / LEVELS
-        self.least, self.most = (-(LEVELS // 2), LEVELS // 2) if signed else (0, LEVELS)
+        # All 256, so that 0 is one of them: OpenVINO spreads any range over 256 levels.
+        self.least, self.most = (-(LEVELS // 2) - 1, LEVELS // 2) if signed else (0, LEVELS)
         self.axis = 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
         weight = convolution.weight.detach()
         largest = weight.abs().amax(dim=[d for d in range(4) if d != self.axis])
@@ -80,7 +81,7 @@ def convolution_names(network: MemoryNetwork) -> set[str]:
     """The names in `convolutions` of the live form of such a network, which needn't be made."""
     names: set[str] = set()
     for name, module in network.named_modules():
-        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if name == FIRST or not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             continue
         if name == "decoder.last":
             names |= {"picture", "judge"} if network.decoder.judges else {"picture"}

@@ -54,7 +54,9 @@ PUBLIC = {
         "Engine", "EngineError", "EngineOutput", "FrameStack", "Program",
     },
     "engines.names": {"EngineName"},
-    "engines.exactness": {"RANGE_FRAMES", "quantise", "rank_correlation", "scores"},
+    "engines.exactness": {
+        "COMPARED_FRAMES", "RANGE_FRAMES", "quantise", "rank_correlation", "scores",
+    },
     "engines.forms": {"COLUMNS", "LiveNetwork", "Measuring", "Wanted", "example"},
     "engines.openvino_engine": {"OpenVinoEngine", "PRECISIONS", "Work", "runtime"},
     "engines.quantisation": {

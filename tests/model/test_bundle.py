@@ -18,6 +18,8 @@ from model.config import (
     ErrorForm,
     ErrorKind,
     ErrorStep,
+    InputRange,
+    Int8,
     NetConfig,
     Normalisation,
     NormalisationKind,
@@ -26,6 +28,7 @@ from model.config import (
     ScoreConfig,
     Span,
 )
+from model.engines.quantisation import convolution_names
 from tests.support.bundles import SMALL, small_bundle
 
 
@@ -51,6 +54,14 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(one, other)
     assert not back.network.training
     assert not any(parameter.requires_grad for parameter in back.network.parameters())
+
+
+def test_a_bundle_keeps_its_8_bit_ranges(tmp_path: Path) -> None:
+    bundle = small_bundle()
+    names = convolution_names(bundle.network)
+    int8 = Int8({name: InputRange(-0.1, 0.2 + n) for n, name in enumerate(names)}, 0.995, 12)
+    bundles.save(replace(bundle, int8=int8), tmp_path / "x")
+    assert bundles.load(tmp_path / "x").int8 == int8
 
 
 def test_saving_again_replaces_both_files_and_leaves_no_others(saved: Path) -> None:

@@ -21,10 +21,13 @@ from model.config import (
     Calibration,
     ErrorKind,
     ErrorStep,
+    InputRange,
+    Int8,
     NormalRange,
     Span,
 )
 from model.detector import Detector
+from model.engines.quantisation import convolution_names
 from tests.support.bundles import SMALL, small_bundle
 
 
@@ -266,3 +269,51 @@ def test_a_file_or_nothing_in_a_bundles_place_is_an_error(tmp_path: Path) -> Non
     for name in ("file", "nothing"):
         with pytest.raises(BundleError, match="is no bundle"):
             bundles.load(tmp_path / name)
+
+
+def _ranges(document: dict[str, object]) -> dict[str, object]:
+    int8 = document["int8"]
+    assert isinstance(int8, dict)
+    ranges = int8["ranges"]
+    assert isinstance(ranges, dict)
+    return ranges
+
+
+INT8: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a convolution without a range": (
+        _edit(lambda d: _ranges(d).pop("trunk.ups.0.0")),
+        "int8.ranges lacks the convolution trunk.ups.0.0",
+    ),
+    "a range without a convolution": (
+        _edit(lambda d: _ranges(d).update(judge={"low": 0.0, "high": 1.0})),
+        "int8.ranges has 'judge', which no convolution takes",
+    ),
+    "a range beside 0": (
+        _set("int8", "ranges", "picture", value={"low": 0.5, "high": 1.0}),
+        "two finite numbers around 0",
+    ),
+    "an endless range": (
+        _set("int8", "ranges", "picture", "high", value=float("inf")), "int8.ranges.picture",
+    ),
+    "agreement above 1": (
+        _set("int8", "rank_correlation", value=1.1), "rank_correlation must be from -1 to 1",
+    ),
+    "agreement that is no number": (
+        _set("int8", "rank_correlation", value=float("nan")), "rank_correlation",
+    ),
+    "frames below 0": (_set("int8", "frames", value=-1), "frames must be 0 or more, got -1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", INT8)
+def test_damaged_8_bit_ranges_are_one_clear_error(what: str, tmp_path: Path) -> None:
+    bundle = small_bundle()
+    ranges = dict.fromkeys(convolution_names(bundle.network), InputRange(-1.0, 1.0))
+    path = tmp_path / "camera"
+    bundles.save(replace(bundle, int8=Int8(ranges, 0.995, 12)), path)
+    damage, words = INT8[what]
+    damage(path)
+    with pytest.raises(BundleError) as caught:
+        bundles.load(path)
+    assert str(path) in str(caught.value)
+    assert words in str(caught.value)
