@@ -71,7 +71,8 @@ class EngineFigures:
     frame_ms: Spread
     """Wall time of a frame."""
     core_ms: Spread
-    """Core time of a frame: wall time x threads, or the processor time where that is more."""
+    """Core time of a frame: the time that cores work for it, which waiting for a core isn't in; on
+    a GPU its wall time."""
     fps_per_core: float
     """Frames a second of core time, median."""
     gflop: float
@@ -82,8 +83,8 @@ class EngineFigures:
     """Of what a core reaches in a large fp32 matrix product."""
     ratio_per_core: Spread | None = None
     """How many times the reference's frames a second a core, over pairs; None of itself."""
-    ratio_per_cpu_second: Spread | None = None
-    """The same by processor time alone, which waiting for a core isn't in; None on a GPU."""
+    ratio_wall: Spread | None = None
+    """The same by wall time: it says as much on an idle machine, and less on a busy one."""
 
 
 @dataclass(frozen=True, slots=True)

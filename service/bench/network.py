@@ -1,7 +1,8 @@
 """The network with its scoring, frames from memory: each engine beside the reference form.
 
-All take turns within one run, in bursts, so that whatever else the machine does slows all alike;
-a ratio is of two neighbouring bursts.
+All take turns within one run, in bursts, so that whatever slows the machine slows all alike; a
+ratio is of two neighbouring bursts. On a processor it is of the time that cores worked: on a busy
+machine the clock also counts how long a process waits for a core, of which short bursts have less.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from service.errors import BadInput
 
 FRAMES = 40
 """Drawn frames in memory."""
-BURST_S = 0.25
-"""Of an engine, between two turns of the reference; at least one step."""
+BURST_S = 0.3
+"""Processor time of an engine between two turns of the reference; at least one step."""
 LEAST_ROUNDS = 3
 MATRIX = 1024
 """Side of the product that the peak is measured by."""
@@ -60,19 +61,18 @@ class _Contestant:
 
     step: Callable[[], object]
     frames_a_step: int
-    threads: int
+    on_gpu: bool
     steps: int = 1
     wall_s: list[float] = field(default_factory=list)
     """Of a frame, one a burst."""
     core_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
 
     def warm_up(self, burst_s: float) -> None:
         """Run it once, and choose how many steps make a burst."""
         self.step()
-        began = time.perf_counter()
+        began = time.process_time()
         self.step()
-        self.steps = max(1, round(burst_s / max(time.perf_counter() - began, 1e-6)))
+        self.steps = max(1, round(burst_s / max(time.process_time() - began, 1e-4)))
 
     def burst(self) -> None:
         """Take its turn."""
@@ -82,8 +82,7 @@ class _Contestant:
         wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
         count = self.steps * self.frames_a_step
         self.wall_s.append(wall_s / count)
-        self.core_s.append(max(wall_s * self.threads, cpu_s) / count)
-        self.cpu_s.append(cpu_s / count)
+        self.core_s.append((wall_s if self.on_gpu else cpu_s) / count)
 
 
 def chosen_engines(bundle: Bundle, names: Sequence[str], device: str) -> list[EngineName]:
@@ -111,14 +110,15 @@ def measure(
     Args: on_round: is told how many rounds were made.
     Raises: BadInput: an engine that was asked for can't be had.
     """
+    on_gpu = plan.device != "cpu"
     with _threads(plan.threads):
         contestants = {
-            REFERENCE: _Contestant(_reference_step(plan), plan.batch, plan.threads),
+            REFERENCE: _Contestant(_reference_step(plan), plan.batch, on_gpu),
             **{
-                name.value: _Contestant(_engine_step(plan, name), plan.batch, plan.threads)
+                name.value: _Contestant(_engine_step(plan, name), plan.batch, on_gpu)
                 for name in plan.engines
             },
-            PEAK: _Contestant(_product(plan.device), 1, plan.threads),
+            PEAK: _Contestant(_product(plan.device), 1, on_gpu),
         }
         for name, contestant in contestants.items():
             contestant.warm_up(0.0 if name == REFERENCE else BURST_S)
@@ -205,7 +205,7 @@ def _figures(plan: NetworkPlan, contestants: dict[str, _Contestant]) -> NetworkF
         engines[name.value] = replace(
             _alone(one, flop, peak),
             ratio_per_core=_ratios(reference.core_s, one.core_s),
-            ratio_per_cpu_second=None if name.on_gpu else _ratios(reference.cpu_s, one.cpu_s),
+            ratio_wall=_ratios(reference.wall_s, one.wall_s),
         )
     refused = refusals(plan.bundle, plan.device)
     return NetworkFigures(

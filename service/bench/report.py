@@ -16,7 +16,7 @@ def network_json(machine: Machine, figures: NetworkFigures) -> Json:
     best = asdict(figures.best)
     return {
         "command": "network",
-        **{name: best[name] for name in ("ratio_per_core", "ratio_per_cpu_second")},
+        **{name: best[name] for name in ("ratio_per_core", "ratio_wall")},
         **asdict(figures),
         "machine": asdict(machine),
     }

@@ -41,7 +41,7 @@ def network_table(figures: NetworkFigures) -> Table:
         "times the\nreference",
         "\nquartiles",
         "GFLOP/s\na core",
-        "of the\npeak",
+        "of fp32\npeak",
     )
     table.add_row("reference form", *_engine(figures.reference))
     for name, each in figures.engines.items():
@@ -66,7 +66,7 @@ def network_notes(figures: NetworkFigures) -> Iterator[str]:
     """What the table leaves out."""
     for ratio, what in (
         (figures.best.ratio_per_core, "frames/s a core"),
-        (figures.best.ratio_per_cpu_second, "frames a second of processor time"),
+        (figures.best.ratio_wall, "frames/s by the clock"),
     ):
         if ratio is not None:
             yield (
@@ -78,8 +78,11 @@ def network_notes(figures: NetworkFigures) -> Iterator[str]:
         f"; a frame has {figures.reference.gflop:.1f} GFLOP in the reference form and "
         f"{figures.best.gflop:.2f} here"
     )
+    by_reason: dict[str, list[str]] = {}
     for name, reason in figures.refused.items():
-        yield f"{name}: not measured: {reason}"
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"not measured: {', '.join(names)} ({reason})"
 
 
 def load_table(run: LoadRun, what: str) -> Table:

@@ -63,18 +63,25 @@ def network(
         int | None, typer.Option(help="Cameras in a step; as many as threads unless given.", min=1)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Instead of a bundle, an untrained network of `normwatch train`'s."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Each engine beside the reference form of the network, by turns: a ratio that holds on a
     busy machine, too."""
     check_file("--json", json_file)
+    if preset is not None and bundle is not None:
+        raise BadInput("--preset", preset, f"can't be measured together with bundle {bundle}")
     _prepare()
     from service.bench.network import NetworkPlan, chosen_engines, measure
+    from service.bench.presets import preset_bundle
     from service.bench.report import network_json
     from service.bench.tables import network_notes, network_table
     from service.infer.device import choose_device
 
-    loaded = load_bundle(_bundle_name(bundle))
+    loaded = preset_bundle(preset) if preset is not None else load_bundle(_bundle_name(bundle))
     place = choose_device(device)
     engines = chosen_engines(loaded, engine or [], place)
     plan = NetworkPlan(loaded, engines, seconds, threads, batch or threads, place)

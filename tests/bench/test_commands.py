@@ -110,6 +110,8 @@ def test_the_service_is_measured_from_rtsp_to_its_api(
         (("network", "--engine", "cuda-fp16"), ("--engine", "cuda-fp16", "GPU")),
         (("network", "--threads", "0"), ("--threads", "0")),
         (("network", "no-such-bundle"), ("no-such-bundle",)),
+        (("network", "--preset", "huge"), ("--preset", "huge", "paper")),
+        (("network", "demo", "--preset", "fast"), ("--preset", "fast", "demo")),
         (("network", "--json", "/no/such/folder/x"), ("--json", "/no/such/folder/x")),
         (("worker", "--cameras", "1,many"), ("--cameras", "1,many")),
         (("worker", "--cameras", "0"), ("--cameras", "'0'")),
