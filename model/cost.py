@@ -105,6 +105,25 @@ class Cost:
         """The sum over these parts; over all where none is named."""
         return sum((each.work for each in self.layers if not parts or each.part in parts), Work())
 
+    def floor_s(
+        self, precision: Precision, *, flop_s: float, bytes_s: float, batch: int = 1
+    ) -> float:
+        """Seconds that the network can't go below in a batch of so many cameras, on a machine of
+        that peak and that bandwidth, where each layer's values go through memory: the sum, over the
+        layers, of the longer of computing and moving."""
+        return sum(
+            max(
+                batch * layer.work.flop / flop_s,
+                (
+                    layer.work.weight_bytes(precision)
+                    + batch * layer.work.activation_bytes(precision)
+                )
+                / bytes_s,
+            )
+            for layer in self.layers
+            if layer.part is Part.NETWORK
+        )
+
     def stages(self) -> dict[str, Work]:
         """The sum over each stage, in order."""
         sums: dict[str, Work] = {}

@@ -148,3 +148,16 @@ def test_weights_are_moved_once_for_a_batch() -> None:
     assert work.activation_bytes(Precision.BF16) == 10
     assert work.intensity(Precision.FP32) == 200 / (40 + 20)
     assert work.intensity(Precision.FP32, batch=4) == 800 / (40 + 80)
+
+
+def test_a_floor_is_the_longer_of_computing_and_moving_layer_by_layer() -> None:
+    counted = cost(BASE)
+    network = counted.of(Part.NETWORK)
+    computing = counted.floor_s(Precision.FP32, flop_s=1e9, bytes_s=1e30)
+    assert computing == pytest.approx(network.flop / 1e9)
+    moving = counted.floor_s(Precision.BF16, flop_s=1e30, bytes_s=1e9, batch=3)
+    moved = network.weight_bytes(Precision.BF16) + 3 * network.activation_bytes(Precision.BF16)
+    assert moving == pytest.approx(moved / 1e9)
+    both = counted.floor_s(Precision.FP32, flop_s=1e9, bytes_s=1e8)
+    only_moving = counted.floor_s(Precision.FP32, flop_s=1e30, bytes_s=1e8)
+    assert max(computing, only_moving) < both < computing + only_moving
