@@ -38,11 +38,12 @@ def choose_threads(setting: int) -> int:
 def usable_cores() -> int:
     """Cores of the process's affinity, or fewer where a container's limit allows fewer."""
     cores = len(os.sched_getaffinity(0))
-    limit = _cgroup_cores()
+    limit = container_cores()
     return max(1, cores if limit is None else min(cores, round(limit)))
 
 
-def _cgroup_cores() -> float | None:
+def container_cores() -> float | None:
+    """Cores that the container's limit leaves, parts of one too; None where there is no limit."""
     try:
         if _CGROUP_2.exists():
             quota, period = _CGROUP_2.read_text().split()

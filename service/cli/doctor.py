@@ -1,0 +1,179 @@
+"""`normwatch doctor`: what this machine has, and which engine it would run each bundle with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from model.catalog import available
+from model.engines.names import EngineName
+from service.cli.bundles import find_bundle
+from service.cli.outputs import check_file
+from service.errors import BadInput
+from service.settings import AUTO, Settings
+
+if TYPE_CHECKING:
+    from service.cli.checkup import BundleFinding, EngineFinding, Machine
+
+WIDTH = 100
+"""Columns where there is no terminal to ask, and at most."""
+
+
+def doctor(
+    bundle: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Bundles' folders, or names from `normwatch models`; all unless given."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all of it there, too.")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="See what this engine would do; NORMWATCH_ENGINE unless given."),
+    ] = None,
+) -> None:
+    """Show the machine and, for each bundle, the engines: how fast, and why not."""
+    settings = Settings()
+    wanted = _wanted(engine if engine is not None else settings.engine)
+    check_file("--json", json_file)
+    paths = [find_bundle(each) for each in bundle or ()] or all_bundles(settings)
+
+    import torch
+
+    from service.cli.checkup import examine, look_at_machine, works
+    from service.infer.device import choose_device
+
+    torch.set_num_threads(1)
+    device = choose_device(settings.device)
+    machine = look_at_machine()
+    console = Console(highlight=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    _show_machine(console, machine)
+    findings: list[BundleFinding] = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        for path in bar.track(paths, description="trying engines"):
+            findings.append(examine(path, device, wanted, machine.usable_cores))
+    for finding in findings:
+        _show_bundle(console, finding)
+    for note in notes(machine, findings):
+        console.print(f"\n{note}")
+    if json_file is not None:
+        _write(json_file, machine, findings)
+    if not works(findings):
+        raise typer.Exit(1)
+
+
+def _wanted(engine: str) -> EngineName | None:
+    if engine == AUTO:
+        return None
+    if engine not in tuple(EngineName):
+        raise BadInput("--engine", engine, f"must be one of {', '.join((AUTO, *EngineName))}")
+    return EngineName(engine)
+
+
+def all_bundles(settings: Settings) -> list[Path]:
+    """The user's and the shipped ones."""
+    return [info.path for info in available([settings.user_models])]
+
+
+def _show_machine(console: Console, machine: Machine) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, value in machine_rows(machine):
+        table.add_row(name, escape(value))
+    console.print(table)
+
+
+def machine_rows(machine: Machine) -> list[tuple[str, str]]:
+    """What is said of the machine, line by line."""
+    cores = f"{machine.usable_cores} usable of {machine.all_cores}"
+    if machine.container_cores is not None:
+        cores += f"; the container's limit is {machine.container_cores:g}"
+    if machine.cores < machine.all_cores:
+        cores += f"; this process may run on {machine.cores}"
+    has = ", ".join(machine.instruction_sets) or "none that matters"
+    lacks = ", ".join(machine.missing_instruction_sets)
+    return [
+        ("processor", machine.processor),
+        ("cores", cores),
+        ("instruction sets", has + (f"; no {lacks}" if lacks else "")),
+        ("memory", f"{machine.memory_gib:.1f} GiB, {machine.free_memory_gib:.1f} of it free"),
+        ("GPU", machine.gpu or f"none: {machine.no_gpu}"),
+        ("PyTorch", machine.torch),
+        ("OpenVINO", machine.openvino or "not installed"),
+        ("allocator", _allocator(machine.glibc_tunables)),
+        ("load", f"{machine.load:.2f} on {machine.all_cores} cores, mean of a minute"),
+    ]
+
+
+def _allocator(tunables: str | None) -> str:
+    if tunables is None:
+        return "the C library's own settings: GLIBC_TUNABLES isn't set"
+    return f"GLIBC_TUNABLES={tunables}"
+
+
+def _show_bundle(console: Console, finding: BundleFinding) -> None:
+    rate = f"{finding.camera_fps:g} frames/s a camera"
+    if not finding.camera_fps_known:
+        rate += ", assumed"
+    console.print(f"\n[bold]{escape(finding.name)}[/bold]  ({rate})")
+    if finding.engines:
+        table = Table("engine")
+        for heading in ("ms a frame", "frames/s a core", "cameras"):
+            table.add_column(heading, justify="right")
+        table.add_column("")
+        for each in finding.engines:
+            table.add_row(each.engine.value, *_figures(each), escape(_verdict(each)))
+        console.print(table)
+    if finding.error:
+        console.print(f"can't be run: {escape(finding.error)}", soft_wrap=True)
+
+
+def _figures(finding: EngineFinding) -> tuple[str, str, str]:
+    if finding.frame_ms is None or finding.fps_per_core is None:
+        return "", "", ""
+    cameras = "" if finding.cameras is None else str(finding.cameras)
+    return f"{finding.frame_ms:.1f}", f"{finding.fps_per_core:.1f}", cameras
+
+
+def _verdict(finding: EngineFinding) -> str:
+    return "chosen" if finding.chosen else finding.refused
+
+
+def notes(machine: Machine, findings: Sequence[BundleFinding]) -> list[str]:
+    """What is to be thought of the figures."""
+    told: list[str] = []
+    if any(finding.engines for finding in findings):
+        told.append(
+            "Times are of one frame on one core, network and scoring alone; cameras are what the "
+            "usable cores would hold if nothing else ran on them: decoding and the service take "
+            "their share."
+        )
+    if machine.busy:
+        told.append(
+            f"The machine was busy at the start (load {machine.load:.2f} on {machine.all_cores} "
+            "cores): all times are too long, and the choice may be another on an idle one."
+        )
+    return told
+
+
+def _write(path: Path, machine: Machine, findings: Sequence[BundleFinding]) -> None:
+    found = {
+        "machine": asdict(machine) | {"busy": machine.busy},
+        "bundles": [
+            asdict(finding)
+            | {"chosen": finding.chosen.engine if finding.chosen is not None else None}
+            for finding in findings
+        ],
+    }
+    path.write_text(json.dumps(found, indent=2) + "\n")
