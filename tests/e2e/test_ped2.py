@@ -53,8 +53,6 @@ def service(tmp_path_factory: pytest.TempPathFactory, ped2: Path) -> Iterator[Se
         tmp_path_factory.mktemp("data"),
         NORMWATCH_ALLOW_PRIVATE_WEBHOOKS="true",
         NORMWATCH_EVENT_SILENCE_S="3",
-        # On a busy machine frames shall wait for their turn, and none be dropped.
-        NORMWATCH_CAPTURE_RING_FRAMES="200",
     ) as running:
         yield running
 

@@ -48,7 +48,7 @@ class Bus:
             snapshot_every_s=0.2,
             torch_threads=1,
             # A busy machine loses no frame; what overload does has tests of its own.
-            max_frame_age_s=60.0,
+            max_frame_age_s=600.0,
             capture_ring_frames=1000,
         )
         self.registry = Registry(self.redis)

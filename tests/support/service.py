@@ -16,6 +16,9 @@ import psutil
 
 from tests.support.servers import free_port, wait_for
 
+PATIENT = {"NORMWATCH_MAX_FRAME_AGE_S": "600", "NORMWATCH_CAPTURE_RING_FRAMES": "500"}
+"""A busy machine leaves no frame without a score."""
+
 
 @dataclass
 class Service:
@@ -83,7 +86,9 @@ def running_service(data_dir: Path, **environment: str) -> Iterator[Service]:
     command = [sys.executable, "-P", "-m", "service", "serve", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--data-dir", str(data_dir)],
-        env={k: v for k, v in os.environ.items() if not k.endswith("REDIS_URL")} | environment,
+        env={k: v for k, v in os.environ.items() if not k.endswith("REDIS_URL")}
+        | PATIENT
+        | environment,
         stdout=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
