@@ -19,9 +19,22 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 def _samples() -> set[str]:
     """Names as Prometheus stores them, `_total` and `_bucket` included."""
     status = StreamStatus(
-        state=StreamState.LIVE, since=0.0, dropped={DropReason.FAULT: 1}, frame_age_s=0.1
+        state=StreamState.LIVE,
+        since=0.0,
+        dropped={DropReason.FAULT: 1},
+        frame_age_s=0.1,
+        frame_age_p50_s=0.1,
+        frame_age_p99_s=0.2,
+        target_fps=10.0,
     )
-    worker = WorkerStatus(id="w", started_at=0.0, seen_at=0.0, streams=1, device="cpu")
+    worker = WorkerStatus(
+        id="w",
+        started_at=0.0,
+        seen_at=0.0,
+        streams=1,
+        device="cpu",
+        engines={"small": "torch-fp32"},
+    )
     metrics = Metrics()
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.events.labels("started").inc()
