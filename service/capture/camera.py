@@ -204,6 +204,7 @@ class CameraCapture:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
+                env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},  # for torch
                 # A signal of the terminal's is for the worker, which then ends its cameras.
                 start_new_session=True,
                 # NumPy would start a thread for each core, of which a camera has no use.

@@ -1,4 +1,5 @@
-"""Allocator settings that training needs: without them a fifth of the time goes to page faults."""
+"""Allocator settings for PyTorch: without them a fifth of training, and a seventh of a worker's time
+with PyTorch as its engine, goes to page faults."""
 
 from __future__ import annotations
 

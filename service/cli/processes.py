@@ -21,6 +21,7 @@ from rich.console import Console
 from service import logs
 from service.bus import embedded
 from service.bus.connection import connect
+from service.cli.allocator import restart_with_tunables
 from service.errors import BadInput
 from service.settings import Settings
 from service.supervisor import Program, Supervisor
@@ -70,6 +71,7 @@ def worker(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
 ) -> None:
     """Run one worker alone. Needs REDIS_URL."""
+    restart_with_tunables()  # PyTorch's engine gains a seventh by it
     settings = _with_redis(_settings(None, None, data_dir))
     if device is not None:
         settings = settings.model_copy(update={"device": device})

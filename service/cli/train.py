@@ -79,7 +79,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder that the bundle is written to.")],
     preset: Annotated[
         PresetName, typer.Option(help="Network size and schedule.")
-    ] = PresetName.SMALL,
+    ] = PresetName.FAST,
     task: Annotated[TaskName, typer.Option(help="What the network does.")] = TaskName.PREDICTION,
     width: Annotated[int | None, typer.Option(help="Base width; 64 is the paper's.", min=1)] = None,
     patch: Annotated[
