@@ -214,14 +214,14 @@ class LoadFigures:
         if (foreign := sum(self.beside.values())) > NOTABLE_CORES:
             used += f", {foreign / self.cores:.0%} with what isn't ours"
         if self.holds:
-            return f"nothing: every camera was served; {used}"
+            return f"every camera was served; {used}"
         largest = max(self.stages, key=lambda stage: self.stages[stage])
         share = self.stages[largest] / max(sum(self.stages.values()), 1e-9)
         if self.busy_share >= 0.9:
-            return f"the cores: {share:.0%} of our time in {largest}; {used}"
+            return f"limited by the cores, {share:.0%} of our time in {largest}; {used}"
         if self.scoring_thread is not None and self.scoring_thread >= 0.9:
-            return f"the worker's scoring thread, which fills one core; {used}"
-        return f"not known: {used}"
+            return f"limited by the worker's scoring thread, which fills one core; {used}"
+        return f"what limits it isn't known; {used}"
 
 
 @dataclass(frozen=True, slots=True)

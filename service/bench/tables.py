@@ -21,8 +21,19 @@ from service.bench.figures import (
 NOT_MEASURED = "n/a"
 
 
+def cameras_text(count: int) -> str:
+    """A number of them."""
+    return "1 camera" if count == 1 else f"{count} cameras"
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", no_wrap=True)
     return table
@@ -31,7 +42,7 @@ def _table(title: str, *columns: str) -> Table:
 def network_table(figures: NetworkFigures) -> Table:
     """A row for each engine, the reference form first."""
     threads = "1 thread" if figures.threads == 1 else f"{figures.threads} threads"
-    cameras = "1 camera" if figures.batch == 1 else f"{figures.batch} cameras"
+    cameras = cameras_text(figures.batch)
     table = _table(
         f"{figures.bundle}: network and scoring, frames from memory; {threads}, {cameras} a step",
         "",
@@ -90,11 +101,11 @@ def load_table(run: LoadRun, what: str) -> Table:
     table = _table(
         f"{run.bundle}: {what}; {run.source}",
         "\ncameras",
-        "frames/s\noffered",
-        "\nscored",
+        "fps\noffered",
+        "fps\nscored",
         "per CPU\nsecond",
-        "a camera: least,\nmedian, most",
-        "age in ms: p50,\np95, p99",
+        "least, median,\nmost a camera",
+        "ms of age at\np50 p95 p99",
         "\ndropped",
         "detector\nalone",
         "effi-\nciency",
@@ -142,8 +153,7 @@ def stage_table(run: LoadRun) -> Table:
 def load_notes(run: LoadRun) -> Iterator[str]:
     """What limits each load, what its memory did, and how many cameras are held."""
     for row in run.rows:
-        cameras = "1 camera" if row.cameras == 1 else f"{row.cameras} cameras"
-        yield f"{cameras}: limited by {row.limit}"
+        yield f"{cameras_text(row.cameras)}: {row.limit}"
         if row.dropped:
             reasons = ", ".join(f"{count} {reason}" for reason, count in row.dropped.items())
             yield f"  frames without a score: {reasons}"
@@ -152,7 +162,7 @@ def load_notes(run: LoadRun) -> Iterator[str]:
         yield "efficiency is n/a where fewer frames are offered than the detector alone can score"
     if all(row.offered_fps is not None for row in run.rows):
         rule = f"{HELD_SHARE:.0%} of the frames scored, p99 age below {HELD_AGE_S:g} s"
-        held = "none of these loads" if run.held is None else f"{run.held} cameras"
+        held = "none of these loads" if run.held is None else cameras_text(run.held)
         yield f"held ({rule}): {held}"
 
 

@@ -253,9 +253,11 @@ def _start() -> tuple[Console, Machine]:
 
 
 def _row_printer(console: Console) -> Callable[[LoadFigures], None]:
+    from service.bench.tables import cameras_text
+
     def show(row: LoadFigures) -> None:
         age = "" if row.age is None else f", p99 age {1000.0 * row.age.p99_s:.0f} ms"
-        console.print(f"{row.cameras} cameras: {row.fps:.1f} frames/s{age}")
+        console.print(f"{cameras_text(row.cameras)}: {row.fps:.1f} frames/s{age}")
 
     return show
 

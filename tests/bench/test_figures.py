@@ -74,11 +74,11 @@ def test_a_load_is_held_by_frames_and_by_age() -> None:
 
 
 def test_what_limits_a_load_is_named() -> None:
-    assert ROW.limit.startswith("nothing")
+    assert ROW.limit.startswith("every camera was served")
     short = replace(ROW, fps=10.0)
-    assert short.limit.startswith("not known")
+    assert short.limit.startswith("what limits it isn't known")
     busy = replace(short, busy_share=0.97, stages={**ROW.stages, Stage.DECODE: 0.6})
-    assert busy.limit.startswith("the cores: 60% of our time in decode")
+    assert busy.limit.startswith("limited by the cores, 60% of our time in decode")
     assert "25% with what isn't ours" in replace(busy, beside={"others": 0.5}).limit
     assert "scoring thread" in replace(short, scoring_thread=0.95).limit
 
