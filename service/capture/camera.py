@@ -204,11 +204,11 @@ class CameraCapture:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},  # for torch
                 # A signal of the terminal's is for the worker, which then ends its cameras.
                 start_new_session=True,
-                # NumPy would start a thread for each core, of which a camera has no use.
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                # NumPy would start a thread for each core, of which a camera has no use; and the
+                # worker's allocator settings, none at all, are for PyTorch.
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "GLIBC_TUNABLES": ""},
             )
             self._process = process
             if self._stop.is_set():
