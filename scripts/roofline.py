@@ -6,8 +6,8 @@ time that a frame takes.
 The floor, in ms a frame, is the larger of operations / peak and bytes / bandwidth, the network's in
 the engine's precision and the rest in fp32. What stays in a cache is read faster than from memory:
 where bytes decide (`by` says so), a frame may take less than the floor. Above 100% of it by compute
-means that the machine was slower when its peak was measured, or that the engine needs fewer
-operations than were counted (Winograd's convolutions do).
+an engine needs fewer operations than were counted (as Winograd's convolutions do), or the machine
+was slower when its peak was measured. Times are CPU times: others on the same core matter little.
 """
 
 from __future__ import annotations
@@ -176,9 +176,9 @@ def _best_s(work: Callable[[], object]) -> float:
     work()
     times: list[float] = []
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.process_time()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return min(times)
 
 
@@ -223,7 +223,7 @@ def row_of(timed: Timed, machine: Machine) -> Row:
 
 
 def frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
-    """Seconds a frame of one camera, median, in the detector: all but the decoding."""
+    """CPU seconds a frame of one camera, median, in the detector: all but the decoding."""
     detector = Detector(bundle, engine=engine, threads=1)
     camera = detector.start()
     frames = _frames(bundle)
@@ -233,9 +233,9 @@ def frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
     until = time.perf_counter() + seconds
     while len(times) < LEAST_FRAMES or (len(times) < MOST_FRAMES and time.perf_counter() < until):
         frame = next(frames)
-        began = time.perf_counter()
+        began = time.process_time()
         detector.observe([camera], [frame])
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return statistics.median(times)
 
 
