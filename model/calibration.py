@@ -135,7 +135,9 @@ def causal_scores(
     results: list[list[float | None]] = []
     for clip in clips:
         scorer.cut()
-        results.append([None if row is None else scorer.score(row, threshold=threshold) for row in clip])
+        results.append(
+            [None if row is None else scorer.score(row, threshold=threshold) for row in clip]
+        )
     return results
 
 

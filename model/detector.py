@@ -255,9 +255,10 @@ class Detector:
         for each in zip(cameras, rules, learned, below, strict=True):
             self._settle(*each)
         updated = [items is not None for items in learned]
+        drifts = self._drifts_deg(cameras)
         return [
             self._observation(*each)
-            for each in zip(cameras, options, measured, output.heat, updated, strict=True)
+            for each in zip(cameras, options, measured, output.heat, updated, drifts, strict=True)
         ]
 
     def _measures(self, output: EngineOutput) -> list[Measures]:
@@ -301,8 +302,13 @@ class Detector:
         elif learned is not None:
             camera.items = learned
 
-    def _drift_deg(self, items: Tensor) -> float:
-        return float(updates.angles_deg(items, self._trained).max()) if self._adapts else 0.0
+    def _drifts_deg(self, cameras: Sequence[CameraState]) -> list[float]:
+        """How far each camera's items are from the trained ones: of the farthest."""
+        if not self._adapts:
+            return [0.0] * len(cameras)
+        items = torch.stack([camera.items for camera in cameras])  # (B, M, C)
+        drifts: list[float] = updates.angles_deg(items, self._trained).amax(dim=1).tolist()
+        return drifts
 
     def _observation(
         self,
@@ -311,6 +317,7 @@ class Detector:
         measured: Measures,
         cells: NDArray[np.float32],
         updated: bool,
+        drift_deg: float,
     ) -> Observation:
         score = threshold = None
         if camera.scorer is not None:
@@ -326,7 +333,7 @@ class Detector:
             score=score,
             threshold=threshold,
             memory_updated=updated,
-            memory_drift_deg=self._drift_deg(camera.items),
+            memory_drift_deg=drift_deg,
             heat=cells * np.float32(self._heat_scale),
             region=region_of(cells),
             measures=measured,

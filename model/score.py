@@ -91,12 +91,24 @@ def pool_cells(error_map: Tensor, step: ErrorStep) -> Tensor:
 def _blur(cells: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of (B, 1, h, w), edges repeated: rows and columns are each mixed by a matrix,
     several times as fast as a convolution of one channel."""
-    down, across = (torch.from_numpy(_gaussian(size, sigma)).to(cells) for size in cells.shape[-2:])
+    down, across = (_mixing(int(size), sigma, cells) for size in cells.shape[-2:])
     return down @ cells @ across.T
 
 
+def _mixing(size: int, sigma: float, like: Tensor) -> Tensor:
+    if like.is_cuda:
+        return _mixing_there(size, sigma, like.device).to(like.dtype)
+    return torch.from_numpy(_gaussian(size, sigma)).to(like.dtype)
+
+
 @lru_cache(maxsize=64)
-def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
+def _mixing_there(size: int, sigma: float, device: torch.device) -> Tensor:
+    """Nothing may be copied to a GPU while its graph is recorded: this was there before."""
+    return torch.from_numpy(_gaussian(size, sigma)).to(device)
+
+
+@lru_cache(maxsize=64)
+def _gaussian(size: int, sigma: float) -> NDArray[np.float32]:
     """How much each of `size` places in a row takes of each: (size, size), rows sum to 1."""
     reach = math.ceil(3.0 * sigma)
     offsets = np.arange(-reach, reach + 1)
@@ -104,7 +116,7 @@ def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
     matrix = np.zeros((size, size))
     for place in range(size):
         np.add.at(matrix[place], (place + offsets).clip(0, size - 1), kernel / kernel.sum())
-    return matrix
+    return matrix.astype(np.float32)
 
 
 def pool_top(cells: Tensor, count: int) -> Tensor:

@@ -165,6 +165,10 @@ def _converted(module: nn.Module, inputs: tuple[Tensor, ...]) -> Model:
     with warnings.catch_warnings():
         # Checks of values are traced away; shapes are fixed on purpose.
         warnings.simplefilter("ignore")
-        model = runtime().convert_model(module, example_input=inputs)
+        try:
+            model = runtime().convert_model(module, example_input=inputs)
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0][:200]
+            raise EngineError(f"OpenVINO can't convert the network: {reason}") from None
     model.reshape({index: list(each.shape) for index, each in enumerate(inputs)})
     return model

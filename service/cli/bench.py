@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure how fast the network, the worker and the service are here.")
 
-DEFAULT_BUNDLE = "ped2-small"
+DEFAULT_BUNDLE = "ped2-fast"
 MOST_CAMERAS = 256
 WIDTH = 100
 
