@@ -289,7 +289,7 @@ def _print_traffic(redis: Redis, seen: Seen, fps: float) -> None:
 
     def record(_: int) -> None:
         found = scores.read([stream_id], 1)[stream_id]
-        scores.acknowledge(stream_id, [each.entry for each in found])
+        scores.acknowledge({stream_id: [each.entry for each in found]})
 
     rows = [
         _sent(redis, "score published", fps, publish),

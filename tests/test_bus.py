@@ -78,7 +78,7 @@ def test_scores_are_fenced_numbered_and_acknowledged(each_redis: Redis) -> None:
     found = scores.read(["cam", "other"], 10)
     assert [row.score.frame for row in found["cam"]] == [0, 1]
     assert "other" not in found
-    scores.acknowledge("cam", [row.entry for row in found["cam"]])
+    scores.acknowledge({"cam": [row.entry for row in found["cam"]]})
     assert scores.read(["cam"], 10) == {}
     assert scores.publish(sent)[1].verdict is Verdict.DUPLICATE
 

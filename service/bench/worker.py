@@ -87,7 +87,7 @@ class _Bus:
                 found.append(Scored(camera, each.score.captured_at, each.score.scored_at))
                 if each.score.state is StreamState.LIVE:
                     self.live.add(camera)
-            self._scores.acknowledge(stream_id, [each.entry for each in incoming])
+            self._scores.acknowledge({stream_id: [each.entry for each in incoming]})
         return found
 
     def all_live(self) -> bool:

@@ -132,10 +132,13 @@ class Scores:
                 dropped[stream_id] = len(entries)
         return dropped
 
-    def acknowledge(self, stream_id: str, entries: Sequence[str]) -> None:
-        """Delete what is stored now. Called after the commit, never before."""
-        if entries:
-            self._redis.xdel(keys.scores(stream_id), *entries)
+    def acknowledge(self, entries: Mapping[str, Sequence[str]]) -> None:
+        """Delete what is stored now, by stream. Called after the commit, never before."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id, each in entries.items():
+            if each:
+                pipeline.xdel(keys.scores(stream_id), *each)
+        pipeline.execute()
 
     def last_frame(self, stream_id: str) -> int:
         """Number of the newest published frame; -1 before the first."""

@@ -1,5 +1,5 @@
-"""Allocator settings for PyTorch: without them a fifth of training, and a seventh of a worker's time
-with PyTorch as its engine, goes to page faults."""
+"""Allocator settings for PyTorch: without them page faults take a fifth of training, and a seventh
+of the time of a worker whose engine it is."""
 
 from __future__ import annotations
 

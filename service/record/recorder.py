@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import structlog
 from pydantic import ValidationError
@@ -35,9 +35,11 @@ from service.store.tables import CursorRow, StreamRow
 
 log = structlog.stdlib.get_logger(__name__)
 
-POLL_S = 0.1
+POLL_S = 0.2
 READ_SCORES = 1000
 """Scores of one stream in one transaction, at most."""
+SHARED_SCORES = 2000
+"""A transaction that holds so many takes no further stream in: others wait to write."""
 PUBLISH_EVERY_S = 2.0
 SILENCE_EVERY_S = 1.0
 
@@ -126,38 +128,54 @@ class Recorder:
     def _record_all(self, waiting: Mapping[str, Sequence[Incoming]]) -> int:
         recorded = 0
         failure: Exception | None = None
-        for stream_id, incoming in waiting.items():
+        for group in _groups(waiting):
             try:
-                recorded += self._record(stream_id, incoming)
+                recorded += self._record(group)
+                continue
             except (StaleCursor, IntegrityError, DataError) as error:
-                log.warning("scores were not stored", stream=stream_id, error=str(error))
-                failure = failure or error
+                if len(group) == 1:
+                    failure = failure or _told(group, error)
+                    continue
+            # What concerns one stream must not keep back the others: each by itself.
+            for stream_id, incoming in group.items():
+                alone = {stream_id: incoming}
+                try:
+                    recorded += self._record(alone)
+                except (StaleCursor, IntegrityError, DataError) as error:
+                    failure = failure or _told(alone, error)
         if failure is not None:
             raise failure
         return recorded
 
-    def _record(self, stream_id: str, incoming: Sequence[Incoming]) -> int:
+    def _record(self, waiting: Mapping[str, Sequence[Incoming]]) -> int:
+        """Store what waits of these streams in one transaction; how many scores that was."""
+        recordings = self._prepared(waiting)
+        if recordings:
+            self._commit(recordings)
+        # A deleted stream's scores are dropped.
+        self._scores.acknowledge(
+            {stream_id: [each.entry for each in found] for stream_id, found in waiting.items()}
+        )
+        return sum(len(recording.scores) for recording in recordings)
+
+    def _prepared(self, waiting: Mapping[str, Sequence[Incoming]]) -> list[Recording]:
+        """What is to be stored, of streams that are there and have something new."""
         with self._database.read() as session:
-            stream = session.get(StreamRow, stream_id)
-            position = _position(session.get(CursorRow, stream_id), stream_id)
-        scores = _above(position.last_frame, incoming)
-        if stream is not None and scores:
+            streams = session.scalars(select(StreamRow).where(StreamRow.id.in_(waiting))).all()
+            found = session.scalars(select(CursorRow).where(CursorRow.stream_id.in_(waiting))).all()
+        cursors = {cursor.stream_id: cursor for cursor in found}
+        recordings: list[Recording] = []
+        for stream in streams:
+            position = _position(cursors.get(stream.id), stream.id)
+            scores = _above(position.last_frame, waiting[stream.id])
+            if not scores:
+                continue
             detection, changes = observe_all(
                 position.detection, map(scored_frame, scores), self._rules
             )
-            self._commit(
-                Recording(
-                    stream=stream,
-                    position=position,
-                    scores=scores,
-                    detection=detection,
-                    changes=changes,
-                    snapshot=self._snapshot(stream_id, changes),
-                )
-            )
-        # A deleted stream's scores are dropped.
-        self._scores.acknowledge(stream_id, [entry.entry for entry in incoming])
-        return 0 if stream is None else len(scores)
+            snapshot = self._snapshot(stream.id, changes)
+            recordings.append(Recording(stream, position, scores, detection, changes, snapshot))
+        return recordings
 
     def _close_silent(self, heard: Collection[str]) -> None:
         """End events of streams that nothing was recorded of for a while.
@@ -177,7 +195,7 @@ class Recorder:
             position = _position(cursor, stream.id)
             if position.detection.is_open and stream.id not in heard:
                 detection, changes = close(position.detection)
-                self._commit(Recording(stream, position, (), detection, changes))
+                self._commit([Recording(stream, position, (), detection, changes)])
 
     def _snapshot(self, stream_id: str, changes: Sequence[Change]) -> bytes | None:
         if not any(isinstance(change, EventStarted) for change in changes):
@@ -185,10 +203,15 @@ class Recorder:
         preview = self._registry.preview(stream_id)
         return None if preview is None else preview.jpeg
 
-    def _commit(self, recording: Recording) -> None:
+    def _commit(self, recordings: Sequence[Recording]) -> None:
         with self._database.write() as session:
-            store(session, recording, self._clock())
+            for recording in recordings:
+                store(session, recording, self._clock())
         now = self._clock()
+        for recording in recordings:
+            self._count(recording, now)
+
+    def _count(self, recording: Recording, now: float) -> None:
         self._metrics.recorded_scores.inc(len(recording.scores))
         for score in recording.scores:
             self._metrics.record_delay.observe(max(0.0, now - score.scored_at))
@@ -203,6 +226,25 @@ class Recorder:
                 last_frame=change.event.last_frame,
                 peak_score=round(change.event.peak_score, 4),
             )
+
+
+def _groups(
+    waiting: Mapping[str, Sequence[Incoming]],
+) -> Iterator[dict[str, Sequence[Incoming]]]:
+    """Streams that share a transaction: a flush to disk costs as much as many scores."""
+    group: dict[str, Sequence[Incoming]] = {}
+    for stream_id, incoming in waiting.items():
+        group[stream_id] = incoming
+        if sum(map(len, group.values())) >= SHARED_SCORES:
+            yield group
+            group = {}
+    if group:
+        yield group
+
+
+def _told(group: Mapping[str, Sequence[Incoming]], error: Exception) -> Exception:
+    log.warning("scores were not stored", stream=next(iter(group)), error=str(error))
+    return error
 
 
 def _position(cursor: CursorRow | None, stream_id: str) -> Position:
