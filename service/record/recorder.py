@@ -35,7 +35,10 @@ from service.store.tables import CursorRow, StreamRow
 
 log = structlog.stdlib.get_logger(__name__)
 
-POLL_S = 0.2
+POLL_S = 0.1
+REST = 10.0
+"""A round is followed by so many times its duration of rest, up to `LONGEST_PAUSE_S`."""
+LONGEST_PAUSE_S = 0.5
 READ_SCORES = 1000
 """Scores of one stream in one transaction, at most."""
 SHARED_SCORES = 2000
@@ -73,7 +76,12 @@ class Recorder:
         """Record until stopped, whatever is away meanwhile."""
 
         def work() -> bool:
+            began = time.monotonic()
             self.step()
+            if not self._more:
+                # Rounds cost by the stream more than by the score: the longer, the fewer.
+                spent_s = time.monotonic() - began
+                stop.wait(min(REST * spent_s, LONGEST_PAUSE_S))
             return self._more
 
         try:
