@@ -85,7 +85,8 @@ class Serving:
         self._ids.append(_Registered.model_validate_json(answer.content).id)
 
     def take(self) -> list[Scored]:
-        """The scores that the API has more than the last time."""
+        """The scores that the API has more than the last time; frames of a warming camera, which
+        cost next to nothing, have none."""
         found: list[Scored] = []
         for camera, stream_id in enumerate(self._ids):
             after: int | None = self._read.get(stream_id, -1)
@@ -93,9 +94,9 @@ class Serving:
                 page = self._page(stream_id, after)
                 for each in page.items:
                     captured, scored = each.captured_at.timestamp(), each.scored_at.timestamp()
-                    found.append(Scored(camera, captured, scored))
                     self._read[stream_id] = each.frame
                     if each.state is StreamState.LIVE:
+                        found.append(Scored(camera, captured, scored))
                         self._live.add(stream_id)
                 after = page.next
         return found

@@ -5,6 +5,7 @@ Threads: this one scores; others keep the leases, send to Redis, read uploads, d
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -46,6 +47,7 @@ FLUSH_S = 2.0
 MAX_FAULTS = 200
 """Frames in a row that fail, of whatever camera, before the process ends, to be started afresh."""
 FAULT_LOG_S = 10.0
+MOST_RING_FRAMES = 500
 Turn = tuple[Camera, SourceFrame]
 SourceOpener = Callable[[Camera, Callable[[], object]], FrameSource]
 """Opens a camera's source, which calls the other argument when it has a frame."""
@@ -218,7 +220,7 @@ class Worker:
             preview_width=settings.preview_width,
             preview_every_s=settings.preview_every_s,
         )
-        capture = CameraCapture(job, ring_frames=settings.capture_ring_frames, on_frame=on_frame)
+        capture = CameraCapture(job, ring_frames=_ring_frames(job.fps, settings), on_frame=on_frame)
         return CaptureSource(capture, camera.next_frame)
 
     def _close_source(self, source: FrameSource) -> None:
@@ -356,3 +358,9 @@ class Worker:
         self._models.close()
         self._closer.shutdown(wait=True)
         log.info("the worker has stopped", worker=self.id)
+
+
+def _ring_frames(fps: float | None, settings: Settings) -> int:
+    """Room for what comes until it is too old: what the ring drops is missing in what follows."""
+    aging = math.ceil(2.0 * settings.max_frame_age_s * (fps or 0.0))
+    return max(settings.capture_ring_frames, min(aging, MOST_RING_FRAMES))
