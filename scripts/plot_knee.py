@@ -1,9 +1,9 @@
 """Draw accuracy against time a frame, of bundles that were measured.
 
-    .venv/bin/python scripts/plot_knee.py --out FILE.png --point NAME BENCH.json EVALUATION.json ...
+    .venv/bin/python scripts/plot_knee.py --out FILE --point NAME BENCH EVALUATION ...
 
-BENCH is of `normwatch bench network NAME --json`, EVALUATION of `normwatch evaluate NAME DATA --engine
-openvino-int8 --json`.
+BENCH is of `normwatch bench network NAME --json`, EVALUATION of
+`normwatch evaluate NAME DATA --engine openvino-int8 --json`.
 """
 
 from __future__ import annotations

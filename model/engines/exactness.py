@@ -22,7 +22,9 @@ from model.rules import LIVE_UPDATE
 RANGE_FRAMES = 100
 """So many frames of normal footage, evenly spread, give the 8-bit ranges."""
 COMPARED_FRAMES = 300
-"""So many frames of it, at most, are scored both ways."""
+"""About so many frames of it are scored both ways."""
+LEAST_COMPARED = 20
+"""A rank correlation of fewer scores says nothing."""
 
 
 def scores(
@@ -66,25 +68,29 @@ def quantise(
     network = LiveNetwork(bundle.network, bundle.config).eval()
     ranges = measured_ranges(network, _inputs(bundle, footage))
     unproved = replace(bundle, int8=Int8(ranges, 0.0, 0))
-    compared = _some(footage)
+    compared = _some(footage, LEAST_COMPARED + bundle.config.context)
     exact = scores(unproved, EngineName.TORCH_FP32, compared, on_frame)
     quick = scores(unproved, EngineName.OPENVINO_INT8, compared, on_frame)
-    if len(exact) < 2:
-        raise ValueError("the normal footage is too short: two frames of it must be scored")
+    if len(exact) < LEAST_COMPARED:
+        raise ValueError(
+            f"the normal footage is too short: {len(exact)} frames of it could be scored, and "
+            f"{LEAST_COMPARED} must be"
+        )
     return replace(bundle, int8=Int8(ranges, rank_correlation(exact, quick), len(exact)))
 
 
-def _some(clips: Sequence[Clip]) -> list[Clip]:
-    """The first frames of each clip, its share of those that are compared."""
-    share = COMPARED_FRAMES // max(1, len(clips))
-    return [Clip(clip.name, clip.frames[:share]) for clip in clips]
+def _some(clips: Sequence[Clip], least: int) -> list[Clip]:
+    """The first frames of clips that are spread evenly: of each its share, or so many at least."""
+    share = max(least, -(-COMPARED_FRAMES // max(1, len(clips))))
+    every = -(-len(clips) * share // COMPARED_FRAMES) if share == least else 1
+    return [Clip(clip.name, clip.frames[:share]) for clip in clips[:: max(1, every)]]
 
 
 def _inputs(bundle: Bundle, footage: Sequence[Clip]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Inputs of the network, evenly spread over the footage."""
     count = bundle.config.context + 1
     starts = [(clip, s) for clip in footage for s in range(len(clip) - count + 1)]
-    every = max(1, len(starts) // RANGE_FRAMES)
+    every = -(-len(starts) // RANGE_FRAMES) or 1
     for clip, start in starts[every // 2 :: every]:
         window = np.asarray(clip.frames[start : start + count])  # (N, H, W) or (N, H, W, 3)
         if window.ndim == 4:

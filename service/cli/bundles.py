@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from service.cli.outputs import check_bundle_folder
@@ -48,7 +49,7 @@ def models(context: typer.Context) -> None:
         table.add_row(
             info.name,
             net.task.value,
-            str(net.base_width),
+            f"{net.base_width}, patch {net.patch}" if net.patch > 1 else str(net.base_width),
             f"{net.height}x{net.width} {'grey' if net.channels == 1 else 'RGB'}",
             f"{origin.frames} frames, {origin.epochs} epochs" if origin.epochs else origin.notes,
             ", ".join(f"{name} {value:g}" for name, value in origin.results.items()),
@@ -99,22 +100,29 @@ def quantise(
 ) -> None:
     """Measure what 8-bit arithmetic needs, and how its scores agree with those in fp32."""
     from model.bundle import load, save
+    from model.catalog import SHIPPED
     from model.engines.exactness import quantise as measured
     from model.footage import Sampling, discover, frame_store
 
     path = find_bundle(bundle)
     if out is not None:
         check_bundle_folder("--out", out)
+    elif path.resolve().parent == SHIPPED.resolve() and bundle == path.name:
+        raise BadInput("--out", None, f"is needed: {bundle} comes with normwatch")
     loaded = load(path)
-    with frame_store(loaded.frame_shape) as store:
+    console = Console(highlight=False, soft_wrap=True)
+    with (
+        frame_store(loaded.frame_shape) as store,
+        Progress(console=console, disable=not console.is_terminal) as bar,
+    ):
         for source in discover(footage):
             store.add(source, Sampling(loaded.provenance.frame_rate, max_frames))
+        task = bar.add_task("scoring twice", total=None)
         try:
-            done = measured(loaded, store.clips())
+            done = measured(loaded, store.clips(), lambda: bar.advance(task))
         except ValueError as error:
             raise BadInput("FOOTAGE", " ".join(footage), str(error)) from None
     save(done, out or path)
-    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{out or path}: {describe_int8(done)}")
 
 

@@ -113,20 +113,21 @@ class ModelPool:
         except BundleError:
             raise
         except EngineError as error:
+            log.warning("a model can't be run", model=name, reason=str(error))
             raise BundleError(f"model {name!r} can't be run: {error}") from None
         except Exception as error:
             log.exception("a model can't be loaded", model=name)
             raise BundleError(f"model {name!r} can't be loaded: {type(error).__name__}") from None
+        log.info("a model is loaded", model=name, device=self._device, engine=detector.engine)
         return LoadedModel(name, weights, detector)
 
     def _chosen(self, bundle: Bundle) -> EngineName:
         """Raises: EngineError: there is none, or not the one that is wanted."""
         if self._engine != AUTO:
-            log.info("a model is loaded", model=bundle.name, engine=self._engine, chosen="by you")
             return EngineName(self._engine)
         choice = choose(bundle, wanted_of(bundle), self._device, threads=1)
         log.info(
-            "a model is loaded",
+            "an engine is chosen",
             model=bundle.name,
             engine=choice.engine,
             frame_ms={name.value: round(1e3 * s, 1) for name, s in choice.frame_s.items()},

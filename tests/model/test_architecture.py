@@ -55,7 +55,8 @@ PUBLIC = {
     },
     "engines.names": {"EngineName"},
     "engines.exactness": {
-        "COMPARED_FRAMES", "RANGE_FRAMES", "quantise", "rank_correlation", "scores",
+        "COMPARED_FRAMES", "LEAST_COMPARED", "RANGE_FRAMES", "quantise",
+        "rank_correlation", "scores",
     },
     "engines.forms": {"COLUMNS", "LiveNetwork", "Measuring", "Wanted", "example"},
     "engines.openvino_engine": {"OpenVinoEngine", "PRECISIONS", "Work", "runtime"},
