@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from redis import Redis
-from redis.exceptions import RedisError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,7 +37,6 @@ from service import keys
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
 from service.alert.signing import new_secret, sign
 from service.bus import embedded
-from service.bus.connection import connect
 from service.bus.leases import Leases
 from service.bus.registry import Preview, Registry
 from service.bus.scores import Outgoing, Scores
@@ -58,7 +54,6 @@ REPEATS = 200
 TIMED = 50
 WAITING = 10_000
 """Scores that wait, to weigh one."""
-START_S = 30.0
 SOURCE = "rtsp://user:password@camera.example/stream1"
 
 
@@ -98,7 +93,7 @@ def main() -> None:
     seen = _see(bundles.load(find(options.bundle)), options.file)
     with tempfile.TemporaryDirectory() as name:
         _print_sizes(seen, Path(name))
-        with _redis(Path(name)) as redis:
+        with embedded.running(Path(name)) as (redis, _):
             _print_traffic(redis, seen, options.fps)
             _print_python(redis, seen)
 
@@ -223,31 +218,6 @@ def _webhook(folder: Path) -> tuple[str, int]:
     database.close()
     headers = sign(hook.secret, message_id=ident, body=body, now=now)
     return body, sum(len(name) + len(value) + 4 for name, value in headers.items())
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[Redis]:
-    """The embedded server, as `normwatch serve` runs it."""
-    server = subprocess.Popen(embedded.command(folder), stdout=subprocess.DEVNULL)
-    client = connect(embedded.url(folder))
-    try:
-        until = time.monotonic() + START_S
-        while not _answers(client):
-            if time.monotonic() > until:
-                raise TimeoutError("Redis does not start")
-            time.sleep(0.05)
-        yield client
-    finally:
-        client.close()
-        server.terminate()
-        server.wait()
-
-
-def _answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except RedisError:
-        return False
 
 
 def _figures(redis: Redis) -> tuple[int, int, int]:

@@ -16,23 +16,19 @@ import argparse
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from service.bus import embedded
-from service.bus.connection import connect
 from service.bus.leases import Leases
 from service.bus.scores import Outgoing, Scores
 from service.messages import FrameScore
@@ -50,7 +46,6 @@ RATE = 10.0
 """Scores a second of a camera."""
 CAMERAS = (16, 64, 256, 1000)
 PUBLISHED_AT_ONCE = 500
-START_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.data_dir) as name:
         database = Database(options.database or f"sqlite:///{Path(name) / 'normwatch.db'}")
         database.migrate()
-        with _redis(Path(name)) as redis:
+        with embedded.running(Path(name)) as (redis, _):
             rounds, rows = _measure(database, redis, options.streams)
         row_bytes = _database_bytes(database) / rows
         database.close()
@@ -155,31 +150,6 @@ def main() -> None:
             "bytes_a_row": row_bytes,
         }
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[Redis]:
-    """The embedded server, as `normwatch serve` runs it."""
-    server = subprocess.Popen(embedded.command(folder), stdout=subprocess.DEVNULL)
-    client = connect(embedded.url(folder))
-    try:
-        until = time.monotonic() + START_S
-        while not _answers(client):
-            if time.monotonic() > until:
-                raise TimeoutError("Redis does not start")
-            time.sleep(0.05)
-        yield client
-    finally:
-        client.close()
-        server.terminate()
-        server.wait()
-
-
-def _answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except RedisError:
-        return False
 
 
 def _add_stream(database: Database, stream_id: str) -> None:

@@ -19,7 +19,7 @@ from model.bundle import Bundle
 from model.engines.engine import Engine, EngineError, FrameStack, Program
 from model.engines.forms import LiveNetwork, Measuring, Wanted
 from model.engines.names import EngineName
-from model.engines.openvino_engine import OpenVinoEngine
+from model.engines.openvino_engine import OpenVinoEngine, runtime
 from model.engines.quantisation import quantised
 from model.engines.torch_engine import CudaEngine, TorchEngine
 
@@ -127,23 +127,31 @@ def open_engine(
     Args: threads: of an engine on a CPU that has threads of its own.
     Raises: EngineError: this machine or this bundle can't have it.
     """
-    # Slow or inexact is for the caller to decide; impossible isn't.
-    place = torch.device(device)
-    if name.on_gpu and place.type != "cuda":
-        raise EngineError(f"engine {name} needs a GPU, and the device is {device}")
+    require(name, bundle, device)
     made = program(bundle, wanted)
-    if name is EngineName.OPENVINO_INT8:
-        if bundle.int8 is None:
-            raise EngineError(
-                f"engine {name} needs 8-bit ranges, which bundle {bundle.name} lacks: "
-                "normwatch models quantise"
-            )
+    if name is EngineName.OPENVINO_INT8 and bundle.int8 is not None:
         made = Program(made.config, quantised(made.network, bundle.int8.ranges), made.measuring)
     if name.value.startswith("openvino"):
         return OpenVinoEngine(made, name, bundle.items, threads)
     if name.on_gpu:
-        return CudaEngine(made, name, place)
-    return TorchEngine(made, name, place)
+        return CudaEngine(made, name, torch.device(device))
+    return TorchEngine(made, name, torch.device(device))
+
+
+def require(name: EngineName, bundle: Bundle, device: str) -> None:
+    """Slow or inexact is for the caller to decide; impossible isn't.
+
+    Raises: EngineError: this machine or this bundle can't have the engine.
+    """
+    if name.on_gpu and torch.device(device).type != "cuda":
+        raise EngineError(f"engine {name} needs a GPU, and the device is {device}")
+    if name.value.startswith("openvino"):
+        runtime()
+    if name is EngineName.OPENVINO_INT8 and bundle.int8 is None:
+        raise EngineError(
+            f"engine {name} needs 8-bit ranges, which bundle {bundle.name} lacks: "
+            "normwatch models quantise"
+        )
 
 
 def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:

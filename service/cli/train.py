@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.cli.allocator import restart_with_tunables
 from service.cli.bundles import describe_int8
 from service.cli.outputs import check_bundle_folder
+from service.cli.training_run import interruptible, show_run
 from service.errors import BadInput
 from service.settings import Settings
 
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
     from model.bundle import Bundle
     from model.config import NetConfig
     from model.footage import Clip, Source
-
-LINE_EVERY_S = 30.0
-"""Without a terminal, progress is a line this often."""
 
 MOST_ITEMS = MOST_CHANNELS = 65_536
 """Far beyond any use, and short of filling the machine's memory with one tensor."""
@@ -192,8 +186,8 @@ def train(
         f"{sum(map(len, training_clips))} frames to train on, {sum(map(len, held_out))} held out, "
         f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
     )
-    with _interruptible() as stopped:
-        _run(console, run, checkpoint, stopped)
+    with interruptible() as stopped:
+        show_run(console, run, checkpoint, stopped)
     if not run.done:
         console.print(f"stopped at step {run.step} of {run.steps}; go on with --resume")
         raise typer.Exit(130)
@@ -306,53 +300,6 @@ def _split(clips: Sequence[Clip], hold_out: float, context: int) -> tuple[list[C
         return split(clips, hold_out, context)
     except ValueError as error:
         raise BadInput("--hold-out", hold_out, str(error)) from None
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[bool]]:
-    """A list that fills when the user asks to stop; the run then ends with a checkpoint."""
-    stopped: list[bool] = []
-
-    def ask(*_: object) -> None:
-        stopped.append(True)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _run(console: Console, run: training.Training, checkpoint: Path, stopped: list[bool]) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=run.steps, completed=run.step)
-        spoke = -LINE_EVERY_S
-
-        def show(progress: training.Progress) -> None:
-            nonlocal spoke
-            text = describe(progress)
-            bar.update(task, completed=progress.step, description=text)
-            last = progress.step == progress.steps
-            if not console.is_terminal and (last or time.monotonic() - spoke >= LINE_EVERY_S):
-                spoke = time.monotonic()
-                console.print(
-                    f"{progress.step}/{progress.steps} {text}, {progress.remaining_s:.0f} s left"
-                )
-
-        run.run(on_step=show, checkpoint=checkpoint, stop=lambda: bool(stopped))
-
-
-def describe(progress: training.Progress) -> str:
-    """Loss parts, and how the queries spread over the items."""
-    judged = "" if progress.judgement is None else f", judgement {progress.judgement:.4f}"
-    used = sum(share > 0.001 for share in progress.usage)
-    return (
-        f"epoch {progress.epoch + 1}: loss {progress.total:.4f} (frame {progress.frame:.5f}, "
-        f"compact {progress.compact:.2e}, separate {progress.separate:.4f}{judged}), "
-        f"{used}/{len(progress.usage)} items used, the most {max(progress.usage):.0%}"
-    )
 
 
 def _finish(

@@ -49,6 +49,7 @@ PUBLIC = {
     "engines.choice": {
         "CPUINFO", "Choice", "LEAST_RANK_CORRELATION", "Processor", "ROUNDS", "SLOW_S",
         "available", "choose", "frame_seconds", "open_engine", "processor", "program", "refusals",
+        "require",
     },
     "engines.engine": {
         "Engine", "EngineError", "EngineOutput", "FrameStack", "Program",
