@@ -33,7 +33,7 @@ from service.bus.leases import Leases
 from service.bus.scores import Outgoing, Scores
 from service.messages import FrameScore
 from service.metrics import Metrics
-from service.record.recorder import POLL_S, READ_SCORES, Recorder
+from service.record.recorder import LONGEST_PAUSE_S, POLL_S, READ_SCORES, REST, Recorder
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import StreamRow
@@ -58,21 +58,29 @@ class Round:
     rows_s: float
 
 
+SETTLING = 10_000
+"""Rounds until one takes as long as the one before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Least squares of relative errors."""
 
-    transaction_s: float
-    """a: of one camera's transaction."""
+    camera_s: float
+    """a: of one camera in a round."""
     row_s: float
-    """b: of each score in it."""
+    """b: of each of its scores."""
 
     def settled_s(self, cameras: int) -> float | None:
-        """The time of a round, with its pause, at `RATE`; None where rounds grow without end."""
+        """From one round to the next, at `RATE`; None where rounds grow without end."""
         share = RATE * cameras * self.row_s
         if share >= 1.0:
             return None
-        return (cameras * self.transaction_s + POLL_S) / (1.0 - share)
+        period_s = POLL_S
+        for _ in range(SETTLING):
+            round_s = cameras * self.camera_s + share * period_s
+            period_s = round_s + POLL_S + min(REST * round_s, LONGEST_PAUSE_S)
+        return period_s
 
 
 class Cameras:
@@ -213,7 +221,7 @@ def _print(rounds: Sequence[Round], fit: Fit) -> None:
     print("scores a camera   round, ms   rows/s")
     for each in rounds:
         print(f"{each.waiting:15}   {1000.0 * each.round_s:9.1f}   {each.rows_s:6.0f}")
-    print(f"\na transaction: {1000.0 * fit.transaction_s:.2f} ms; a row in it: ", end="")
+    print(f"\na camera in a round: {1000.0 * fit.camera_s:.2f} ms; a row of it: ", end="")
     print(f"{1e6 * fit.row_s:.0f} µs; no more than {1.0 / fit.row_s:.0f} rows/s in all")
     print(f"cameras at {RATE:g} scores/s   from round to round, s")
     for count in CAMERAS:

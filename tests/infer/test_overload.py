@@ -170,17 +170,19 @@ def test_frames_without_a_score_leave_the_others_what_they_were(steps: int) -> N
         )
 
 
-def _save_slow_bundle(bus: Bus) -> None:
-    """A wide network of random weights, which takes some ten times as long as `small`."""
-    folder = bus.models_dir / "slow"
-    if not folder.exists():
-        bundles.save(
-            small_bundle("slow", net=NetConfig(base_width=32, height=64, width=64)), folder
-        )
+@pytest.fixture
+def slow_bus(bus: Bus, tmp_path: Path) -> Bus:
+    """With a model `slow`, a wide network of random weights, which takes some ten times as long as
+    `small`; in a folder of its own, since a second model in the shared one is one too many for
+    tests that name none."""
+    folder = tmp_path / "models"
+    wide = small_bundle("slow", net=NetConfig(base_width=32, height=64, width=64))
+    bundles.save(wide, folder / "slow")
+    return Bus(bus.redis, bus.url, folder)
 
 
-def test_uploads_and_cameras_do_not_starve_each_other(bus: Bus, tmp_path: Path) -> None:
-    _save_slow_bundle(bus)
+def test_uploads_and_cameras_do_not_starve_each_other(slow_bus: Bus, tmp_path: Path) -> None:
+    bus = slow_bus
     folder = numbered_folder(tmp_path / "pictures", 20)
     bus.add("camera", model="slow", source=str(folder), loop=True, fps=100.0)
     with bus.worker(max_frame_age_s=0.5):
