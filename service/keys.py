@@ -35,6 +35,11 @@ def scores(stream_id: str) -> str:
     return f"nw:{{{stream_id}}}:scores"
 
 
+def notes(stream_id: str) -> str:
+    """Redis stream of StreamNote, on its way to the stream's log in the database; bounded."""
+    return f"nw:{{{stream_id}}}:notes"
+
+
 def uploads(stream_id: str) -> str:
     """Redis stream of UploadedFrame; an entry goes when its score is published."""
     return f"nw:{{{stream_id}}}:uploads"
@@ -75,6 +80,7 @@ def of_stream(stream_id: str) -> list[str]:
         epoch,
         last_frame,
         scores,
+        notes,
         uploads,
         upload_bytes,
         next_upload,

@@ -6,6 +6,7 @@ Times are seconds since 1970 (UTC) as floats; frames are numbered from 0, per st
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +20,12 @@ class StreamState(StrEnum):
     WARMING = "warming"
     """Frames come, but there are too few yet, or there is no normal range: no score, no alert."""
     LIVE = "live"
+    STALLED = "stalled"
+    """Connected, but no picture has come for a while."""
+    FROZEN = "frozen"
+    """Pictures come, but it is the same one again and again, or time stands still in them."""
+    OBSCURED = "obscured"
+    """The picture as a whole doesn't fit the scene any more: the camera was covered or turned."""
     DOWN = "down"
     """The source can't be read now; it is tried again."""
     ENDED = "ended"
@@ -43,6 +50,8 @@ class DropReason(StrEnum):
     """Scores waited too long for the recorder and the oldest went."""
     OVERLOAD = "overload"
     """There was no time to score the frame; it was taken in as one that the next follow from."""
+    FROZEN = "frozen"
+    """It was the same picture as those before it, of a frozen camera."""
 
 
 class _Message(BaseModel):
@@ -71,6 +80,10 @@ class StreamConfig(_Message):
     loop: bool = False
     """Play a file or folder again when it ends."""
     paused: bool = False
+    transport: Literal["tcp", "udp"] = "tcp"
+    """RTSP's lower transport."""
+    decode: Literal["all", "keyframes"] = "all"
+    """Which pictures of the video are decoded."""
     last_frame: int = -1
     """Newest frame in the database when this was published; numbering never goes back behind it."""
 
@@ -131,6 +144,28 @@ class StreamStatus(_Message):
     updated_at: float = 0.0
 
 
+class NoteKind(StrEnum):
+    """What a stream's log tells of."""
+
+    STATE = "state"
+    """The stream's state is another one now."""
+    SCENE_CHANGED = "scene.changed"
+    """The light changed as a whole: the stream warms up again, and no event is made of it."""
+
+
+class StreamNote(_Message):
+    """An entry of a stream's log, from its owner."""
+
+    kind: NoteKind
+    at: float
+    state: StreamState
+    """The state from then on."""
+    reason: str = ""
+    """One sentence, without credentials."""
+    worker: str = ""
+    epoch: int = Field(ge=0, lt=2**31)
+
+
 class WorkerStatus(_Message):
     """A worker's heartbeat."""
 
@@ -138,6 +173,8 @@ class WorkerStatus(_Message):
     started_at: float
     seen_at: float
     streams: int
+    capacity: int = 64
+    """Cameras that it takes at most; its weight when cameras are shared out."""
     device: str
     models: list[str] = Field(default_factory=list)
     engines: dict[str, str] = Field(default_factory=dict)

@@ -77,14 +77,20 @@ class Settings(BaseSettings):
     """0 is the number of cores that the process may use."""
     memory_rule: str = LIVE_UPDATE.name
     """How cameras' memories learn: a name of `model.rules`; a stream may have its own."""
-    lease_s: float = Field(4.0, gt=0.5)
+    lease_s: float = Field(2.5, gt=0.5)
     snapshot_every_s: float = Field(2.0, gt=0)
     capture_ring_frames: int = Field(32, ge=1)
     """Decoded frames of one camera that wait for the worker; the oldest goes first."""
     max_frame_age_s: float = Field(0.5, gt=0)
     """At its score. Frames that would be older aren't scored, but for a camera's newest."""
-    connect_timeout_s: float = Field(10.0, gt=0)
-    read_timeout_s: float = Field(10.0, gt=0)
+    connect_timeout_s: float = Field(4.0, gt=0)
+    read_timeout_s: float = Field(5.0, gt=0)
+    freeze_after_s: float = Field(30.0, ge=0)
+    """The same picture for so long means that the camera is frozen; 0 never looks."""
+    down_after_s: float = Field(15.0, gt=0)
+    """A stream that can't be watched for so long is told of: `stream.down`. A blip isn't."""
+    recovered_after_s: float = Field(5.0, gt=0)
+    """It must be watched again for so long: `stream.recovered`."""
     preview_width: int = Field(640, ge=64)
     preview_every_s: float = Field(1.0, gt=0)
 

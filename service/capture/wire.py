@@ -36,6 +36,10 @@ class CaptureJob:
     preview_every_s: float = 1.0
     transport: str = "tcp"
     """RTSP's lower transport: `tcp` or `udp`."""
+    decode: str = "all"
+    """`all`, or `keyframes` only: decoding costs a tenth, and the rate is the key frames'."""
+    freeze_after_s: float = 30.0
+    """The same picture for so long means that the camera is frozen; 0 never looks."""
 
     def to_line(self) -> bytes:
         """The job as one line of JSON."""
