@@ -107,6 +107,8 @@ class BundleInfo:
     path: Path
     shipped: bool
     config: NetConfig
+    score: str
+    """Name of its own score."""
     provenance: Provenance
 
 
@@ -139,7 +141,14 @@ def available(folders: Sequence[Path] = ()) -> list[BundleInfo]:
                 document = read_document(path)
             except BundleError:
                 continue
-            info = BundleInfo(path.name, path, folder == SHIPPED, document.net, document.provenance)
+            info = BundleInfo(
+                path.name,
+                path,
+                folder == SHIPPED,
+                document.net,
+                document.score.name,
+                document.provenance,
+            )
             found.setdefault(info.name, info)
     return list(found.values())
 

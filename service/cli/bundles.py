@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from model.config import NetConfig, Task
 from service.cli.outputs import check_bundle_folder
 from service.errors import BadInput
 from service.settings import Settings
@@ -43,19 +45,34 @@ def models(context: typer.Context) -> None:
         return
 
     settings = Settings()
-    table = Table("name", "task", "width", "input", "trained on", "held-out/test results", "where")
+    table = Table("name", "network", "input", "trained on", "AUC causal, offline", "where")
     for info in available([settings.user_models]):
         net, origin = info.config, info.provenance
         table.add_row(
             info.name,
-            net.task.value,
-            f"{net.base_width}, patch {net.patch}" if net.patch > 1 else str(net.base_width),
+            _network(net),
             f"{net.height}x{net.width} {'grey' if net.channels == 1 else 'RGB'}",
             f"{origin.frames} frames, {origin.epochs} epochs" if origin.epochs else origin.notes,
-            ", ".join(f"{name} {value:g}" for name, value in origin.results.items()),
+            ", ".join(f"{value:g}" for value in _own_aucs(origin.results, info.score)),
             "shipped" if info.shipped else str(info.path),
         )
     Console(highlight=False).print(table)
+
+
+def _network(net: NetConfig) -> str:
+    patch = f", patch {net.patch}" if net.patch > 1 else ""
+    task = "" if net.task is Task.PREDICTION else f", {net.task.value}"
+    return f"width {net.base_width}{patch}{task}"
+
+
+def _own_aucs(results: Mapping[str, float], score: str) -> list[float]:
+    """Frame-level AUCs of the bundle's own score in percent: causal, then offline."""
+    return [
+        value
+        for protocol in ("causal", "offline")
+        for name, value in results.items()
+        if f".auc.{protocol}.micro" in name and (name + ".").endswith((f".{score}.", ".micro."))
+    ]
 
 
 @app.command("add")

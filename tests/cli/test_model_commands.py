@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from model.bundle import load
-from model.catalog import DOCUMENT
+from model.catalog import DOCUMENT, SHIPPED, read_document
 from model.config import JUDGED, LIVE, SCORES, MemoryKind
 from tests.support.bundles import save_small_bundle
 from tests.support.commands import refusal, run
@@ -170,6 +170,19 @@ def test_bundles_go_by_name_and_are_listed(data: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     run("models")
     assert "hall" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_model_s_own_figures_are_listed_within_a_terminal_s_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    run("models")
+    text = capsys.readouterr().out
+    results = read_document(SHIPPED / "ped2-fast").provenance.results
+    for protocol in ("causal", "offline"):
+        assert f"{results[f'ped2.auc.{protocol}.micro.judged']:g}" in text
+    assert max(map(len, text.splitlines())) <= columns
 
 
 def test_train_does_not_replace_a_bundle(
