@@ -155,10 +155,10 @@ def notes(machine: Machine, findings: Sequence[BundleFinding]) -> list[str]:
     told: list[str] = []
     if any(finding.engines for finding in findings):
         told.append(
-            "Times are of one frame on one core, of the network and what is measured of its output; "
-            "the memory's update and the score come on top (about 15 % with ped2-fast). Cameras are "
-            "what the usable cores would hold if nothing else ran on them: decoding and the service "
-            "take their share."
+            "Times are of one frame on one core, of the network and what is measured of its "
+            "output; the memory's update and the score come on top (about 15 % with ped2-fast). "
+            "Cameras are what the usable cores would hold if nothing else ran on them: decoding "
+            "and the service take their share."
         )
     if machine.busy:
         told.append(
