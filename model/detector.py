@@ -25,6 +25,7 @@ from model.engines.names import EngineName
 from model.frames import Frame
 from model.memories import memory_of
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
+from model.scene import SceneChange
 from model.score import Measures, Scorer
 
 
@@ -71,6 +72,10 @@ class Observation:
     region: tuple[float, float, float, float] | None = None
     """Left, top, right, bottom of where the heat is largest, as shares of the picture."""
     measures: Measures | None = None
+    scene: SceneChange | None = None
+    """Not None on the frame at which a change of the light as a whole was found."""
+    obscured: str = ""
+    """Why the picture doesn't fit the scene any more; "" where it does."""
 
 
 class Detector:

@@ -49,6 +49,10 @@ class CaptureState(StrEnum):
 
     CONNECTING = "connecting"
     PLAYING = "playing"
+    STALLED = "stalled"
+    """Connected, but no frame has come for a while."""
+    FROZEN = "frozen"
+    """Frames come, but it is the same picture again and again, or time stands still in them."""
     DOWN = "down"
     ENDED = "ended"
     FAILED = "failed"
@@ -65,6 +69,8 @@ class CaptureStatus:
     dropped: int = 0
     reconnects: int = 0
     """Attempts after the first."""
+    frozen: int = 0
+    """Captured frames that were withheld, being the same picture as those before."""
 
 
 @dataclass(slots=True)
