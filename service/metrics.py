@@ -56,6 +56,12 @@ class Metrics:
         self.events = Counter(
             "normwatch_events_total", "Events found.", ("type",), registry=self.registry
         )
+        self.outages = Counter(
+            "normwatch_outages_total",
+            "Outages of streams that were told, and their ends.",
+            ("type",),
+            registry=self.registry,
+        )
         self.deliveries = Counter(
             "normwatch_deliveries_total",
             "Attempts to deliver a message.",

@@ -22,6 +22,8 @@ class EventType(StrEnum):
 
     STARTED = "event.started"
     ENDED = "event.ended"
+    DOWN = "stream.down"
+    RECOVERED = "stream.recovered"
 
 
 class DeliveryState(StrEnum):
@@ -35,7 +37,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventData:
-    """`data` of a message: the event as it stood then, times in ISO 8601."""
+    """`data` of a message on an event: as it stood then, times in ISO 8601."""
 
     event_id: str
     stream_id: str
@@ -49,6 +51,35 @@ class EventData:
     threshold: float
     region: tuple[float, float, float, float] | None
 
+    @property
+    def subject(self) -> str:
+        """What messages on the same thing share."""
+        return self.event_id
+
+
+@dataclass(frozen=True, slots=True)
+class OutageData:
+    """`data` of `stream.down`: why the stream can't be watched, and since when."""
+
+    outage_id: str
+    stream_id: str
+    stream_name: str
+    state: str
+    reason: str
+    since: str
+
+    @property
+    def subject(self) -> str:
+        """What messages on the same thing share."""
+        return self.outage_id
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryData(OutageData):
+    """`data` of `stream.recovered`: how the stream is now, and since when it is watched again."""
+
+    down_for_s: float
+
 
 def iso8601(time_s: float) -> str:
     """A time as ISO 8601, UTC, to the millisecond."""
@@ -57,7 +88,12 @@ def iso8601(time_s: float) -> str:
 
 
 def enqueue(
-    session: Session, *, stream: StreamRow, event_type: EventType, data: EventData, now: float
+    session: Session,
+    *,
+    stream: StreamRow,
+    event_type: EventType,
+    data: EventData | OutageData,
+    now: float,
 ) -> int:
     """Write the message once for each enabled webhook that wants it; how many were new.
 
@@ -72,7 +108,7 @@ def enqueue(
     for webhook in session.scalars(select(WebhookRow).where(WebhookRow.enabled)):
         if not _wants(webhook, stream, event_type):
             continue
-        ident = message_id(data.event_id, event_type, webhook.id)
+        ident = message_id(data.subject, event_type, webhook.id)
         if session.get(DeliveryRow, ident) is not None:
             continue
         session.add(
@@ -93,9 +129,9 @@ def enqueue(
     return count
 
 
-def message_id(event_id: str, event_type: EventType, webhook_id: str) -> str:
+def message_id(subject: str, event_type: EventType, webhook_id: str) -> str:
     """The same for the same message, so that a repeated transaction can't send it twice."""
-    text = f"{event_id}:{event_type.value}:{webhook_id}"
+    text = f"{subject}:{event_type.value}:{webhook_id}"
     return "msg_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

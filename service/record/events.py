@@ -25,12 +25,12 @@ def rules(settings: Settings) -> EventRules:
 
 
 def scored_frame(score: FrameScore) -> ScoredFrame:
-    """A worker's score as the machine takes it; one of a warming stream counts as none."""
+    """A worker's score as the machine takes it; one of a stream that isn't live counts as none."""
     return ScoredFrame(
         frame=score.frame,
         captured_at=score.captured_at,
         scored_at=score.scored_at,
-        score=None if score.state is StreamState.WARMING else score.score,
+        score=score.score if score.state is StreamState.LIVE else None,
         threshold=score.threshold,
         region=score.region,
     )

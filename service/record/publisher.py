@@ -26,6 +26,8 @@ def to_config(row: StreamRow, last_frame: int) -> StreamConfig:
         weight=row.weight,
         loop=row.loop,
         paused=row.paused,
+        transport=row.transport,
+        decode=row.decode,
         last_frame=last_frame,
     )
 

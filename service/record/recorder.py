@@ -28,6 +28,7 @@ from service.metrics import Metrics
 from service.record.events import from_json, rules, scored_frame
 from service.record.publisher import publish_streams
 from service.record.storing import Position, Recording, store
+from service.record.watch import Watch
 from service.rounds import run_rounds
 from service.settings import Settings
 from service.store.database import Database
@@ -45,6 +46,9 @@ SHARED_SCORES = 2000
 """A transaction that holds so many takes no further stream in: others wait to write."""
 PUBLISH_EVERY_S = 2.0
 SILENCE_EVERY_S = 1.0
+WATCH_EVERY_S = 1.0
+
+_PAUSED = select(StreamRow.id, StreamRow.paused)
 
 
 class Recorder:
@@ -68,8 +72,10 @@ class Recorder:
         self._lock = RecorderLock(redis, owner)
         self._registry = Registry(redis)
         self._scores = Scores(redis, settings.max_score_backlog)
+        self._watch = Watch(database, redis, settings, metrics)
         self._published_at: float | None = None
         self._silence_at: float | None = None
+        self._watched_at: float | None = None
         self._more = False
 
     def run(self, stop: threading.Event) -> None:
@@ -112,12 +118,15 @@ class Recorder:
             publish_streams(self._database, self._redis)
             self._published_at = self._clock()
         with self._database.read() as session:
-            stream_ids = list(session.scalars(select(StreamRow.id)))
-        waiting = self._read(stream_ids)
+            paused = {key: bool(is_so) for key, is_so in session.execute(_PAUSED)}
+        waiting = self._read(list(paused))
         recorded = self._record_all(waiting)
         if self._is_due(self._silence_at, SILENCE_EVERY_S):
             self._close_silent(waiting.keys())
             self._silence_at = self._clock()
+        if self._is_due(self._watched_at, WATCH_EVERY_S):
+            self._watch.look(paused, self._clock())
+            self._watched_at = self._clock()
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded
 

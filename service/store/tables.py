@@ -5,6 +5,8 @@ Times are seconds since 1970 (UTC) as floats, as everywhere inside; the API show
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -42,6 +45,12 @@ class StreamRow(Base):
     weight: Mapped[float] = mapped_column(Float, default=1.0, server_default="1")
     loop: Mapped[bool] = mapped_column(Boolean, default=False)
     paused: Mapped[bool] = mapped_column(Boolean, default=False)
+    transport: Mapped[Literal["tcp", "udp"]] = mapped_column(
+        String(8), default="tcp", server_default="tcp"
+    )
+    decode: Mapped[Literal["all", "keyframes"]] = mapped_column(
+        String(16), default="all", server_default="all"
+    )
     webhook_ids: Mapped[list[str] | None] = mapped_column(JSON)
     """None: every webhook hears of this stream."""
     revision: Mapped[int] = mapped_column(Integer, default=1)
@@ -107,6 +116,50 @@ class CursorRow(Base):
     last_frame: Mapped[int] = mapped_column(BigInteger, default=-1)
     recorded_at: Mapped[float] = mapped_column(Float, default=0.0)
     detection: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
+
+
+class StreamLogRow(Base):
+    """An entry of a stream's log. The recorder writes it; the newest ones of a stream are kept."""
+
+    __tablename__ = "stream_log"
+    __table_args__ = (
+        Index("stream_log_by_stream", "stream_id", "id"),
+        Index("stream_log_by_time", "at"),
+        UniqueConstraint("stream_id", "note", name="stream_log_once"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    """Rises: the order of a stream's entries, whatever the clocks say."""
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
+    note: Mapped[str | None] = mapped_column(String(48))
+    """The note's id in Redis, which makes its second delivery harmless; None: the recorder's own
+    entry."""
+    kind: Mapped[str] = mapped_column(String(32))
+    at: Mapped[float] = mapped_column(Float)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    worker: Mapped[str] = mapped_column(String(200))
+
+
+class StreamHealthRow(Base):
+    """A stream's outage, for as long as it lasts: a stream that is watched has no row."""
+
+    __tablename__ = "stream_health"
+
+    stream_id: Mapped[str] = mapped_column(
+        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(Integer, default=0)
+    """Compared and raised by each write, as a cursor's."""
+    began_at: Mapped[float] = mapped_column(Float)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    watched_at: Mapped[float | None] = mapped_column(Float)
+    """Since when it is watched again; None while it isn't."""
+    told: Mapped[bool] = mapped_column(Boolean)
+    """`stream.down` is in the outbox."""
 
 
 class WebhookRow(Base):

@@ -79,6 +79,8 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
             "threshold": 0.7,
             "fps": 5.0,
             "weight": 2.5,
+            "transport": "udp",
+            "decode": "keyframes",
         }
         session.execute(update(StreamRow).values(**values, loop=True, memory_rule="held"))
     with database.read() as session:
@@ -96,5 +98,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
         "weight": 2.5,
         "loop": True,
         "paused": False,
+        "transport": "udp",
+        "decode": "keyframes",
         "last_frame": 3,
     }

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import time
 import uuid
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from service.api.catalog import chosen_model
 from service.api.context import Context, Shared
-from service.api.schemas.streams import StreamIn, StreamOut, StreamPatch, StreamsOut
+from service.api.schemas.streams import (
+    StreamIn,
+    StreamLogOut,
+    StreamOut,
+    StreamPatch,
+    StreamsOut,
+    log_entry_out,
+)
 from service.api.sources import check_content, checked_source
 from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
-from service.store.tables import StreamRow
+from service.store.tables import StreamLogRow, StreamRow
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["streams"])
+
+MAX_ID = 2**63 - 1
 
 
 @router.post("/streams", status_code=201, summary="Register a camera")
@@ -43,6 +53,8 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         weight=body.weight,
         loop=body.loop,
         paused=False,
+        transport=body.transport,
+        decode=body.decode,
         revision=1,
         created_at=time.time(),
     )
@@ -73,8 +85,8 @@ def read_stream(stream_id: str, context: Shared) -> StreamOut:
 @router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
 def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
     """What is left out stays; null takes an override back. γ, λ, threshold, rate, weight, pause and
-    the memory's rule apply while the camera runs, without losing its memory; another source or
-    model starts it anew."""
+    the memory's rule apply while the camera runs, without losing its memory; another transport or
+    way to decode opens the source again; another source or model starts it anew."""
     given = body.model_fields_set
     with context.database.read() as session:
         find_stream(session, stream_id)
@@ -103,6 +115,27 @@ def _apply(
         if session.is_modified(row):
             row.revision += 1
         return row, recorded_frame(session, stream_id)
+
+
+@router.get("/streams/{stream_id}/log", summary="What became of a camera")
+def read_log(
+    stream_id: str,
+    context: Shared,
+    before: Annotated[
+        int | None, Query(ge=0, le=MAX_ID, description="Only entries older than this one's id.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> StreamLogOut:
+    """Its states, changes of the light, and outages that were told, the newest first. The newest
+    1,000 entries of a stream are kept, for 90 days. `next` goes into `before` for the next page."""
+    query = select(StreamLogRow).where(StreamLogRow.stream_id == stream_id)
+    if before is not None:
+        query = query.where(StreamLogRow.id < before)
+    with context.database.read() as session:
+        find_stream(session, stream_id)
+        rows = session.scalars(query.order_by(StreamLogRow.id.desc()).limit(limit + 1)).all()
+    items = [log_entry_out(row) for row in rows[:limit]]
+    return StreamLogOut(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 @router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")

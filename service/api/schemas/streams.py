@@ -16,7 +16,8 @@ from pydantic import (
 from service.api.shown import shown_url
 from service.api.times import TimeOut
 from service.messages import DropReason, StreamState, StreamStatus
-from service.store.tables import StreamRow
+from service.record.journal import LogKind
+from service.store.tables import StreamLogRow, StreamRow
 
 
 def _printable(text: str) -> str:
@@ -87,6 +88,20 @@ Weight = Annotated[
         "in proportion to their weights.",
     ),
 ]
+Transport = Annotated[
+    Literal["tcp", "udp"],
+    Field(
+        description="How an RTSP camera sends: TCP loses nothing, UDP suits cameras that offer "
+        "nothing else."
+    ),
+]
+Decode = Annotated[
+    Literal["all", "keyframes"],
+    Field(
+        description="`keyframes` decodes only the pictures that stand by themselves: a fraction of "
+        "the cost, and of the frame rate. For models that were trained at such a rate."
+    ),
+]
 WebhookIds = Annotated[
     list[str] | None,
     Field(
@@ -129,6 +144,8 @@ class StreamIn(BaseModel):
     fps: Fps = None
     weight: Weight = 1.0
     loop: bool = Field(False, description="Play a file or folder again when it ends.")
+    transport: Transport = "tcp"
+    decode: Decode = "all"
     webhook_ids: WebhookIds = None
 
 
@@ -152,9 +169,13 @@ class StreamPatch(BaseModel):
     weight: Weight | None = None
     loop: bool | None = None
     paused: bool | None = None
+    transport: Transport | None = None
+    decode: Decode | None = None
     webhook_ids: WebhookIds = None
 
-    @field_validator("name", "source", "weight", "loop", "paused", mode="before")
+    @field_validator(
+        "name", "source", "weight", "loop", "paused", "transport", "decode", mode="before"
+    )
     @classmethod
     def _given(cls, value: object) -> object:
         if value is None:
@@ -209,10 +230,33 @@ class StreamOut(BaseModel):
     weight: float
     loop: bool
     paused: bool
+    transport: Transport
+    decode: Decode
     webhook_ids: list[str] | None
     revision: int
     created_at: TimeOut
     status: StatusOut
+
+
+class LogEntryOut(BaseModel):
+    """An entry of a stream's log."""
+
+    id: int
+    kind: LogKind
+    at: TimeOut
+    state: StreamState
+    """From then on."""
+    reason: str
+    worker: str
+    """Who told of it; empty for what the front end found."""
+
+
+class StreamLogOut(BaseModel):
+    """A page of a stream's log, the newest first."""
+
+    items: list[LogEntryOut]
+    next: int | None
+    """Give it as `before` to get the next page; null when this is the last."""
 
 
 class StreamsOut(BaseModel):
@@ -260,8 +304,22 @@ def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
         weight=row.weight,
         loop=row.loop,
         paused=row.paused,
+        transport=row.transport,
+        decode=row.decode,
         webhook_ids=row.webhook_ids,
         revision=row.revision,
         created_at=row.created_at,
         status=status,
+    )
+
+
+def log_entry_out(row: StreamLogRow) -> LogEntryOut:
+    """A row, as it is shown."""
+    return LogEntryOut(
+        id=row.id,
+        kind=LogKind(row.kind),
+        at=row.at,
+        state=StreamState(row.state),
+        reason=shown_url(row.reason),
+        worker=row.worker,
     )

@@ -1,0 +1,205 @@
+"""A stream's log and its outage in the database: what the recorder writes of them, and clears."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from service.alert.outbox import EventType, OutageData, RecoveryData, enqueue, iso8601
+from service.errors import StaleCursor
+from service.messages import NoteKind, StreamState
+from service.record.health import Down, Outage, Told
+from service.store.tables import StreamHealthRow, StreamLogRow, StreamRow
+
+KEEP_ENTRIES = 1000
+"""Of one stream."""
+KEEP_S = 90 * 86_400.0
+CLEAR_ROWS = 500
+"""Rows that one turn of clearing deletes at most, so that it never holds the database for long."""
+
+
+class LogKind(StrEnum):
+    """What an entry of a stream's log tells of."""
+
+    STATE = NoteKind.STATE.value
+    SCENE_CHANGED = NoteKind.SCENE_CHANGED.value
+    DOWN = EventType.DOWN.value
+    """Webhooks were told."""
+    RECOVERED = EventType.RECOVERED.value
+    """Webhooks were told."""
+    SCORES_LOST = "scores.lost"
+    """Scores waited for the database for so long that there was no more room for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry to write."""
+
+    kind: LogKind
+    at: float
+    state: StreamState
+    reason: str = ""
+    worker: str = ""
+    note: str | None = None
+    """The note's id in Redis; None for the recorder's own entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A stream's outage as the database has it."""
+
+    version: int | None = None
+    """None: there is no row."""
+    outage: Outage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What there is to write about one stream."""
+
+    stream_id: str
+    entries: Sequence[Entry]
+    before: Standing
+    outage: Outage | None
+    told: Sequence[Told]
+
+
+def standings(session: Session) -> dict[str, Standing]:
+    """The outages that last, by stream."""
+    return {
+        row.stream_id: Standing(
+            row.version,
+            Outage(
+                began_at=row.began_at,
+                state=StreamState(row.state),
+                reason=row.reason,
+                watched_at=row.watched_at,
+                told=row.told,
+            ),
+        )
+        for row in session.scalars(select(StreamHealthRow))
+    }
+
+
+def write(session: Session, findings: Findings, now: float) -> None:
+    """Write the entries, the outage and the messages; nothing of a stream that was deleted.
+
+    Raises: StaleCursor: another recorder has written the outage meanwhile.
+    """
+    stream = session.get(StreamRow, findings.stream_id)
+    if stream is None:
+        return
+    if findings.outage != findings.before.outage:
+        _save(session, findings)
+    entries = list(findings.entries)
+    for told in findings.told:
+        entries.append(_tell(session, stream, told, now))
+    _append(session, stream.id, entries)
+
+
+def clear(session: Session, now: float) -> int:
+    """Delete entries that are too old; how many. `CLEAR_ROWS` means that there may be more."""
+    old = select(StreamLogRow.id).where(StreamLogRow.at < now - KEEP_S).limit(CLEAR_ROWS)
+    doomed = list(session.scalars(old))
+    if doomed:
+        session.execute(delete(StreamLogRow).where(StreamLogRow.id.in_(doomed)))
+    return len(doomed)
+
+
+def outage_id(stream_id: str, began_at: float) -> str:
+    """The same for the same outage, however often it is told."""
+    return "out_" + hashlib.sha256(f"{stream_id}:{began_at!r}".encode()).hexdigest()[:24]
+
+
+def _append(session: Session, stream_id: str, entries: Sequence[Entry]) -> None:
+    """Add what isn't there yet, and delete what is more than is kept."""
+    notes = [entry.note for entry in entries if entry.note is not None]
+    known = set(
+        session.scalars(
+            select(StreamLogRow.note).where(
+                StreamLogRow.stream_id == stream_id, StreamLogRow.note.in_(notes)
+            )
+        )
+        if notes
+        else ()
+    )
+    new = [entry for entry in entries if entry.note is None or entry.note not in known]
+    if not new:
+        return
+    session.execute(insert(StreamLogRow), [_values(stream_id, entry) for entry in new])
+    of_stream = StreamLogRow.stream_id == stream_id
+    newest = select(StreamLogRow.id).where(of_stream).order_by(StreamLogRow.id.desc())
+    last_kept = session.scalar(newest.offset(KEEP_ENTRIES - 1).limit(1))
+    if last_kept is not None:
+        session.execute(delete(StreamLogRow).where(of_stream, StreamLogRow.id < last_kept))
+
+
+def _values(stream_id: str, entry: Entry) -> dict[str, object]:
+    return {
+        "stream_id": stream_id,
+        "note": entry.note,
+        "kind": entry.kind.value,
+        "at": entry.at,
+        "state": entry.state.value,
+        "reason": entry.reason,
+        "worker": entry.worker,
+    }
+
+
+def _save(session: Session, findings: Findings) -> None:
+    stream_id, version, outage = findings.stream_id, findings.before.version, findings.outage
+    row = (StreamHealthRow.stream_id == stream_id, StreamHealthRow.version == version)
+    if outage is None:
+        gone = delete(StreamHealthRow).where(*row).returning(StreamHealthRow.version)
+        if session.scalar(gone) is None:
+            raise StaleCursor(stream_id)
+        return
+    values = {
+        "began_at": outage.began_at,
+        "state": outage.state.value,
+        "reason": outage.reason,
+        "watched_at": outage.watched_at,
+        "told": outage.told,
+    }
+    if version is None:
+        # Fails where another recorder has made one meanwhile.
+        session.execute(insert(StreamHealthRow).values(stream_id=stream_id, version=0, **values))
+        return
+    changed = update(StreamHealthRow).where(*row).values(version=version + 1, **values)
+    if session.scalar(changed.returning(StreamHealthRow.version)) is None:
+        raise StaleCursor(stream_id)
+
+
+def _tell(session: Session, stream: StreamRow, told: Told, now: float) -> Entry:
+    """Put the message into the outbox; what the stream's log says of it."""
+    ident = outage_id(stream.id, told.outage.began_at)
+    if isinstance(told, Down):
+        outage = told.outage
+        down = OutageData(
+            outage_id=ident,
+            stream_id=stream.id,
+            stream_name=stream.name,
+            state=outage.state.value,
+            reason=outage.reason,
+            since=iso8601(outage.began_at),
+        )
+        enqueue(session, stream=stream, event_type=EventType.DOWN, data=down, now=now)
+        return Entry(LogKind.DOWN, now, outage.state, outage.reason)
+    down_for_s = round(told.down_for_s, 3)
+    recovery = RecoveryData(
+        outage_id=ident,
+        stream_id=stream.id,
+        stream_name=stream.name,
+        state=told.seen.state.value,
+        reason=told.seen.reason,
+        since=iso8601(told.watched_at),
+        down_for_s=down_for_s,
+    )
+    enqueue(session, stream=stream, event_type=EventType.RECOVERED, data=recovery, now=now)
+    reason = f"it could not be watched for {down_for_s:.0f} s"
+    return Entry(LogKind.RECOVERED, now, told.seen.state, reason)
