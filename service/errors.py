@@ -49,8 +49,10 @@ class BacklogFull(NormwatchError):
 class Unavailable(NormwatchError):
     """A part that is needed does not answer now; try again after `retry_after_s`."""
 
-    def __init__(self, part: str, retry_after_s: int = 2) -> None:
-        super().__init__(f"{part} does not answer; try again in {retry_after_s} s")
+    def __init__(
+        self, part: str, retry_after_s: int = 2, *, problem: str = "does not answer"
+    ) -> None:
+        super().__init__(f"{part} {problem}; try again in {retry_after_s} s")
         self.part = part
         self.retry_after_s = retry_after_s
 

@@ -77,9 +77,11 @@ class StreamCollector(Collector):
         self,
         statuses: Callable[[], Mapping[str, StreamStatus]],
         workers: Callable[[], Sequence[WorkerStatus]],
+        backlog: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._statuses = statuses
         self._workers = workers
+        self._backlog = backlog
 
     def collect(self) -> Iterable[Metric]:
         """One family a figure; streams are told apart by id."""
@@ -134,7 +136,13 @@ class StreamCollector(Collector):
         state = GaugeMetricFamily(
             "normwatch_stream_state", "1 for the state a stream is in.", labels=["stream", "state"]
         )
+        since = GaugeMetricFamily(
+            "normwatch_stream_state_since_seconds",
+            "Since when a stream is in its state, in seconds since 1970.",
+            labels=["stream"],
+        )
         for stream_id, status in statuses.items():
+            since.add_metric([stream_id], status.since)
             captured.add_metric([stream_id], status.captured)
             scored.add_metric([stream_id], status.scored)
             reconnects.add_metric([stream_id], status.reconnects)
@@ -154,7 +162,14 @@ class StreamCollector(Collector):
             for known in StreamState:
                 state.add_metric([stream_id, known.value], float(known is status.state))
         yield from (captured, scored, dropped, reconnects, age, quantile, rate, target)
-        yield from (degraded, weight, share, state)
+        yield from (degraded, weight, share, state, since)
+        backlog = GaugeMetricFamily(
+            "normwatch_score_backlog", "Scores that wait in Redis for the database."
+        )
+        waiting = self._backlog()
+        if waiting is not None:
+            backlog.add_metric([], waiting)
+        yield backlog
         yield from self._worker_families()
 
     def _worker_families(self) -> Iterable[Metric]:
@@ -175,7 +190,31 @@ class StreamCollector(Collector):
             "1 for the engine that runs a model.",
             labels=["worker", "model", "engine"],
         )
+        takeovers = CounterMetricFamily(
+            "normwatch_worker_takeovers",
+            "Cameras taken that another worker had a moment before.",
+            labels=["worker"],
+        )
+        handovers = CounterMetricFamily(
+            "normwatch_worker_handovers",
+            "Cameras given to another worker in order.",
+            labels=["worker"],
+        )
+        previews = CounterMetricFamily(
+            "normwatch_dropped_previews",
+            "Pictures that newer ones replaced before they could be sent.",
+            labels=["worker"],
+        )
+        notes = CounterMetricFamily(
+            "normwatch_dropped_notes",
+            "Entries of streams' logs that waited too long for Redis.",
+            labels=["worker"],
+        )
         for worker in self._workers():
+            takeovers.add_metric([worker.id], worker.takeovers)
+            handovers.add_metric([worker.id], worker.handovers)
+            previews.add_metric([worker.id], worker.dropped_previews)
+            notes.add_metric([worker.id], worker.dropped_notes)
             streams.add_metric([worker.id], worker.streams)
             batches.add_metric([worker.id], worker.batches)
             frames.add_metric([worker.id], worker.frames)
@@ -183,3 +222,4 @@ class StreamCollector(Collector):
             for model, name in worker.engines.items():
                 engine.add_metric([worker.id, model, name], 1.0)
         yield from (streams, batches, frames, busy, engine)
+        yield from (takeovers, handovers, previews, notes)

@@ -9,13 +9,14 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from service.errors import NormwatchError
 
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_BACKOFF_S = 5.0
-AWAY = (RedisError, OperationalError, InterfaceError, NormwatchError)
+AWAY = (RedisError, OperationalError, InterfaceError, NoConnection, NormwatchError)
 """What a round raises when Redis or the database is away, or another process was quicker."""
 
 

@@ -27,6 +27,7 @@ from service.api.routes import events, frames, health, models, scores, streams, 
 from service.api.schemas.errors import ErrorOut
 from service.bus.connection import connect
 from service.bus.registry import Registry
+from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
 from service.messages import StreamStatus, WorkerStatus
@@ -69,7 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context = await run_in_threadpool(_open, settings, redis_url, metrics)
         app.state.context = context
-        collector = StreamCollector(lambda: _statuses(context), lambda: _workers(context))
+        collector = StreamCollector(
+            lambda: _statuses(context), lambda: _workers(context), lambda: _backlog(context)
+        )
         metrics.registry.register(collector)
         background = Background()
         _start(background, context)
@@ -152,11 +155,26 @@ def _start(background: Background, context: Context) -> None:
 def _statuses(context: Context) -> Mapping[str, StreamStatus]:
     """For the metrics, which go on without the parts that are away."""
     try:
-        with context.database.read() as session:
-            ids = session.scalars(select(StreamRow.id)).all()
-        return context.registry.statuses(ids)
-    except (RedisError, SQLAlchemyError):
+        return context.registry.statuses(_stream_ids(context))
+    except RedisError:
         return {}
+
+
+def _stream_ids(context: Context) -> Sequence[str]:
+    """As the database has them, or, while it is away, Redis. Raises: RedisError."""
+    try:
+        with context.database.read() as session:
+            return session.scalars(select(StreamRow.id)).all()
+    except SQLAlchemyError:
+        return list(context.registry.streams())
+
+
+def _backlog(context: Context) -> int | None:
+    try:
+        scores = Scores(context.redis, context.settings.max_score_backlog)
+        return scores.waiting(_stream_ids(context))
+    except RedisError:
+        return None
 
 
 def _workers(context: Context) -> Sequence[WorkerStatus]:

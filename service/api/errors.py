@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -100,6 +100,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RedisError)
     def _redis(_: Request, error: RedisError) -> JSONResponse:
+        if isinstance(error, OutOfMemoryError):
+            log.warning("Redis has no room", error=str(error))
+            return _from_own(Unavailable("Redis", problem="has no room for more now"))
         log.warning("Redis does not answer", error=str(error))
         return _from_own(Unavailable("Redis"))
 

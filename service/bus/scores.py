@@ -132,6 +132,13 @@ class Scores:
                 dropped[stream_id] = len(entries)
         return dropped
 
+    def waiting(self, stream_ids: Sequence[str]) -> int:
+        """How many scores of these streams wait for the recorder, in all."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id in stream_ids:
+            pipeline.xlen(keys.scores(stream_id))
+        return sum(map(int, pipeline.execute()))
+
     def acknowledge(self, entries: Mapping[str, Sequence[str]]) -> None:
         """Delete what is stored now, by stream. Called after the commit, never before."""
         pipeline = self._redis.pipeline(transaction=False)

@@ -13,7 +13,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-BUSY_TIMEOUT_S = 10
+BUSY_TIMEOUT_S = 5
+"""How long a transaction waits for another writer, or for a connection: then it fails."""
+STATEMENT_TIMEOUT_S = 15
+CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
 WRITER = "normwatch_writer"
 """Execution option of a connection whose transaction will write."""
@@ -42,8 +45,16 @@ class Database:
                 parsed,
                 hide_parameters=True,
                 pool_pre_ping=True,
-                # Named, because a server set up in the C locale hands out bytes instead of text.
-                connect_args={"connect_timeout": 5, "client_encoding": "utf8"},
+                pool_timeout=BUSY_TIMEOUT_S,
+                connect_args={
+                    "connect_timeout": CONNECT_TIMEOUT_S,
+                    # Named, because a server set up in the C locale hands out bytes, not text.
+                    "client_encoding": "utf8",
+                    # A server whose machine is gone: what was sent to it is not confirmed.
+                    "tcp_user_timeout": 1000 * STATEMENT_TIMEOUT_S,
+                    "options": f"-c lock_timeout={BUSY_TIMEOUT_S}s "
+                    f"-c statement_timeout={STATEMENT_TIMEOUT_S}s",
+                },
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -70,6 +81,8 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.execution_options(**{WRITER: True}).begin() as connection:
             if not self.is_sqlite:
+                for limit in ("lock_timeout", "statement_timeout"):
+                    connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7306586)")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -13,10 +13,11 @@ from sqlalchemy import func, select
 from model.rules import UPDATE_RULES
 from service.bus.registry import Registry
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
+from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import EventRow, ScoreRow
+from service.store.tables import EventRow, ScoreRow, StreamLogRow
 from tests.support.clips import encoded, video
-from tests.support.front_end import add_event, add_scores
+from tests.support.front_end import add_event, add_scores, client
 
 
 def _create(api: httpx.Client, **body: object) -> dict[str, object]:
@@ -114,6 +115,55 @@ def test_a_weight_is_one_until_it_is_set(api: httpx.Client, redis: Redis) -> Non
         assert answer.json()["error"]["fields"][0]["field"] == "weight"
 
 
+def test_how_a_camera_is_read_can_be_chosen(api: httpx.Client, redis: Redis) -> None:
+    made = _create(api)
+    assert (made["transport"], made["decode"]) == ("tcp", "all")
+    path = f"/streams/{made['id']}"
+    changed = api.patch(path, json={"transport": "udp", "decode": "keyframes"}).json()
+    assert (changed["transport"], changed["decode"]) == ("udp", "keyframes")
+    config = Registry(redis).streams()[str(made["id"])]
+    assert (config.transport, config.decode, config.revision) == ("udp", "keyframes", 2)
+    assert _create(api, transport="udp")["transport"] == "udp"
+    for field, wrong in (("transport", "quic"), ("decode", None), ("transport", None)):
+        answer = api.patch(path, json={field: wrong})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["fields"][0]["field"] == field
+
+
+def test_a_streams_log_is_read_newest_first_by_page(
+    api: httpx.Client, rows: Database, stream_id: str
+) -> None:
+    assert api.get(f"/streams/{stream_id}/log").json() == {"items": [], "next": None}
+    reasons = [f"rtsp://u:geheim@camera/{number}" for number in range(5)]
+    with rows.write() as session:
+        for number, reason in enumerate(reasons):
+            session.add(
+                StreamLogRow(
+                    stream_id=stream_id,
+                    kind="state" if number else "scene.changed",
+                    at=100.0 - number,
+                    state="down",
+                    reason=reason,
+                    worker="w",
+                )
+            )
+    seen: list[dict[str, object]] = []
+    before: object = None
+    for size in (2, 2, 1):
+        query = {"limit": 2} | ({} if before is None else {"before": before})
+        page = api.get(f"/streams/{stream_id}/log", params=query).json()
+        assert len(page["items"]) == size
+        seen += page["items"]
+        before = page["next"]
+    assert before is None
+    assert [item["reason"] for item in seen] == [f"rtsp://***@camera/{n}" for n in (4, 3, 2, 1, 0)]
+    assert [item["kind"] for item in seen] == ["state"] * 4 + ["scene.changed"]
+    assert seen[0]["at"] == "1970-01-01T00:01:36.000000Z"
+    assert api.get("/streams/nobody/log").status_code == 404
+    for query in ({"limit": 0}, {"before": -1}, {"before": 2**63}):
+        assert api.get(f"/streams/{stream_id}/log", params=query).status_code == 422
+
+
 def test_a_removed_stream_is_gone_with_all_it_had(
     api: httpx.Client, redis: Redis, rows: Database, stream_id: str
 ) -> None:
@@ -138,6 +188,19 @@ def test_a_path_in_a_media_folder_is_taken(api: httpx.Client, media: Path) -> No
     assert _create(api, source=str(media / "clip.mp4"))["source"] == str(media / "clip.mp4")
     assert _create(api, source=str(media / "link.mp4"))["source"] == str(media / "clip.mp4")
     assert _create(api, source=str(folder))["source"] == str(folder)
+
+
+def test_a_device_is_taken_where_the_operator_lists_it(settings: Settings) -> None:
+    """Any file stands for one: what is listed may be the device itself, or its folder."""
+    device = settings.data_dir.parent / "video7"
+    device.write_bytes(video(5))
+    body = {"name": "x", "source": str(device)}
+    with client(settings) as api:
+        refused = api.post("/streams", json=body)
+        assert refused.status_code == 422
+        assert "NORMWATCH_MEDIA_DIRS" in refused.json()["error"]["fields"][0]["reason"]
+    with client(settings.model_copy(update={"media_dirs": (device,)})) as api:
+        assert api.post("/streams", json=body).json()["source"] == str(device)
 
 
 def test_a_path_outside_is_refused_whether_it_exists_or_not(
