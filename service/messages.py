@@ -52,6 +52,8 @@ class DropReason(StrEnum):
     """There was no time to score the frame; it was taken in as one that the next follow from."""
     FROZEN = "frozen"
     """It was the same picture as those before it, of a frozen camera."""
+    CLOSED = "closed"
+    """Its source was closed before its turn: paused, changed, or handed to another worker."""
 
 
 class _Message(BaseModel):
@@ -126,6 +128,8 @@ class StreamStatus(_Message):
     captured: int = 0
     scored: int = 0
     dropped: dict[DropReason, int] = Field(default_factory=dict)
+    waiting: int = 0
+    """Captured frames that are on their way: captured = scored + dropped + waiting."""
     fps: float = 0.0
     """Frames scored a second, over the last few seconds."""
     frame_age_s: float | None = None
@@ -183,3 +187,11 @@ class WorkerStatus(_Message):
     frames: int = 0
     inference_s: float = 0.0
     """Seconds spent in the detector since start."""
+    takeovers: int = 0
+    """Cameras taken that another worker had a moment before."""
+    handovers: int = 0
+    """Cameras given to another worker in order."""
+    dropped_previews: int = 0
+    """Pictures that were replaced by newer ones before they could be sent."""
+    dropped_notes: int = 0
+    """Entries of streams' logs that waited too long for Redis."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
+from service.messages import StreamStatus
+
+log = structlog.stdlib.get_logger(__name__)
 
 _ACQUIRE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
@@ -14,7 +22,8 @@ local epoch = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1,
 local text = string.format('%d', epoch)
 redis.call('SET', KEYS[2], text)
 redis.call('SET', KEYS[1], ARGV[1] .. ':' .. text, 'PX', ARGV[2])
-return text
+return {text, redis.call('GET', KEYS[3]) or '', redis.call('GET', KEYS[4]) or '',
+        redis.call('GET', KEYS[5]) or ''}
 """
 
 _RENEW = """
@@ -39,10 +48,23 @@ return 0
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A new lease, and what the last owner left."""
+
+    epoch: int
+    last_frame: int
+    """Number of the newest published frame; -1 before the first."""
+    snapshot: bytes | None
+    status: StreamStatus | None
+    """What the last owner told, if that was a moment ago."""
+
+
 class Leases:
     """Leases on cameras, for one worker."""
 
     def __init__(self, redis: Redis, worker: str, lease_s: float) -> None:
+        self._redis = redis
         self._worker = worker
         self._lease_ms = int(1000 * lease_s)
         self._acquire = redis.register_script(_ACQUIRE)
@@ -51,17 +73,70 @@ class Leases:
 
     def acquire(self, stream_id: str) -> int | None:
         """The epoch of a new lease, or None where somebody holds the camera."""
-        epoch = self._acquire(self._keys(stream_id), [self._worker, self._lease_ms])
-        return None if epoch is None else int(epoch)
+        taken = self.take([stream_id]).get(stream_id)
+        return None if taken is None else taken.epoch
+
+    def take(self, stream_ids: Sequence[str]) -> dict[str, Taken]:
+        """Those of the cameras that nobody held, all in one round trip."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id in stream_ids:
+            left = (keys.last_frame, keys.snapshot, keys.status)
+            names = [*self._keys(stream_id), *(part(stream_id) for part in left)]
+            self._acquire(names, [self._worker, self._lease_ms], client=pipeline)
+        return {
+            stream_id: Taken(
+                epoch=int(answer[0]),
+                last_frame=int(answer[1] or -1),
+                snapshot=answer[2] or None,
+                status=_status(answer[3]),
+            )
+            for stream_id, answer in zip(stream_ids, pipeline.execute(), strict=True)
+            if answer is not None
+        }
+
+    def free(self, stream_ids: Sequence[str]) -> list[str]:
+        """Those of the cameras that nobody holds."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id in stream_ids:
+            pipeline.exists(keys.lease(stream_id))
+        answers = zip(stream_ids, pipeline.execute(), strict=True)
+        return [stream_id for stream_id, held in answers if not held]
 
     def renew(self, stream_id: str, epoch: int) -> bool:
         """Keep the camera for another while; False when it isn't ours any more."""
-        return bool(self._renew(self._keys(stream_id), [self._worker, epoch, self._lease_ms]))
+        return stream_id in self.renew_all({stream_id: epoch})
+
+    def renew_all(self, epochs: Mapping[str, int]) -> set[str]:
+        """Keep these cameras for another while; returns those that are still ours."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id, epoch in epochs.items():
+            self._renew(
+                self._keys(stream_id), [self._worker, epoch, self._lease_ms], client=pipeline
+            )
+        answers = zip(epochs, pipeline.execute(), strict=True)
+        return {stream_id for stream_id, renewed in answers if renewed}
 
     def release(self, stream_id: str, epoch: int) -> None:
         """Let another worker have the camera now."""
-        self._release(self._keys(stream_id), [self._worker, epoch])
+        self.release_all({stream_id: epoch})
+
+    def release_all(self, epochs: Mapping[str, int]) -> None:
+        """Let other workers have these cameras now."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id, epoch in epochs.items():
+            self._release(self._keys(stream_id), [self._worker, epoch], client=pipeline)
+        pipeline.execute()
 
     @staticmethod
     def _keys(stream_id: str) -> list[str]:
         return [keys.lease(stream_id), keys.epoch(stream_id)]
+
+
+def _status(text: bytes) -> StreamStatus | None:
+    if not text:
+        return None
+    try:
+        return StreamStatus.model_validate_json(text)
+    except ValidationError:
+        log.warning("the last owner's status is of no use")
+        return None

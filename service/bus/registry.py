@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +16,8 @@ from service.messages import StreamConfig, StreamStatus, WorkerStatus
 STATUS_TTL_S = 15
 """A status that its worker didn't renew is gone after this long."""
 PREVIEW_TTL_S = 600
+KNOWN_TTL_S = 600
+"""That a stream is registered is written again every few seconds, while a front end records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,15 @@ class Registry:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._put_status = redis.register_script(_STATUS)
+        self._put_preview = redis.register_script(_PREVIEW)
 
     def publish(self, configs: Iterable[StreamConfig]) -> None:
         """Write configurations; the front end alone does so."""
         pipeline = self._redis.pipeline(transaction=False)
         for config in configs:
             pipeline.hset(keys.STREAMS, config.id, config.model_dump_json())
+            pipeline.set(keys.known(config.id), 1, ex=KNOWN_TTL_S)
         pipeline.execute()
 
     def synchronise(self, wanted: Callable[[], Sequence[StreamConfig]]) -> None:
@@ -54,6 +60,12 @@ class Registry:
         for config in configs:
             old = before.pop(config.id.encode(), b"")
             replace([keys.STREAMS], [config.id, old, config.model_dump_json()], client=pipeline)
+        current = [
+            config.id for config, is_so in zip(configs, pipeline.execute(), strict=True) if is_so
+        ]
+        pipeline = self._redis.pipeline(transaction=False)
+        for known in current:
+            pipeline.set(keys.known(known), 1, ex=KNOWN_TTL_S)
         pipeline.execute()
         for stream_id in before:
             self.remove(stream_id.decode(errors="replace"))
@@ -72,10 +84,15 @@ class Registry:
         }
 
     def report(self, statuses: dict[str, StreamStatus], worker: WorkerStatus) -> None:
-        """A worker's word on its streams and on itself, in one round trip."""
+        """A worker's word on its streams and on itself, in one round trip; what is older than a
+        stream's epoch isn't written."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, status in statuses.items():
-            pipeline.set(keys.status(stream_id), status.model_dump_json(), ex=STATUS_TTL_S)
+            self._put_status(
+                [keys.epoch(stream_id), keys.status(stream_id)],
+                [status.epoch, status.model_dump_json(), STATUS_TTL_S],
+                client=pipeline,
+            )
         pipeline.hset(keys.WORKERS, worker.id, worker.model_dump_json())
         pipeline.execute()
 
@@ -102,25 +119,33 @@ class Registry:
                 self._redis.hdel(keys.WORKERS, worker_id)
         return alive
 
+    def beat(self, worker: WorkerStatus) -> list[WorkerStatus]:
+        """A worker says that it is there; returns the newest heartbeats of all, old ones too."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hset(keys.WORKERS, worker.id, worker.model_dump_json())
+        pipeline.hvals(keys.WORKERS)
+        _, found = pipeline.execute()
+        beats: list[WorkerStatus] = []
+        for text in cast(list[bytes], found):
+            with suppress(ValidationError):  # `workers` deletes it
+                beats.append(WorkerStatus.model_validate_json(text))
+        return beats
+
     def leave(self, worker_id: str) -> None:
         """A worker stops."""
         self._redis.hdel(keys.WORKERS, worker_id)
 
-    def put_preview(self, stream_id: str, preview: Preview) -> None:
-        """Replace the newest picture of a camera."""
-        key = keys.preview(stream_id)
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hset(
-            key,
-            mapping={
-                "jpeg": preview.jpeg,
-                "heat": preview.heat,
-                "frame": preview.frame,
-                "captured_at": repr(preview.captured_at),
-            },
+    def put_preview(self, stream_id: str, preview: Preview, epoch: int | None = None) -> None:
+        """Replace the newest picture of a camera, unless the epoch is older than the camera's."""
+        self._put_preview(
+            [keys.epoch(stream_id), keys.preview(stream_id)],
+            [
+                "" if epoch is None else epoch,
+                PREVIEW_TTL_S,
+                *("jpeg", preview.jpeg, "heat", preview.heat),
+                *("frame", preview.frame, "captured_at", repr(preview.captured_at)),
+            ],
         )
-        pipeline.expire(key, PREVIEW_TTL_S)
-        pipeline.execute()
 
     def preview(self, stream_id: str) -> Preview | None:
         """The newest picture, if there is one."""
@@ -145,6 +170,21 @@ class Registry:
         return cast(bytes | None, self._redis.get(keys.snapshot(stream_id)))
 
 
+_STATUS = """
+if tonumber(redis.call('GET', KEYS[1]) or '0') > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+_PREVIEW = """
+if ARGV[1] ~= '' and tonumber(redis.call('GET', KEYS[1]) or '0') > tonumber(ARGV[1]) then
+  return 0
+end
+redis.call('HSET', KEYS[2], unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+
 _SNAPSHOT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
@@ -154,5 +194,7 @@ return 1
 _REPLACE = """
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') == ARGV[2] then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+  return 1
 end
+return 0
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -13,12 +14,21 @@ from model.detector import CameraOptions, Observation
 from model.rules import UPDATE_RULES, UpdateRule
 from service.capture.camera import CaptureState
 from service.infer.models import LoadedModel, ModelPool
+from service.infer.outbox import Outbox, Shown
 from service.infer.ownership import Owned
-from service.infer.publisher import Outbox, Shown
+from service.infer.rates import Ages, Rate
 from service.infer.snapshots import Snapshot, identity
 from service.infer.sources import FrameSource, SourceFrame
-from service.infer.states import Ages, Facts, Rate, stream_state
-from service.messages import DropReason, FrameScore, StreamConfig, StreamState, StreamStatus
+from service.infer.states import Facts, Life, step
+from service.messages import (
+    DropReason,
+    FrameScore,
+    NoteKind,
+    StreamConfig,
+    StreamNote,
+    StreamState,
+    StreamStatus,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -33,7 +43,13 @@ class Camera:
     """What a worker holds of a camera. For the worker's thread; `status` may be read by others."""
 
     def __init__(
-        self, owned: Owned, outbox: Outbox, *, memory_rule: str, close_source: CloseSource
+        self,
+        owned: Owned,
+        outbox: Outbox,
+        *,
+        worker_id: str,
+        memory_rule: str,
+        close_source: CloseSource,
     ) -> None:
         """A camera that has no rule of its own learns by `memory_rule`."""
         self.owned = owned
@@ -41,6 +57,7 @@ class Camera:
         self.model: LoadedModel | None = None
         self.state: CameraState | None = None
         self.next_frame = owned.first_frame
+        self._worker_id = worker_id
         self._memory_rule = memory_rule
         self._close_source = close_source
         self._snapshot = owned.snapshot
@@ -49,6 +66,7 @@ class Camera:
         self.options = CameraOptions()
         self._ended = False
         self._warming = True
+        self._obscured = ""
         self._dirty = False
         self._snapshot_at = float("-inf")
         self._rate = Rate()
@@ -58,10 +76,16 @@ class Camera:
         self._unscored = 0
         self._unscored_at = float("-inf")
         self._unshown: SourceFrame | None = None
+        self._popped = 0
+        """Frames that the source that is open has given."""
+        self._under_way = 0
+        """Of them, those that are being scored."""
         self._past_captured = 0
         self._past_dropped: Counter[DropReason] = Counter()
         self._past_reconnects = 0
-        self._since: tuple[StreamState | None, float] = (None, 0.0)
+        self._life = _first_life(owned.told)
+        self._changed = False
+        """Whoever configures it wants something else since its source was last heard of."""
         self._configure()
 
     @property
@@ -86,10 +110,12 @@ class Camera:
         models.forget_failure(after.model)
         self._configure()
         if (before.source, before.model) != (after.source, after.model):
+            self._changed = True
             self._drop_source()
             self.model = self.state = self._snapshot = None
             self._ended = False
         elif _played_as(before) != _played_as(after):
+            self._changed = True
             self._drop_source()
             self._ended = False
 
@@ -124,6 +150,52 @@ class Camera:
             self.state = self._first_state(self.model)
         if self._source is None and not self._ended:
             self._source = open_source(self)
+            self._popped = 0
+
+    def leave(self) -> bool:
+        """Take no more frames, and make ready for another owner; whether all has been sent."""
+        self.save(time.monotonic(), 0.0)
+        self._drop_source()
+        return self.outbox.is_empty
+
+    def advance(self, now: float) -> None:
+        """Take the stream's life a step further; what changes is told."""
+        facts = self._facts(now)
+        if facts.source not in (None, CaptureState.CONNECTING):
+            self._changed = False
+        self._life, changes = step(self._life, facts, now)
+        for change in changes:
+            self._note(NoteKind.STATE, now, change.after.reason)
+
+    def _note(self, kind: NoteKind, now: float, reason: str) -> None:
+        self.outbox.note(
+            StreamNote(
+                kind=kind,
+                at=now,
+                state=self._life.state,
+                reason=reason,
+                worker=self._worker_id,
+                epoch=self.owned.epoch,
+            )
+        )
+
+    def _facts(self, now: float) -> Facts:
+        source = self._source
+        told = source.status() if source is not None else None
+        degraded = now - self._unscored_at < DEGRADED_S
+        return Facts(
+            paused=self.config.paused,
+            failure=self._failure,
+            loaded=self.model is not None,
+            source=told.state if told else None,
+            source_reason=told.reason if told else "",
+            waiting=source is not None and source.waiting() > 0,
+            warming=self._warming,
+            obscured=self._obscured,
+            overload=_overload(self.fps(now), self.target_fps) if degraded else "",
+            ended=source is None and self._ended,
+            retried=not self._changed,
+        )
 
     def _first_state(self, model: LoadedModel) -> CameraState:
         data, self._snapshot = self._snapshot, None
@@ -168,6 +240,7 @@ class Camera:
                 self.state.cut()
             self.state.take_in(frame.pixels)
             self.next_frame = max(self.next_frame, frame.frame + 1)
+            self._popped += 1
             self._unscored += 1
             self._unscored_at = now
             if frame.preview is not None:
@@ -180,20 +253,25 @@ class Camera:
         frame = self._source.pop()
         if frame is not None:
             self.next_frame = max(self.next_frame, frame.frame + 1)
+            self._popped += 1
+            self._under_way = 1
         return frame
 
     def put(self, frame: SourceFrame, seen: Observation, now: float) -> None:
         """A frame was observed: its score goes out."""
-        self._warming = seen.warming
+        self._warming, self._obscured = seen.warming, seen.obscured
         self._dirty = True
         self._rate.add(now)
         self._age_s = now - frame.captured_at
         self._ages.add(now, self._age_s)
         self.outbox.put(self._score(frame, seen, now), frame.upload)
+        self._under_way = 0
+        if seen.scene is not None:
+            self._note(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
         pictured, self._unshown = frame if frame.preview else self._unshown, None
         if pictured is not None and pictured.preview is not None:
             heat = None if seen.warming else seen.heat
-            self.outbox.shown = Shown(pictured.preview, heat, pictured.frame, pictured.captured_at)
+            self.outbox.show(Shown(pictured.preview, heat, pictured.frame, pictured.captured_at))
 
     def _score(self, frame: SourceFrame, seen: Observation, now: float) -> FrameScore:
         if seen.warming:
@@ -203,7 +281,7 @@ class Camera:
                 captured_at=frame.captured_at,
                 scored_at=now,
                 memory_updated=seen.memory_updated,
-                state=StreamState.WARMING,
+                state=StreamState.OBSCURED if seen.obscured else StreamState.WARMING,
             )
         return FrameScore(
             frame=frame.frame,
@@ -223,6 +301,7 @@ class Camera:
     def drop(self, frame: SourceFrame) -> None:
         """Inference failed for the frame: it gets no score."""
         self._faults += 1
+        self._under_way = 0
         if frame.upload is not None:
             self.outbox.discards.append(frame.upload)
 
@@ -247,43 +326,28 @@ class Camera:
         """Frames scored a second, of late."""
         return self._rate.per_second(now)
 
-    def status(self, now: float, worker_id: str, share: float) -> StreamStatus:
+    def status(self, now: float, share: float) -> StreamStatus:
         """As the front end shows it; `share` is its part of the frames that the worker scores."""
         source = self._source
-        fps, target = self.fps(now), self.target_fps
-        degraded = now - self._unscored_at < DEGRADED_S
         ages = self._ages.quantiles(now)
         told = source.status() if source is not None else None
-        state, reason = stream_state(
-            Facts(
-                paused=self.config.paused,
-                failure=self._failure,
-                loaded=self.model is not None,
-                source=told.state if told else None,
-                source_reason=told.reason if told else "",
-                waiting=source is not None and source.waiting() > 0,
-                warming=self._warming,
-                overload=_overload(fps, target) if degraded else "",
-                ended=source is None and self._ended,
-            )
-        )
-        if state is not self._since[0]:
-            self._since = (state, now)
+        life = self._life
         dropped = self._past_dropped + (told.dropped if told else Counter()) + self.outbox.dropped
         dropped[DropReason.FAULT] += self._faults
         dropped[DropReason.OVERLOAD] += self._unscored
         return StreamStatus(
-            state=state,
-            reason=reason,
-            since=self._since[1],
-            worker=worker_id,
+            state=life.state,
+            reason=life.reason,
+            since=life.since,
+            worker=self._worker_id,
             epoch=self.owned.epoch,
             captured=self._past_captured + (told.captured if told else 0),
             scored=self.outbox.scored,
             dropped={cause: count for cause, count in dropped.items() if count},
-            fps=fps,
-            target_fps=target,
-            degraded=degraded,
+            waiting=(told.waiting if told else 0) + self._under_way + self.outbox.held,
+            fps=self.fps(now),
+            target_fps=self.target_fps,
+            degraded=now - self._unscored_at < DEGRADED_S,
             weight=self.config.weight,
             share=share,
             frame_age_s=self._age_s,
@@ -309,10 +373,13 @@ class Camera:
         status = source.status()
         self._past_captured += status.captured
         self._past_dropped += status.dropped
+        # Frames that come from now on aren't captured; those that wait will not be scored.
+        unseen = status.captured - status.dropped.total() - self._popped
+        self._past_dropped[DropReason.CLOSED] += max(0, unseen)
         self._past_reconnects += status.reconnects
         if self.state is not None:
             self.state.cut()
-        self._warming = True
+        self._warming, self._obscured = True, ""
         self._unshown = None
         self._close_source(source)
 
@@ -331,8 +398,13 @@ def _rule(name: str) -> UpdateRule:
         raise ValueError(f"memory_rule must be one of {known}, got {name!r}") from None
 
 
-def _played_as(config: StreamConfig) -> tuple[float | None, bool, bool]:
+def _first_life(told: StreamStatus | None) -> Life:
+    """A stream that changes hands goes on living: what it is, and since when, stays."""
+    return Life() if told is None else Life(told.state, told.reason, told.since)
+
+
+def _played_as(config: StreamConfig) -> tuple[object, ...]:
     """What a source is opened anew for; uploads come as they come."""
     if config.source == UPLOAD:
-        return None, False, config.paused
-    return config.fps, config.loop, config.paused
+        return (config.paused,)
+    return config.paused, config.fps, config.loop, config.transport, config.decode

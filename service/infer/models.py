@@ -85,19 +85,36 @@ class ModelPool:
             if self._entries[name].future.done():
                 del self._entries[name]
 
+    def preload(self, names: Collection[str]) -> None:
+        """Load one of these ahead, if nothing is being loaded; what fails isn't tried again."""
+        if self.loading:
+            return
+        for name in sorted(set(names) - self._entries.keys())[:1]:
+            self._entries[name] = _Entry(self._loader.submit(self._load, name), self._clock())
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being loaded."""
+        return any(not entry.future.done() for entry in self._entries.values())
+
     @property
     def names(self) -> list[str]:
-        """Names of the models that are loaded."""
-        return sorted(
-            name
-            for name, entry in self._entries.items()
-            if entry.future.done() and not _failed(entry)
-        )
+        """Names of the models that are loaded. Any thread may ask."""
+        return sorted(self._loaded())
 
     @property
     def engines(self) -> dict[str, str]:
-        """What runs each model that is loaded."""
-        return {name: self._entries[name].future.result().detector.engine for name in self.names}
+        """What runs each model that is loaded. Any thread may ask."""
+        return {name: model.detector.engine for name, model in self._loaded().items()}
+
+    def _loaded(self) -> dict[str, LoadedModel]:
+        # A copy, made at once: the worker's thread may be changing it.
+        entries = self._entries.copy()
+        return {
+            name: entry.future.result()
+            for name, entry in entries.items()
+            if entry.future.done() and not _failed(entry)
+        }
 
     def close(self) -> None:
         """Load nothing more."""

@@ -1,14 +1,11 @@
-"""Scores, snapshots and previews on their way to Redis, in a thread that may wait for it: a Redis
-that is away stops no camera. What waits is bounded for each camera.
+"""Sends what cameras have for Redis, in a thread that may wait for it: a Redis that is away stops
+no camera. What waits is bounded for each camera.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 import cv2
@@ -17,127 +14,20 @@ import structlog
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
+from service.bus.notes import Notes
 from service.bus.registry import Preview, Registry
 from service.bus.scores import Outgoing, Published, Scores, Verdict
-from service.bus.uploads import QueuedFrame, Uploads
-from service.messages import DropReason, FrameScore
+from service.bus.uploads import Uploads
+from service.infer.outbox import Lost, Outbox
 
 log = structlog.stdlib.get_logger(__name__)
 
-MAX_HELD = 2000
-"""Scores of one camera that wait while Redis is away; the oldest goes first."""
 MAX_ROUND = 256
 """Scores in one round trip."""
 IDLE_S = 0.25
 GATHER_S = 0.03
 """So long scores are gathered before they go: one round trip and one disk write for several."""
 LONGEST_PAUSE_S = 2.0
-SUSPENDED_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture to show, with the error by place."""
-
-    jpeg: bytes
-    heat: NDArray[np.float32] | None
-    frame: int
-    captured_at: float
-
-
-@dataclass(slots=True)
-class Outbox:
-    """What one camera has to send. The worker fills it, the publisher empties it."""
-
-    stream_id: str
-    epoch: int
-    waiting: deque[Outgoing] = field(default_factory=deque)
-    discards: deque[QueuedFrame] = field(default_factory=deque)
-    snapshot: bytes | None = None
-    shown: Shown | None = None
-    scored: int = 0
-    dropped: Counter[DropReason] = field(default_factory=Counter)
-    stale: bool = False
-    suspended_until: float = float("-inf")
-    """Monotonic: after a refusal nothing is sent until it is known whose the camera is."""
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def put(self, score: FrameScore, upload: QueuedFrame | None) -> None:
-        """Add a score; makes room by dropping the oldest."""
-        with self.lock:
-            if self.stale:
-                self.dropped[DropReason.STALE_OWNER] += 1
-                return
-            if len(self.waiting) >= MAX_HELD:
-                self.waiting.popleft()
-                self.dropped[DropReason.BACKLOG] += 1
-            self.waiting.append(Outgoing(self.stream_id, score, upload))
-
-    def take(self, count: int) -> list[Outgoing]:
-        """Take the oldest out, with the epoch of now; nothing while it is suspended."""
-        with self.lock:
-            if self.suspended:
-                return []
-            taken = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
-        return [
-            out
-            if out.score.epoch == self.epoch
-            else Outgoing(
-                out.stream_id, out.score.model_copy(update={"epoch": self.epoch}), out.upload
-            )
-            for out in taken
-        ]
-
-    @property
-    def suspended(self) -> bool:
-        """Whether its last score was refused, a moment ago."""
-        return time.monotonic() < self.suspended_until
-
-    def adopt(self, epoch: int) -> None:
-        """The camera is ours under this epoch."""
-        with self.lock:
-            if epoch != self.epoch:
-                self.epoch = epoch
-                self.suspended_until = float("-inf")
-
-    def put_back(self, taken: Sequence[Outgoing]) -> None:
-        """They could not be sent."""
-        with self.lock:
-            if self.stale:
-                self.dropped[DropReason.STALE_OWNER] += len(taken)
-            else:
-                self.waiting.extendleft(reversed(taken))
-
-    def next_discard(self) -> QueuedFrame | None:
-        """An upload that was given up, and still waits in Redis."""
-        with self.lock:
-            return self.discards[0] if self.discards else None
-
-    def discarded(self, upload: QueuedFrame) -> None:
-        """It waits no more."""
-        with self.lock:
-            if self.discards and self.discards[0] is upload:
-                self.discards.popleft()
-
-    def put_snapshot(self, data: bytes) -> None:
-        """The newest state; an older one that waits is of no use."""
-        with self.lock:
-            self.snapshot = None if self.stale else data
-
-    def sent_snapshot(self, data: bytes) -> None:
-        """It is in Redis, or refused for good."""
-        with self.lock:
-            if self.snapshot is data:
-                self.snapshot = None
-
-    def shut(self) -> None:
-        """The camera is another's: what waits is dropped, and counted."""
-        with self.lock:
-            self.stale = True
-            self.dropped[DropReason.STALE_OWNER] += len(self.waiting)
-            self.waiting.clear()
-            self.discards.clear()
-            self.snapshot = self.shown = None
 
 
 class Publisher:
@@ -148,15 +38,18 @@ class Publisher:
         scores: Scores,
         uploads: Uploads,
         registry: Registry,
+        notes: Notes,
         *,
         on_stale: Callable[[], object],
     ) -> None:
         self._scores = scores
         self._uploads = uploads
         self._registry = registry
+        self._notes = notes
         self._on_stale = on_stale
         self._lock = threading.Lock()
         self._outboxes: dict[str, Outbox] = {}
+        self._past = Lost()
         self._work = threading.Event()
 
     def open(self, stream_id: str, epoch: int) -> Outbox:
@@ -171,7 +64,14 @@ class Publisher:
         with self._lock:
             if self._outboxes.get(outbox.stream_id) is outbox:
                 del self._outboxes[outbox.stream_id]
+                self._past += outbox.lost
         outbox.shut()
+
+    @property
+    def lost(self) -> Lost:
+        """What was given up so far, of all cameras."""
+        with self._lock:
+            return sum((outbox.lost for outbox in self._outboxes.values()), self._past)
 
     def notify(self) -> None:
         """There is something to send."""
@@ -231,34 +131,34 @@ class Publisher:
     def _settle(
         self, outbox: Outbox, taken: Sequence[Outgoing], answers: Sequence[Published]
     ) -> None:
-        for answer in answers:
-            if answer.verdict is Verdict.PUBLISHED:
-                outbox.scored += 1
-                outbox.dropped[DropReason.BACKLOG] += answer.evicted
-        refused = [
-            out
-            for out, answer in zip(taken, answers, strict=True)
-            if answer.verdict is Verdict.STALE_OWNER
-        ]
+        pairs = list(zip(taken, answers, strict=True))
+        outbox.settle([a for _, a in pairs if a.verdict is not Verdict.STALE_OWNER])
+        refused = [out for out, a in pairs if a.verdict is Verdict.STALE_OWNER]
         if refused:
             # Another worker's camera, or a Redis without its data: the leases will tell.
             outbox.put_back(refused)
-            outbox.suspended_until = time.monotonic() + SUSPENDED_S
+            outbox.refuse_for_a_moment()
             self._on_stale()
 
     def _send_rest(self, outbox: Outbox) -> None:
         while (given_up := outbox.next_discard()) is not None:
             self._uploads.discard(outbox.stream_id, given_up)
             outbox.discarded(given_up)
+        while (note := outbox.next_note()) is not None:
+            if self._notes.publish(outbox.stream_id, note):
+                outbox.noted(note)
+            else:
+                outbox.refuse_for_a_moment()
+                self._on_stale()
         snapshot = outbox.snapshot
         if snapshot is not None:
             self._registry.save_snapshot(outbox.stream_id, outbox.epoch, snapshot)
             outbox.sent_snapshot(snapshot)
-        shown, outbox.shown = outbox.shown, None
-        if shown is not None and not (outbox.stale or outbox.suspended):
+        shown = None if outbox.suspended else outbox.take_shown()
+        if shown is not None:
             heat = b"" if shown.heat is None else heat_png(shown.heat)
             preview = Preview(shown.jpeg, heat, shown.frame, shown.captured_at)
-            self._registry.put_preview(outbox.stream_id, preview)
+            self._registry.put_preview(outbox.stream_id, preview, outbox.epoch)
 
 
 def heat_png(heat: NDArray[np.float32]) -> bytes:

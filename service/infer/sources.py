@@ -43,6 +43,8 @@ class SourceStatus:
     captured: int
     dropped: Counter[DropReason]
     reconnects: int = 0
+    waiting: int = 0
+    """Frames among the captured ones that wait to be scored."""
 
 
 class FrameSource(Protocol):
@@ -105,8 +107,9 @@ class CaptureSource:
             status.state,
             status.reason,
             status.captured,
-            Counter({DropReason.CAPTURE_RING: status.dropped}),
+            Counter({DropReason.CAPTURE_RING: status.dropped, DropReason.FROZEN: status.frozen}),
             status.reconnects,
+            self._capture.waiting,
         )
 
     def stop(self) -> None:
@@ -174,12 +177,12 @@ class UploadSource:
             if queued.meta.frame < self.first_frame:
                 self._discard(queued)
                 continue
-            self._captured += 1
             cut, self._cut = queued.meta.cut or self._cut, False
             try:
                 decoded = decoding.result()
             except CancelledError:
                 return None
+            self._captured += 1
             if decoded is None:
                 self._unreadable += 1
                 self._cut = cut

@@ -1,18 +1,28 @@
-"""Where a stream is in its life, as a pure function of what its owner knows; and what of its frames
-there is to say of late: their rate and their age.
+"""A stream's life as one explicit machine: a pure function of what its owner knows of it.
+
+Which fact leads to which state stands in one table, `_RULES`: the first that holds decides.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from service.capture.camera import CaptureState
 from service.messages import StreamState
 
-RATE_WINDOW_S = 5.0
-AGE_WINDOW_S = 30.0
-MAX_AGES = 600
+LEAST_STAY_S = 0.25
+"""A state lasts at least so long: what flickers isn't told more than a few times a second."""
+UNWATCHED = frozenset(
+    {
+        StreamState.STALLED,
+        StreamState.FROZEN,
+        StreamState.OBSCURED,
+        StreamState.DOWN,
+        StreamState.FAILED,
+    }
+)
+"""States that a mere new attempt doesn't end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,75 +41,80 @@ class Facts:
     """Frames of it wait to be scored."""
     warming: bool = True
     """Its newest frame got no score."""
+    obscured: str = ""
+    """Why its newest frame doesn't fit the scene."""
     overload: str = ""
     """Why not all of its frames are scored."""
     ended: bool = False
     """It had been played to its end before this worker took it."""
-
-
-def stream_state(facts: Facts) -> tuple[StreamState, str]:
-    """The state, and the reason where it isn't the wanted one."""
-    if facts.paused:
-        return StreamState.PAUSED, ""
-    if facts.failure:
-        return StreamState.FAILED, facts.failure
-    if facts.ended:
-        return StreamState.ENDED, ""
-    if not facts.loaded:
-        return StreamState.CONNECTING, "the model is loading"
-    scoring = StreamState.WARMING if facts.warming else StreamState.LIVE
-    if facts.waiting:
-        return scoring, facts.overload
-    state = {
-        None: StreamState.CONNECTING,
-        CaptureState.CONNECTING: StreamState.CONNECTING,
-        CaptureState.PLAYING: scoring,
-        CaptureState.DOWN: StreamState.DOWN,
-        CaptureState.ENDED: StreamState.ENDED,
-        CaptureState.FAILED: StreamState.FAILED,
-    }[facts.source]
-    return state, facts.overload if state is scoring else facts.source_reason
-
-
-class Rate:
-    """Events a second over the last few seconds."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=1000)
-
-    def add(self, now: float) -> None:
-        """One more."""
-        self._times.append(now)
-
-    def per_second(self, now: float) -> float:
-        """The rate, as of now."""
-        while self._times and now - self._times[0] > RATE_WINDOW_S:
-            self._times.popleft()
-        return len(self._times) / RATE_WINDOW_S
+    retried: bool = False
+    """The source is tried again as it was before, by whatever worker."""
 
 
 @dataclass(frozen=True, slots=True)
-class AgeQuantiles:
-    """Score time less capture time, in seconds."""
+class Life:
+    """Where a stream is in its life."""
 
-    p50: float
-    p99: float
+    state: StreamState = StreamState.PENDING
+    reason: str = ""
+    """Empty where the state is the wanted one."""
+    since: float = 0.0
+    """Seconds since 1970."""
 
 
-class Ages:
-    """How old frames were when they were scored, over the last half minute."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one state to another."""
 
-    def __init__(self) -> None:
-        self._ages: deque[tuple[float, float]] = deque(maxlen=MAX_AGES)
+    before: StreamState
+    after: Life
 
-    def add(self, now: float, age_s: float) -> None:
-        """One more."""
-        self._ages.append((now, age_s))
 
-    def quantiles(self, now: float) -> AgeQuantiles | None:
-        """As of now; None where no frame was scored in that time."""
-        recent = sorted(age for at, age in tuple(self._ages) if now - at <= AGE_WINDOW_S)
-        if not recent:
-            return None
-        last = len(recent) - 1
-        return AgeQuantiles(recent[round(0.5 * last)], recent[round(0.99 * last)])
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    holds: Callable[[Facts], bool]
+    state: StreamState
+    reason: Callable[[Facts], str] = lambda _: ""
+
+
+def _source(facts: Facts) -> str:
+    return facts.source_reason
+
+
+def _playing(facts: Facts) -> bool:
+    """Frames are there to be scored, or come: what was decoded counts before how it ended."""
+    return facts.waiting or facts.source is CaptureState.PLAYING
+
+
+_RULES = (
+    _Rule(lambda f: f.paused, StreamState.PAUSED),
+    _Rule(lambda f: bool(f.failure), StreamState.FAILED, lambda f: f.failure),
+    _Rule(lambda f: f.ended, StreamState.ENDED),
+    _Rule(lambda f: not f.loaded, StreamState.CONNECTING, lambda _: "the model is loading"),
+    _Rule(lambda f: _playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured),
+    _Rule(lambda f: _playing(f) and f.warming, StreamState.WARMING, lambda f: f.overload),
+    _Rule(_playing, StreamState.LIVE, lambda f: f.overload),
+    _Rule(lambda f: f.source is CaptureState.STALLED, StreamState.STALLED, _source),
+    _Rule(lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _source),
+    _Rule(lambda f: f.source is CaptureState.DOWN, StreamState.DOWN, _source),
+    _Rule(lambda f: f.source is CaptureState.FAILED, StreamState.FAILED, _source),
+    _Rule(lambda f: f.source is CaptureState.ENDED, StreamState.ENDED),
+    _Rule(lambda _: True, StreamState.CONNECTING, _source),
+)
+
+
+def step(life: Life, facts: Facts, now: float) -> tuple[Life, tuple[Change, ...]]:
+    """The life from now on, and the change of state, if there is one.
+
+    Reasons may change within a state; a state that was taken up a moment ago stays for that moment.
+    """
+    rule = next(rule for rule in _RULES if rule.holds(facts))
+    state, reason = rule.state, rule.reason(facts)
+    if state is life.state:
+        return replace(life, reason=reason), ()
+    if state is StreamState.CONNECTING and facts.retried and life.state in UNWATCHED:
+        return life, ()
+    if 0.0 <= now - life.since < LEAST_STAY_S:
+        return life, ()
+    after = Life(state, reason, now)
+    return after, (Change(life.state, after),)

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
 import structlog
@@ -20,6 +20,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from model.detector import Observation
+from service.bus.notes import Notes
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
@@ -42,8 +43,14 @@ IDLE_S = 0.05
 REPORT_EVERY_S = 1.0
 HANG_S = 60.0
 """A worker whose scoring stands still for so long lets its leases run out."""
-FLUSH_S = 2.0
-"""At the end: so long for what still waits."""
+JOIN_S = 1.5
+"""At the end: so long for the threads to end."""
+FLUSH_S = 1.5
+"""And so long for what still waits; a Redis that doesn't answer gets nothing."""
+CLOSE_S = 1.5
+"""And so long for the captures to end; they are killed by then."""
+CLOSERS = 64
+"""Sources that are closed at a time, each of which may hang."""
 MAX_FAULTS = 200
 """Frames in a row that fail, of whatever camera, before the process ends, to be started afresh."""
 FAULT_LOG_S = 10.0
@@ -73,6 +80,12 @@ class Worker:
         self._device = device
         self._clock = clock
         self._wake = threading.Event()
+        self._began_at = clock()
+        self._cameras: dict[str, Camera] = {}
+        self._closing: set[Future[None]] = set()
+        self._batches = 0
+        self._frames = 0
+        self._inference_s = 0.0
         self._registry = Registry(redis)
         scores, uploads = Scores(redis, settings.max_score_backlog), Uploads(redis)
         self._ownership = Ownership(
@@ -80,11 +93,13 @@ class Worker:
             self.id,
             lease_s=settings.lease_s,
             capacity=settings.worker_capacity,
-            scores=scores,
+            heartbeat=self._heartbeat,
             on_change=self._wake.set,
             is_working=self._is_working,
         )
-        self._publisher = Publisher(scores, uploads, self._registry, on_stale=self._ownership.doubt)
+        self._publisher = Publisher(
+            scores, uploads, self._registry, Notes(redis), on_stale=self._ownership.doubt
+        )
         self._feeder = Feeder(
             uploads,
             preview_width=settings.preview_width,
@@ -100,18 +115,13 @@ class Worker:
         )
         self._turns = FairTurns()
         self._sizes = BatchSizes()
-        self._closer = ThreadPoolExecutor(4, "close")
-        self._cameras: dict[str, Camera] = {}
+        self._closer = ThreadPoolExecutor(CLOSERS, "close")
         self._threads: list[threading.Thread] = []
         self._halt = threading.Event()
-        self._began_at = clock()
         self._beat = time.monotonic()
         self._reconciled_at = self._reported_at = float("-inf")
         self._fault_logged_at = float("-inf")
         self._faults = 0
-        self._batches = 0
-        self._frames = 0
-        self._inference_s = 0.0
         self._inference_cpu_s = 0.0
 
     @property
@@ -173,9 +183,17 @@ class Worker:
             camera = self._cameras.get(stream_id) or self._take(each)
             if camera.owned is not each:
                 camera.update(each, self._models)
+            if each.leaving:
+                if camera.leave():
+                    self._ownership.left(stream_id)
+                continue
             camera.tend(self._models, self._open_source)
             camera.save(time.monotonic(), self._settings.snapshot_every_s)
-        self._models.keep_only({camera.config.model for camera in self._cameras.values()})
+            camera.advance(self._clock())
+        used = {camera.config.model for camera in self._cameras.values()}
+        self._models.keep_only(used | self._ownership.models)
+        # Another worker's cameras may be this one's in a moment.
+        self._models.preload(self._ownership.models)
         self._sizes.keep_only({c.model.weights for c in self._cameras.values() if c.model})
 
     def _take(self, owned: Owned) -> Camera:
@@ -184,6 +202,7 @@ class Worker:
         camera = Camera(
             owned,
             outbox,
+            worker_id=self.id,
             memory_rule=self._settings.memory_rule,
             close_source=self._close_source,
         )
@@ -219,13 +238,17 @@ class Worker:
             read_timeout_s=settings.read_timeout_s,
             preview_width=settings.preview_width,
             preview_every_s=settings.preview_every_s,
+            transport=config.transport,
+            decode=config.decode,
+            freeze_after_s=settings.freeze_after_s,
         )
         capture = CameraCapture(job, ring_frames=_ring_frames(job.fps, settings), on_frame=on_frame)
         return CaptureSource(capture, camera.next_frame)
 
     def _close_source(self, source: FrameSource) -> None:
         source.stop()
-        self._closer.submit(source.close)
+        self._closing = {each for each in self._closing if not each.done()}
+        self._closing.add(self._closer.submit(source.close))
 
     def _score_batch(self) -> bool:
         """Score one frame of each camera whose turn it is; whether there was any."""
@@ -316,48 +339,58 @@ class Worker:
         cameras = self._cameras
         total = sum(camera.fps(now) for camera in cameras.values()) or 1.0
         return {
-            stream_id: camera.status(now, self.id, camera.fps(now) / total)
+            stream_id: camera.status(now, camera.fps(now) / total)
             for stream_id, camera in cameras.items()
             if stream_id in owned and not camera.outbox.stale
         }
 
     def _heartbeat(self) -> WorkerStatus:
+        lost = self._publisher.lost
         return WorkerStatus(
             id=self.id,
             started_at=self._began_at,
             seen_at=self._clock(),
             streams=len(self._cameras),
+            capacity=self._settings.worker_capacity,
             device=self._device,
             models=self._models.names,
             engines=self._models.engines,
             batches=self._batches,
             frames=self._frames,
             inference_s=self._inference_s,
+            takeovers=self._ownership.takeovers,
+            handovers=self._ownership.handovers,
+            dropped_previews=lost.previews,
+            dropped_notes=lost.notes,
         )
 
     def _shutdown(self) -> None:
-        """Stop the sources, send what is left, release the leases."""
+        """Stop the sources, send what is left, release the leases; each for a bounded time."""
         cameras = list(self._cameras.values())
         for camera in cameras:
             camera.stop()
         self._halt.set()
         self._publisher.notify()
         self._ownership.doubt()
-        until = time.monotonic() + FLUSH_S
+        until = time.monotonic() + JOIN_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         for camera in cameras:
-            camera.save(time.monotonic(), 0.0)
+            camera.leave()
         if not any(thread.is_alive() for thread in self._threads):  # else Redis hangs
-            with suppress(RedisError):  # it is away: uploads stay in it, leases run out
-                self._publisher.flush()
-                self._ownership.release_all()
-                self._registry.leave(self.id)
-        for camera in cameras:
-            camera.close()
+            leaving = threading.Thread(target=self._leave, name="leave", daemon=True)
+            leaving.start()
+            leaving.join(FLUSH_S)
         self._models.close()
-        self._closer.shutdown(wait=True)
+        wait(self._closing, CLOSE_S)
+        self._closer.shutdown(wait=False, cancel_futures=True)
         log.info("the worker has stopped", worker=self.id)
+
+    def _leave(self) -> None:
+        with suppress(RedisError):  # it is away: uploads stay in it, leases run out
+            self._publisher.flush()
+            self._ownership.release_all()
+            self._registry.leave(self.id)
 
 
 def _ring_frames(fps: float | None, settings: Settings) -> int:

@@ -12,39 +12,15 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from model.catalog import DOCUMENT, BundleError
-from service.capture.camera import CaptureState
+from service.bus.scores import Published, Verdict
 from service.errors import BadInput
 from service.infer.device import choose_device, choose_threads, usable_cores
 from service.infer.models import RETRY_S, LoadedModel, ModelPool
-from service.infer.publisher import MAX_HELD, Outbox
+from service.infer.outbox import MAX_HELD, MAX_NOTES, Outbox, Shown
+from service.infer.rates import AGE_WINDOW_S, Ages, Rate
 from service.infer.snapshots import Snapshot, identity
-from service.infer.states import AGE_WINDOW_S, Ages, Facts, Rate, stream_state
-from service.messages import DropReason, FrameScore, StreamState
+from service.messages import DropReason, FrameScore, NoteKind, StreamNote, StreamState
 from tests.support.servers import wait_for
-
-
-@pytest.mark.parametrize(
-    ("facts", "state"),
-    [
-        (Facts(), StreamState.CONNECTING),
-        (Facts(paused=True, failure="x"), StreamState.PAUSED),
-        (Facts(failure="no such model"), StreamState.FAILED),
-        (Facts(loaded=False), StreamState.CONNECTING),
-        (Facts(source=CaptureState.CONNECTING), StreamState.CONNECTING),
-        (Facts(source=CaptureState.PLAYING), StreamState.WARMING),
-        (Facts(source=CaptureState.PLAYING, warming=False), StreamState.LIVE),
-        (Facts(source=CaptureState.DOWN, source_reason="off"), StreamState.DOWN),
-        (Facts(source=CaptureState.FAILED, source_reason="gone"), StreamState.FAILED),
-        (Facts(source=CaptureState.ENDED, waiting=True, warming=False), StreamState.LIVE),
-        (Facts(source=CaptureState.ENDED), StreamState.ENDED),
-        (Facts(ended=True), StreamState.ENDED),
-    ],
-)
-def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState) -> None:
-    found, reason = stream_state(facts)
-    assert found is state
-    if state in (StreamState.DOWN, StreamState.FAILED):
-        assert reason == facts.source_reason + facts.failure
 
 
 def test_a_rate_forgets() -> None:
@@ -53,13 +29,6 @@ def test_a_rate_forgets() -> None:
         rate.add(step / 10)
     assert rate.per_second(5.0) == pytest.approx(10.0, rel=0.05)
     assert rate.per_second(60.0) == 0.0
-
-
-def test_a_degraded_camera_is_live_and_says_why() -> None:
-    facts = Facts(source=CaptureState.PLAYING, warming=False, overload="too slow")
-    assert stream_state(facts) == (StreamState.LIVE, "too slow")
-    down = Facts(source=CaptureState.DOWN, source_reason="off", overload="too slow")
-    assert stream_state(down) == (StreamState.DOWN, "off")
 
 
 def test_ages_are_those_of_late() -> None:
@@ -164,3 +133,48 @@ def test_an_outbox_is_bounded_and_takes_the_epoch_of_now() -> None:
     outbox.put(score(9999), None)
     assert not outbox.waiting
     assert outbox.dropped[DropReason.STALE_OWNER] == MAX_HELD - 3 + 1
+
+
+def test_what_an_outbox_sends_is_counted_once() -> None:
+    outbox = Outbox("one", 1)
+    for frame in range(5):
+        outbox.put(score(frame), None)
+    taken = outbox.take(4)
+    assert (outbox.held, outbox.is_empty) == (5, False)
+    outbox.put_back(taken)
+    assert outbox.held == 5
+    taken = outbox.take(5)
+    duplicate, evicting = Published(Verdict.DUPLICATE), Published(Verdict.PUBLISHED, evicted=1)
+    outbox.settle([duplicate, evicting, *[Published(Verdict.PUBLISHED)] * 3])
+    assert (outbox.held, outbox.is_empty) == (0, True)
+    assert (outbox.scored, outbox.dropped[DropReason.BACKLOG]) == (4, 1)
+
+
+def note(at: float) -> StreamNote:
+    return StreamNote(kind=NoteKind.STATE, at=at, state=StreamState.LIVE, epoch=1)
+
+
+def test_notes_are_bounded_keep_their_order_and_take_the_epoch_of_now() -> None:
+    outbox = Outbox("one", 1)
+    for number in range(MAX_NOTES + 2):
+        outbox.note(note(float(number)))
+    assert outbox.lost.notes == 2
+    outbox.adopt(7)
+    first = outbox.next_note()
+    assert first is not None and (first.at, first.epoch) == (2.0, 7)
+    outbox.noted(first)
+    outbox.refuse_for_a_moment()
+    assert outbox.next_note() is None
+    outbox.adopt(8)
+    second = outbox.next_note()
+    assert second is not None and (second.at, second.epoch) == (3.0, 8)
+
+
+def test_a_preview_that_is_replaced_before_it_is_sent_is_counted() -> None:
+    outbox = Outbox("one", 1)
+    for frame in range(3):
+        outbox.show(Shown(b"jpeg", None, frame, 0.0))
+    shown = outbox.take_shown()
+    assert shown is not None and shown.frame == 2
+    assert outbox.take_shown() is None
+    assert outbox.lost.previews == 2
