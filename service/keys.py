@@ -45,6 +45,12 @@ def uploads(stream_id: str) -> str:
     return f"nw:{{{stream_id}}}:uploads"
 
 
+def known(stream_id: str) -> str:
+    """String with a time to live, there while the stream is registered: what `STREAMS` says, under
+    the camera's own hash tag."""
+    return f"nw:{{{stream_id}}}:known"
+
+
 def upload_bytes(stream_id: str) -> str:
     """Integer: bytes of pictures that wait in `uploads`."""
     return f"nw:{{{stream_id}}}:upload_bytes"
@@ -81,6 +87,7 @@ def of_stream(stream_id: str) -> list[str]:
         last_frame,
         scores,
         notes,
+        known,
         uploads,
         upload_bytes,
         next_upload,

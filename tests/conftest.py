@@ -12,7 +12,7 @@ from redis import Redis
 
 from service.bus.connection import connect
 from service.store.database import Database
-from tests.support import servers
+from tests.support import redis_groups, servers
 from tests.support.bundles import save_small_bundle
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -44,18 +44,29 @@ def ped2(shared: Path) -> Path:
     return shared / "data" / "ped2"
 
 
-@pytest.fixture(scope="session", params=["valkey", "redis7"])
-def redis_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[servers.RedisServer]:
-    """Both servers in turn: the embedded Valkey, and Redis 7."""
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "redis7" and shutil.which("redis-server") is None:
+@pytest.fixture(scope="session")
+def redis_program() -> str:
+    """Debian's redis-server."""
+    program = shutil.which("redis-server")
+    if program is None:
         _missing("redis-server")
-    server = servers.valkey(folder) if request.param == "valkey" else servers.redis7(folder)
+    return str(program)
+
+
+@pytest.fixture(scope="session")
+def redis7_url(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Redis 7."""
+    server = servers.redis7(tmp_path_factory.mktemp("redis7"))
     server.start()
-    yield server
+    yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster_url(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster of three masters."""
+    with redis_groups.cluster(tmp_path_factory.mktemp("cluster")) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +87,14 @@ def redis(valkey_server: servers.RedisServer) -> Iterator[Redis]:
     client.close()
 
 
-@pytest.fixture
-def each_redis(redis_server: servers.RedisServer) -> Iterator[Redis]:
-    """An empty Redis of each kind."""
-    client = connect(redis_server.url)
+@pytest.fixture(params=["valkey", "redis7", "cluster"])
+def each_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """An empty Redis of each kind: the embedded Valkey, Redis 7, and a cluster."""
+    if request.param == "valkey":
+        url = request.getfixturevalue("valkey_server").url
+    else:
+        url = request.getfixturevalue(f"{request.param}_url")
+    client = connect(url)
     client.flushall()
     yield client
     client.close()

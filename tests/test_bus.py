@@ -1,17 +1,27 @@
-"""Leases, uploads, scores and statuses, on both kinds of Redis."""
+"""Leases, uploads, scores, notes and statuses, on both kinds of Redis and on a cluster."""
 
 from __future__ import annotations
 
 import pytest
 from redis import Redis
 
+from service import keys
 from service.bus.leases import Leases
+from service.bus.notes import Notes
 from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Preview, Registry
 from service.bus.scores import Outgoing, Published, Scores, Verdict
 from service.bus.uploads import Picture, Uploads
 from service.errors import BacklogFull, NotFound
-from service.messages import FrameScore, StreamConfig, StreamState, StreamStatus, WorkerStatus
+from service.messages import (
+    FrameScore,
+    NoteKind,
+    StreamConfig,
+    StreamNote,
+    StreamState,
+    StreamStatus,
+    WorkerStatus,
+)
 
 
 def _config(stream_id: str = "cam") -> StreamConfig:
@@ -134,7 +144,7 @@ def test_an_upload_to_a_removed_stream_is_refused(each_redis: Redis) -> None:
     registry.remove("cam")
     with pytest.raises(NotFound):
         _enqueue(uploads, b"x")
-    assert each_redis.keys("nw:{cam}:*") == []
+    assert each_redis.exists(*keys.of_stream("cam")) == 0
     assert registry.streams() == {}
 
 
@@ -171,3 +181,65 @@ def test_one_front_end_records(each_redis: Redis) -> None:
     assert not second.hold()
     first.release()
     assert second.hold()
+
+
+def test_uploads_of_many_cameras_are_waited_for_at_once(each_redis: Redis) -> None:
+    names = [f"cam{number}" for number in range(6)]
+    Registry(each_redis).publish([_config(name) for name in names])
+    uploads = Uploads(each_redis)
+    assert uploads.wait(dict.fromkeys(names, "0-0"), 5, block_ms=30) == {}
+    for name in names[:2]:
+        pictures = [Picture(1.0, b"a"), Picture(2.0, b"b")]
+        uploads.enqueue(name, pictures, first_frame=0, max_frames=9, max_bytes=99)
+    found = uploads.wait(dict.fromkeys(names, "0-0"), 5, block_ms=5000)
+    assert {name: [row.image for row in rows] for name, rows in found.items()} == {
+        name: [b"a", b"b"] for name in names[:2]
+    }
+    later = {name: rows[-1].entry for name, rows in found.items()}
+    assert uploads.wait(later, 5, block_ms=30) == {}
+
+
+def test_a_batch_of_many_cameras_is_published_read_and_acknowledged(each_redis: Redis) -> None:
+    names = [f"cam{number}" for number in range(6)]
+    leases, scores = Leases(each_redis, "a", 5.0), Scores(each_redis, 100)
+    epochs = {name: leases.acquire(name) or 0 for name in names}
+    batch = [Outgoing(name, _score(3, epoch)) for name, epoch in epochs.items()]
+    assert scores.publish(batch) == [Published(Verdict.PUBLISHED)] * 6
+    assert scores.waiting(names) == 6
+    found = scores.read(names, 10)
+    assert list(found) == names
+    scores.acknowledge({name: [row.entry for row in rows] for name, rows in found.items()})
+    assert scores.waiting(names) == 0
+
+
+def test_streams_of_the_database_replace_those_in_redis(each_redis: Redis) -> None:
+    registry = Registry(each_redis)
+    registry.publish([_config("gone"), _config("kept")])
+    registry.synchronise(lambda: [_config("kept"), _config("new")])
+    assert set(registry.streams()) == {"kept", "new"}
+    known = [int(each_redis.exists(keys.known(name))) for name in ("gone", "kept", "new")]
+    assert known == [0, 1, 1]
+
+
+def test_notes_are_fenced_bounded_and_acknowledged(
+    each_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.bus.notes.MAX_WAITING", 2)
+    leases, notes = Leases(each_redis, "a", 5.0), Notes(each_redis)
+    for name in ("a", "b"):
+        epoch = leases.acquire(name) or 0
+        for at in range(3):
+            note = StreamNote(
+                kind=NoteKind.STATE, at=float(at), state=StreamState.DOWN, epoch=epoch
+            )
+            assert notes.publish(name, note)
+        assert not notes.publish(name, note.model_copy(update={"epoch": epoch - 1}))
+    each_redis.xadd(keys.notes("a"), {"note": "{"})
+    found = notes.read(["a", "b", "c"], 9)
+    assert {name: [each.note.at for each in rows] for name, rows in found.items()} == {
+        "a": [1.0, 2.0],
+        "b": [1.0, 2.0],
+    }
+    notes.acknowledge({name: [each.entry for each in rows] for name, rows in found.items()})
+    assert notes.read(["a", "b"], 9) == {}
+    assert each_redis.xlen(keys.notes("a")) == 0

@@ -25,7 +25,7 @@ from service.api.context import Context
 from service.api.middleware import BodyLimit, RequestCount
 from service.api.routes import events, frames, health, models, scores, streams, webhooks
 from service.api.schemas.errors import ErrorOut
-from service.bus.connection import connect
+from service.bus.connection import check_url, connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
@@ -59,12 +59,13 @@ NOT_FOUND: dict[int | str, dict[str, object]] = {
 def create_app(settings: Settings) -> FastAPI:
     """The application. Nothing is opened before its lifespan begins.
 
-    Raises: BadInput: `redis_url` isn't set.
+    Raises: BadInput: `redis_url` isn't set, or is no such URL.
     """
     if settings.redis_url is None:
         raise BadInput("REDIS_URL", None, "must be set for the front end")
     metrics = Metrics()
     redis_url = settings.redis_url
+    check_url(redis_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -9,22 +11,25 @@ from typing import cast
 from redis import Redis
 
 from service import keys
+from service.bus.cluster import Cluster
 from service.errors import BacklogFull, NotFound
 from service.messages import UploadedFrame
 
 RETRY_AFTER_S = 2
+LOOK_S = 0.02
+"""How often a cluster is asked for uploads while one waits for them."""
 
 _ENQUEUE = """
-if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then return -2 end
-local count = (#ARGV - 4) / 3
+if redis.call('EXISTS', KEYS[4]) == 0 then return -2 end
+local count = (#ARGV - 3) / 3
 local bytes = 0
-for i = 7, #ARGV, 3 do bytes = bytes + #ARGV[i] end
-if redis.call('XLEN', KEYS[1]) + count > tonumber(ARGV[3]) then return -1 end
-if tonumber(redis.call('GET', KEYS[2]) or '0') + bytes > tonumber(ARGV[4]) then return -1 end
-local first = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), tonumber(ARGV[2]))
+for i = 6, #ARGV, 3 do bytes = bytes + #ARGV[i] end
+if redis.call('XLEN', KEYS[1]) + count > tonumber(ARGV[2]) then return -1 end
+if tonumber(redis.call('GET', KEYS[2]) or '0') + bytes > tonumber(ARGV[3]) then return -1 end
+local first = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), tonumber(ARGV[1]))
 for i = 0, count - 1 do
   redis.call('XADD', KEYS[1], '*', 'frame', string.format('%d', first + i),
-             'captured_at', ARGV[5 + 3 * i], 'cut', ARGV[6 + 3 * i], 'image', ARGV[7 + 3 * i])
+             'captured_at', ARGV[4 + 3 * i], 'cut', ARGV[5 + 3 * i], 'image', ARGV[6 + 3 * i])
 end
 redis.call('INCRBY', KEYS[2], string.format('%d', bytes))
 redis.call('SET', KEYS[3], string.format('%d', first + count))
@@ -67,6 +72,7 @@ class Uploads:
         self._redis = redis
         self._enqueue = redis.register_script(_ENQUEUE)
         self._discard = redis.register_script(_DISCARD)
+        self._pause = threading.Event()
 
     def enqueue(
         self,
@@ -92,9 +98,9 @@ class Uploads:
                     keys.uploads(stream_id),
                     keys.upload_bytes(stream_id),
                     keys.next_upload(stream_id),
-                    keys.STREAMS,
+                    keys.known(stream_id),
                 ],
-                [stream_id, first_frame, max_frames, max_bytes, *fields],
+                [first_frame, max_frames, max_bytes, *fields],
             )
         )
         if first == -1:
@@ -117,6 +123,8 @@ class Uploads:
             after: for each stream the id after which to read.
             count: entries of each stream, at most.
         """
+        if isinstance(self._redis, Cluster):
+            return self._look(after, count, block_ms)
         streams = {keys.uploads(stream_id): stream_id for stream_id in after}
         found = self._redis.xread(
             {key: after[stream_id] for key, stream_id in streams.items()}, count, block_ms
@@ -125,6 +133,21 @@ class Uploads:
             streams[key.decode()]: [_queued(*row) for row in rows]
             for key, rows in cast(list[tuple[bytes, _Rows]], found or [])
         }
+
+    def _look(
+        self, after: Mapping[str, str], count: int, block_ms: int
+    ) -> dict[str, list[QueuedFrame]]:
+        """As `wait`, on a cluster, where one command can't wait for keys of several cameras."""
+        until = time.monotonic() + block_ms / 1000
+        while True:
+            pipeline = self._redis.pipeline(transaction=False)
+            for stream_id, entry in after.items():
+                pipeline.xrange(keys.uploads(stream_id), min=f"({entry}", count=count)
+            found = zip(after, cast(list[_Rows], pipeline.execute()), strict=True)
+            queued = {key: [_queued(*row) for row in rows] for key, rows in found if rows}
+            if queued or time.monotonic() >= until:
+                return queued
+            self._pause.wait(LOOK_S)
 
     def waiting(self, stream_id: str) -> int:
         """Frames that have no score yet."""
