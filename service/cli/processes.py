@@ -20,7 +20,7 @@ from rich.console import Console
 
 from service import logs
 from service.bus import embedded
-from service.bus.connection import connect
+from service.bus.connection import check_url, connect
 from service.cli.allocator import restart_with_tunables
 from service.errors import BadInput
 from service.settings import Settings
@@ -112,6 +112,8 @@ def run_all(
     from service.api.guard import check_exposure
 
     check_exposure(settings)
+    if settings.redis_url is not None:
+        check_url(settings.redis_url)
     settings = settings.model_copy(update={"port": _free_port(settings)})
     # Sources with their passwords and webhook secrets lie there: for nobody else to read.
     os.umask(0o077)

@@ -20,6 +20,7 @@ from service.bus.registry import Preview, Registry
 from service.messages import StreamState, StreamStatus, WorkerStatus
 from service.settings import Settings
 from service.store.database import Database
+from service.store.tables import StreamLogRow
 from tests.support.clips import picture
 from tests.support.front_end import add_event, add_scores, front_end, make_settings
 from tests.support.servers import RedisServer
@@ -169,6 +170,58 @@ def test_a_camera_is_shown_with_picture_curve_and_events(scene: Scene, browser: 
     expect(page.locator(".event").nth(1)).to_contain_text("7.5 s")
     page.wait_for_function("document.querySelector('.thumb').naturalWidth > 0")
     _shoot(page, "desktop-light")
+    page.close()
+
+
+def test_a_camera_that_is_not_watched_says_why_since_when_and_what_came_before(
+    scene: Scene, browser: Browser
+) -> None:
+    now = time.time()
+    with scene.database.write() as session:
+        for place, (kind, state, reason) in enumerate(
+            (
+                ("state", "live", ""),
+                ("scene.changed", "warming", "the picture became dark at once"),
+                ("state", "obscured", "covered <b>or</b> turned"),
+                ("stream.down", "obscured", "covered <b>or</b> turned"),
+            )
+        ):
+            row = StreamLogRow(
+                stream_id=scene.stream_id,
+                kind=kind,
+                at=now - 60 + place,
+                state=state,
+                reason=reason,
+                worker="w",
+            )
+            session.add(row)
+            session.flush()
+    status = StreamStatus(
+        state=StreamState.OBSCURED, reason="covered <b>or</b> turned", since=now - 57
+    )
+    worker = WorkerStatus(id="w", started_at=now, seen_at=now, streams=1, device="cpu")
+    Registry(scene.redis).report({scene.stream_id: status}, worker)
+    page = scene.open(browser)
+    page.goto(scene.url)
+    expect(page.locator(".camera").first).to_contain_text("obscured · covered <b>or</b> turned")
+    expect(page.locator("#detail-reason")).to_have_text("covered <b>or</b> turned")
+    figures = page.locator("#figures")
+    expect(figures).to_contain_text("obscured")
+    since = page.evaluate(
+        "at => new Intl.DateTimeFormat(undefined, {timeStyle: 'medium'}).format(new Date(at))",
+        1000 * (now - 57),
+    )
+    expect(figures).to_contain_text(since)
+    expect(page.locator("#picture")).to_be_visible()
+    expect(page.locator("#log li")).to_have_count(4)
+    texts = page.locator("#log .what").all_text_contents()
+    assert texts == ["outage told", "obscured", "light changed", "live"]
+    expect(page.locator("#log .why").first).to_have_text("covered <b>or</b> turned")
+    page.locator(".camera").nth(1).click()
+    expect(page.locator("#log-card")).to_be_hidden()
+    page.locator(".camera").first.click()
+    expect(page.locator("#log li")).to_have_count(4)
+    _shoot(page, "log")
     page.close()
 
 

@@ -2,13 +2,23 @@
 
 import { ApiError, change, follow, get, picture } from "./api.js";
 import { Curve } from "./curve.js";
-import { byId, clock, duration, figures, rate } from "./dom.js";
+import { byId, clock, duration, element, figures, rate, when } from "./dom.js";
 
 const PICTURE_EVERY_MS = 1000;
 const NO_PICTURE_EVERY_MS = 5000;
 const RECONNECT_MS = 2000;
 const HISTORY = 600;
-const HAS_PICTURES = new Set(["warming", "live", "ended", "down"]);
+const LOG_EVERY_MS = 5000;
+const LOG_ENTRIES = 20;
+const HAS_PICTURES = new Set([
+  "connecting", "warming", "live", "stalled", "frozen", "obscured", "down", "ended", "failed",
+]);
+const LOG_TEXT = {
+  "scene.changed": "light changed",
+  "stream.down": "outage told",
+  "stream.recovered": "recovery told",
+  "scores.lost": "scores lost",
+};
 
 export class Detail {
   constructor({ onChange }) {
@@ -43,12 +53,14 @@ export class Detail {
     this.abort = new AbortController();
     this.curve.clear();
     this.hidePicture();
+    this.showLog([]);
     byId("delete-dialog").close();
     byId("threshold-error").textContent = "";
     if (this.stream === null) return;
     byId("threshold").value = this.stream.threshold ?? "";
     this.followScores(this.stream.id, this.abort.signal);
     this.followPictures(this.abort.signal);
+    this.followLog(this.stream.id, this.abort.signal);
   }
 
   render() {
@@ -65,6 +77,7 @@ export class Detail {
     const dropped = Object.values(status.dropped).reduce((sum, count) => sum + count, 0);
     figures(byId("figures"), [
       ["State", status.state],
+      ["Since", status.since === null ? "–" : when(status.since)],
       ["Model", stream.model],
       ["Rate", `${rate(status)} /s`],
       ["Delay", status.frame_age_s === null ? "–" : duration(Math.max(0, status.frame_age_s))],
@@ -99,6 +112,35 @@ export class Detail {
       const found = document.hidden || (await this.showPicture());
       await pause(found ? PICTURE_EVERY_MS : NO_PICTURE_EVERY_MS, signal);
     }
+  }
+
+  async followLog(id, signal) {
+    while (!signal.aborted) {
+      try {
+        const { items } = document.hidden ? {} : await get(`/streams/${id}/log?limit=${LOG_ENTRIES}`);
+        if (signal.aborted) return;
+        if (items) this.showLog(items);
+      } catch (error) {
+        if (error.status === 404) return; // the banner tells of all others
+      }
+      await pause(LOG_EVERY_MS, signal);
+    }
+  }
+
+  showLog(entries) {
+    byId("log-card").hidden = entries.length === 0;
+    byId("log").replaceChildren(
+      ...entries.map(({ kind, at, state, reason }) =>
+        element(
+          "li",
+          {},
+          element("time", { dateTime: at, className: "muted", textContent: when(at) }),
+          element("span", { className: "dot", dataset: { state } }),
+          element("span", { className: "what", textContent: LOG_TEXT[kind] ?? state }),
+          element("span", { className: "why muted", textContent: reason }),
+        ),
+      ),
+    );
   }
 
   async showPicture() {
