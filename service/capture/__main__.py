@@ -1,62 +1,134 @@
-"""One camera's process. Its job is the first line of standard input (an argument would show its
-credentials to everybody); it ends when standard input does, for then its parent is gone.
+"""The helper that forks a process for each camera, on request over its standard input, a Unix
+socket: what arrives is a job and two pipes (an argument would show its credentials to everybody).
+It has one thread, and ends when the socket does, for then its worker is gone.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
+import selectors
 import signal
+import socket
 import sys
-import threading
+import traceback
 
 import av.logging
 import cv2
 
-from service.capture.locations import Kind, kind_of
 from service.capture.opening import OpenError
-from service.capture.playback import Playback
-from service.capture.wire import CaptureJob, Failed, send
+from service.capture.playback import Playback, failure_of
+from service.capture.wire import ANSWER, MAX_JOB_BYTES, CaptureJob, send
 
 _PR_SET_PDEATHSIG = 1
+PIPES = 2
 
 
 def main() -> int:
-    """Play the source until it ends or fails, or the parent goes."""
-    _die_with_parent()
-    job = CaptureJob.from_line(sys.stdin.buffer.readline())
-    out = os.dup(sys.stdout.fileno())
-    # Whatever prints goes to the log, not between the messages.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    threading.Thread(target=_watch_parent, daemon=True).start()
+    """Serve until the socket's other end closes."""
     av.logging.set_level(None)
     cv2.setNumThreads(1)
+    # What was made so far stays: the garbage collector of a forked process would copy its pages.
+    gc.collect()
+    gc.freeze()
+    requests = socket.socket(fileno=sys.stdin.fileno())
+    with selectors.DefaultSelector() as selector:
+        selector.register(requests, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not requests:
+                    _reap(selector, key)
+                elif not _serve(requests, selector):
+                    return 0
+
+
+def _serve(requests: socket.socket, selector: selectors.BaseSelector) -> bool:
+    """Fork as one request says; whether there may be more."""
+    line, pipes, _, _ = socket.recv_fds(requests, MAX_JOB_BYTES, PIPES)
+    if not line:
+        return False
     try:
-        _play(job, out)
+        pid, handle = _fork(line, pipes)
+    except OSError:  # out of processes, files or memory: the other cameras go on
+        traceback.print_exc()
+        requests.send(ANSWER.pack(0))
+        return True
+    finally:
+        for pipe in pipes:
+            os.close(pipe)
+    selector.register(handle, selectors.EVENT_READ, pid)
+    socket.send_fds(requests, [ANSWER.pack(pid)], [handle])
+    return True
+
+
+def _fork(line: bytes, pipes: list[int]) -> tuple[int, int]:
+    """The new process's id and handle."""
+    if len(pipes) != PIPES:
+        raise OSError("the pipes of a camera's process did not arrive")
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _be_camera(line, pipes, parent)
+    try:
+        # It isn't reaped yet, so the handle can only be its own.
+        return pid, os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
+def _reap(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    selector.unregister(key.fileobj)
+    os.waitpid(key.data, 0)
+    os.close(key.fd)
+
+
+def _be_camera(line: bytes, pipes: list[int], parent: int) -> None:
+    """What a forked process does; never returns."""
+    code = 1
+    try:
+        out = _own_files(*pipes)
+        os.setsid()
+        _die_with(parent)
+        _play(CaptureJob.from_line(line), out)
+        code = 0
     except BrokenPipeError:
-        os._exit(0)
-    return 0
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
-def _play(job: CaptureJob, out: int) -> None:
-    try:
-        for message in Playback(job).messages():
-            send(out, message)
-    except OpenError as error:
-        lasting = kind_of(job.location) is not Kind.NETWORK
-        send(out, Failed(error.reason, permanent=lasting))
+def _own_files(out: int, errors: int) -> int:
+    """Keep the two pipes alone; whatever prints goes to the second. Returns the first's number."""
+    out, errors = os.dup(out), os.dup(errors)  # neither has one of the numbers below any more
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(errors, 1)
+    os.dup2(errors, 2)
+    os.dup2(out, 3)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    return 3
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """For a decoder that hangs, and can't notice that its parent has gone."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
 
 
-def _watch_parent() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    os._exit(0)
+def _play(job: CaptureJob, out: int) -> None:
+    playback = Playback(job)
+    try:
+        for message in playback.messages():
+            send(out, message)
+    except OpenError as error:
+        send(out, failure_of(job, error, playback.frames))
 
 
 if __name__ == "__main__":

@@ -6,33 +6,49 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from service.capture.wire import Fault
+
 FIRST_S = 0.5
-LONGEST_S = 15.0
+LONGEST_S = 2.5
+"""With the time limits of a connection (4 s) and a read (5 s), a camera that is back is seen
+within 10 s; a look at one that is away costs a packet."""
 STEADY_S = 10.0
 """Frames for so long, and the next failure counts as the first."""
-PERMANENT_S = 30.0
-"""Between attempts at what won't get better by itself soon."""
+REFUSED_S = 60.0
+"""Between attempts with a password that was refused: cameras lock accounts."""
+NOT_VIDEO_S = 5.0
+LOCAL_S = 30.0
+"""Between attempts at a file or folder that can't be read: it changes when somebody changes it."""
 
 
 @dataclass(slots=True)
 class Backoff:
-    """Pauses of 0.5, 1, 2 … 15 s, each shortened by up to a half at random, so that cameras which
-    fell together don't come back together."""
+    """Pauses of 0.5, 1, 2, 2.5 … s, each shortened by up to a half at random, so that cameras
+    which fell together don't come back together."""
 
     jitter: Callable[[], float] = random.random
     """In [0, 1)."""
     failures: int = 0
 
-    def next_s(self, *, steady_s: float = 0.0, permanent: bool = False) -> float:
+    def next_s(
+        self,
+        *,
+        steady_s: float = 0.0,
+        fault: Fault = Fault.UNREACHABLE,
+        is_live: bool = True,
+    ) -> float:
         """The pause after one more failure.
 
         Args:
             steady_s: how long frames had come before it.
+            is_live: whether it is a camera, and no recording.
         """
         if steady_s >= STEADY_S:
             self.failures = 0
         self.failures += 1
-        if permanent:
-            return PERMANENT_S
+        if fault is Fault.REFUSED:
+            return REFUSED_S
         longest = min(LONGEST_S, FIRST_S * 2.0 ** min(self.failures - 1, 10))
+        if fault is Fault.NOT_VIDEO:
+            longest = NOT_VIDEO_S if is_live else LOCAL_S
         return float(longest * (1.0 - 0.5 * self.jitter()))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import selectors
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +14,11 @@ import structlog
 
 from model.footage import hide_credentials
 from service.capture.backoff import Backoff
+from service.capture.gaps import Gaps
+from service.capture.locations import is_live
+from service.capture.reach import unreachable
 from service.capture.ring import Ring
+from service.capture.spawner import CaptureProcess, Spawner, shared_spawner
 from service.capture.wire import (
     Alive,
     CapturedFrame,
@@ -27,18 +27,19 @@ from service.capture.wire import (
     Decoder,
     Ended,
     Failed,
+    Fault,
+    Frozen,
     Message,
+    usual_gap_s,
 )
 from service.errors import SourceError
 from service.logs import hide_secrets
 
 log = structlog.stdlib.get_logger(__name__)
 
-START_S = 20.0
-"""What a process may need to start, on a busy machine, beyond its source's time limits."""
-MARGIN_S = 5.0
+MARGIN_S = 3.0
+"""What a process may need, on a busy machine, beyond its source's time limits."""
 STOP_S = 1.0
-PIPE_BYTES = 1024 * 1024
 LOG_BYTES = 64 * 1024
 LOG_LINES = 20
 """Lines of a process's standard error that are logged; a chatty library can't fill the log."""
@@ -56,7 +57,7 @@ class CaptureState(StrEnum):
     DOWN = "down"
     ENDED = "ended"
     FAILED = "failed"
-    """It can't be read as it is; tried again now and then."""
+    """It can't be read as it is, and a person must mend it; tried again now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class CaptureStatus:
     state: CaptureState = CaptureState.CONNECTING
     reason: str = ""
     captured: int = 0
+    """Frames, with those that the ring dropped and those of a frozen camera."""
     dropped: int = 0
+    """By the ring."""
     reconnects: int = 0
     """Attempts after the first."""
     frozen: int = 0
@@ -77,8 +80,9 @@ class CaptureStatus:
 class _Run:
     """One process, from its start to its end."""
 
-    process: subprocess.Popen[bytes]
+    process: CaptureProcess
     patience_until: float
+    gaps: Gaps
     playing_since: float | None = None
     failure: Failed | None = None
     ended: bool = False
@@ -98,15 +102,20 @@ class CameraCapture:
         ring_frames: int,
         on_frame: Callable[[], object] = lambda: None,
         backoff: Backoff | None = None,
+        spawner: Spawner | None = None,
     ) -> None:
         self._job = job
         self._ring = Ring(ring_frames)
         self._on_frame = on_frame
         self._backoff = backoff or Backoff()
+        self._spawner = spawner or shared_spawner()
         self._status = CaptureStatus()
+        self._stalls_at: float | None = None
+        """Without another picture until then (monotonic), the camera is stalled."""
+        self._pictured_at = 0.0
         self._stop = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._spawning = threading.Lock()
+        self._process: CaptureProcess | None = None
+        self._handing_over = threading.Lock()
         self._name = hide_credentials(job.location)
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -130,18 +139,25 @@ class CameraCapture:
     @property
     def status(self) -> CaptureStatus:
         """State and counters, as of now."""
-        return replace(self._status, dropped=self._ring.dropped)
+        status = replace(self._status, dropped=self._ring.dropped)
+        stalls_at, now = self._stalls_at, time.monotonic()
+        if stalls_at is None or now < stalls_at:
+            return status
+        silent_s = now - self._pictured_at
+        return replace(
+            status, state=CaptureState.STALLED, reason=f"no picture for {silent_s:.0f} s"
+        )
 
     @property
     def pid(self) -> int | None:
         """The camera's process, if there is one now."""
         process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        return process.pid if process is not None and process.running else None
 
     def stop(self) -> None:
         """Ask the process to end; returns at once. `close` waits."""
         self._stop.set()
-        with self._spawning:
+        with self._handing_over:
             if self._process is not None:
                 self._process.terminate()
 
@@ -158,80 +174,69 @@ class CameraCapture:
             self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        try:
-            self._keep_playing()
-        except Exception:
-            log.exception("a camera's reader failed", source=self._name)
-            self._tell(CaptureState.FAILED, "the capture failed; see the log")
-
-    def _keep_playing(self) -> None:
         while not self._stop.is_set():
-            run = self._play_once()
+            try:
+                failure, steady_s = self._play_once()
+            except Exception:
+                log.exception("a camera's reader failed", source=self._name)
+                failure, steady_s = Failed("the capture failed", Fault.UNREACHABLE), 0.0
+            self._stalls_at = None
             if self._stop.is_set():
                 return
-            if run.ended:
+            if failure is None:
                 self._tell(CaptureState.ENDED)
                 return
-            failure = run.failure or Failed("the capture process ended unexpectedly", False)
-            since = run.playing_since
-            steady_s = 0.0 if since is None else time.monotonic() - since
-            pause_s = self._backoff.next_s(steady_s=steady_s, permanent=failure.permanent)
-            self._tell(
-                CaptureState.FAILED if failure.permanent else CaptureState.DOWN, failure.reason
-            )
+            self._pause(failure, steady_s)
+
+    def _pause(self, failure: Failed, steady_s: float) -> None:
+        live = is_live(self._job.location)
+        pause_s = self._backoff.next_s(steady_s=steady_s, fault=failure.fault, is_live=live)
+        is_away = failure.fault is Fault.UNREACHABLE
+        state = CaptureState.DOWN if is_away else CaptureState.FAILED
+        if (self._status.state, self._status.reason) != (state, failure.reason):
+            # Once: a camera may be away for days.
             log.warning(
                 "a source can't be read; it is tried again",
                 source=self._name,
                 reason=failure.reason,
                 pause_s=round(pause_s, 2),
             )
-            self._stop.wait(pause_s)
+        self._tell(state, failure.reason)
+        if not self._stop.wait(pause_s):
             self._status = replace(self._status, reconnects=self._status.reconnects + 1)
 
-    def _play_once(self) -> _Run:
+    def _play_once(self) -> tuple[Failed | None, float]:
+        """Play until it fails, and for how long pictures had come; no failure where it ended."""
         job = self._job
-        run = _Run(self._spawn(), time.monotonic() + START_S + job.connect_timeout_s)
+        if reason := unreachable(job.location, job.connect_timeout_s, self._stop):
+            return Failed(reason, Fault.UNREACHABLE), 0.0
+        try:
+            process = self._spawned()
+        except (SourceError, OSError) as error:
+            return Failed(f"the capture can't start: {error}", Fault.UNREACHABLE), 0.0
+        patience_s = job.connect_timeout_s + job.read_timeout_s + MARGIN_S
+        run = _Run(process, time.monotonic() + patience_s, Gaps(usual_gap_s(job)))
         try:
             self._pump(run)
         finally:
-            run.process.kill()
-            run.process.wait()
-            for pipe in (run.process.stdin, run.process.stdout, run.process.stderr):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-        return run
+            process.close()
+        if run.ended:
+            return None, 0.0
+        failure = run.failure or Failed("the capture process ended unexpectedly", Fault.UNREACHABLE)
+        since = run.playing_since
+        return failure, 0.0 if since is None else time.monotonic() - since
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with self._spawning:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.capture"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                # A signal of the terminal's is for the worker, which then ends its cameras.
-                start_new_session=True,
-                # NumPy would start a thread for each core, of which a camera has no use; and the
-                # worker's allocator settings, none at all, are for PyTorch.
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "GLIBC_TUNABLES": ""},
-            )
+    def _spawned(self) -> CaptureProcess:
+        process = self._spawner.spawn(self._job)
+        with self._handing_over:
             self._process = process
             if self._stop.is_set():
                 process.terminate()
-        if process.stdin is not None and process.stdout is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.write(self._job.to_line())
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-            os.set_blocking(process.stdout.fileno(), False)
         return process
 
     def _pump(self, run: _Run) -> None:
         """Take the process's messages until it ends, or says nothing for too long."""
-        out, errors = run.process.stdout, run.process.stderr
-        if out is None or errors is None:
-            return
+        out, errors = run.process.out, run.process.errors
         decoder = Decoder()
         with selectors.DefaultSelector() as selector:
             selector.register(out, selectors.EVENT_READ)
@@ -239,10 +244,10 @@ class CameraCapture:
             while True:
                 rest_s = run.patience_until - time.monotonic()
                 if rest_s <= 0:
-                    run.failure = Failed("no answer in time", False)
+                    run.failure = Failed("no answer in time", Fault.UNREACHABLE)
                     return
                 for key, _ in selector.select(rest_s):
-                    if key.fileobj is out:
+                    if key.fd == out:
                         if not self._read(run, decoder, key.fd):
                             return
                         continue
@@ -261,19 +266,28 @@ class CameraCapture:
         except BlockingIOError:
             return True
         except SourceError as error:
-            run.failure = Failed(str(error), False)
+            run.failure = Failed(str(error), Fault.UNREACHABLE)
         return False
 
     def _receive(self, run: _Run, message: Message) -> None:
         now = time.monotonic()
         run.patience_until = now + self._job.read_timeout_s + MARGIN_S
         if isinstance(message, CapturedFrame):
-            if run.playing_since is None:
-                run.playing_since = now
+            self._pictured(run, now)
             count = self._status.captured
             self._ring.push(replace(message, sequence=count))
             state = CaptureState.PLAYING
             self._status = replace(self._status, captured=count + 1, state=state, reason="")
+            self._on_frame()
+        elif isinstance(message, Frozen):
+            self._pictured(run, now)
+            self._status = replace(
+                self._status,
+                captured=self._status.captured + message.frames,
+                frozen=self._status.frozen + message.frames,
+                state=CaptureState.FROZEN,
+                reason=message.reason,
+            )
             self._on_frame()
         elif isinstance(message, Failed):
             run.failure = message
@@ -281,6 +295,14 @@ class CameraCapture:
             run.ended = True
         elif isinstance(message, Connected | Alive):
             return
+
+    def _pictured(self, run: _Run, now: float) -> None:
+        """A picture has come, or word of some."""
+        if run.playing_since is None:
+            run.playing_since = now
+        run.gaps.add(now)
+        self._pictured_at = now
+        self._stalls_at = now + run.gaps.silence_s
 
     def _tell(self, state: CaptureState, reason: str = "") -> None:
         self._status = replace(self._status, state=state, reason=reason)

@@ -19,10 +19,16 @@ FILE_FORMATS = (
 """What a local file may be: no format that names other files. Sound is known, to be refused."""
 
 
+DEVICE_FORMAT = "video4linux2"
+_DEVICE = re.compile(r"/dev/video\d+")
+
+
 class Kind(Enum):
     """What a location is."""
 
     NETWORK = "network"
+    DEVICE = "device"
+    """A camera of this machine's, as `/dev/video0`."""
     FILE = "file"
     FOLDER = "folder"
 
@@ -39,15 +45,22 @@ the network never reaches a file."""
 
 
 def kind_of(location: str) -> Kind:
-    """A URL, a folder, or (whether it is there or not) a file."""
+    """A URL, a device, a folder, or (whether it is there or not) a file."""
     if URL.match(location):
         return Kind.NETWORK
+    if _DEVICE.fullmatch(location):
+        return Kind.DEVICE
     return Kind.FOLDER if Path(location).is_dir() else Kind.FILE
 
 
 def scheme_of(location: str) -> str:
     """The URL's scheme, in small letters."""
     return location.partition("://")[0].lower()
+
+
+def is_live(location: str) -> bool:
+    """Whether a camera is there, which comes back by itself: a URL or a device."""
+    return kind_of(location) in (Kind.NETWORK, Kind.DEVICE)
 
 
 def protocols(location: str) -> str | None:
@@ -61,7 +74,7 @@ def for_ffmpeg(location: str) -> str:
     Sequences such as `%40` are taken as encoded already.
     """
     if not URL.match(location):
-        return f"file:{location}"
+        return location if kind_of(location) is Kind.DEVICE else f"file:{location}"
     scheme, _, rest = location.partition("://")
     userinfo, host = split_userinfo(rest)
     host = _NOT_ASCII.sub(lambda match: quote(match.group()), host)

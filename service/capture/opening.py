@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from enum import StrEnum
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -28,6 +27,7 @@ from av.error import OSError as AvOSError
 from av.error import TimeoutError as AvTimeoutError
 
 from service.capture.locations import (
+    DEVICE_FORMAT,
     FILE_FORMATS,
     Kind,
     for_ffmpeg,
@@ -35,22 +35,12 @@ from service.capture.locations import (
     protocols,
     scheme_of,
 )
+from service.capture.wire import Fault
 from service.errors import SourceError
 
 PROBE_US = {"rtsp": 300_000, "rtsps": 300_000}
 """How long ffmpeg may look before a source is open; what it sees then comes in one burst."""
 OTHER_PROBE_US = 2_000_000
-BAD_PACKETS = 100
-"""Packets in a row that can't be decoded before the source is given up."""
-
-
-class Fault(StrEnum):
-    """Whose fault it is that a source can't be read."""
-
-    NOT_VIDEO = "not_video"
-    """Something answers, but it isn't video."""
-    UNREACHABLE = "unreachable"
-    """Nothing answers, or it refuses: it may be off now."""
 
 
 class OpenError(SourceError):
@@ -63,8 +53,8 @@ class OpenError(SourceError):
 
 
 _REASONS: tuple[tuple[type[FFmpegError], Fault, str], ...] = (
-    (HTTPUnauthorizedError, Fault.UNREACHABLE, "wrong user name or password (401)"),
-    (HTTPForbiddenError, Fault.UNREACHABLE, "access is forbidden (403)"),
+    (HTTPUnauthorizedError, Fault.REFUSED, "wrong user name or password (401)"),
+    (HTTPForbiddenError, Fault.REFUSED, "access is forbidden (403)"),
     (HTTPNotFoundError, Fault.UNREACHABLE, "nothing is at this path (404)"),
     (HTTPClientError, Fault.UNREACHABLE, "the server refuses the request"),
     (HTTPServerError, Fault.UNREACHABLE, "the server has an error of its own (5xx)"),
@@ -88,27 +78,47 @@ def explain(error: FFmpegError) -> OpenError:
     return OpenError(Fault.UNREACHABLE, f"it can't be read: {error.strerror or 'unknown error'}")
 
 
+def options_for(location: str, transport: str, fps: float | None) -> dict[str, str]:
+    """What ffmpeg is told of a source."""
+    kind = kind_of(location)
+    if kind is Kind.DEVICE:
+        # A device gives the rate next to the one that is asked for, or refuses none.
+        return {} if fps is None else {"framerate": f"{fps:g}"}
+    options = {"protocol_whitelist": protocols(location) or "", "fpsprobesize": "0"}
+    if kind is not Kind.NETWORK:
+        return options | {"format_whitelist": FILE_FORMATS}
+    scheme = scheme_of(location)
+    options["analyzeduration"] = str(PROBE_US.get(scheme, OTHER_PROBE_US))
+    if scheme in PROBE_US:
+        options["rtsp_transport"] = transport
+    return options
+
+
 def open_video(
-    location: str, *, connect_timeout_s: float, read_timeout_s: float, transport: str = "tcp"
+    location: str,
+    *,
+    connect_timeout_s: float,
+    read_timeout_s: float,
+    transport: str = "tcp",
+    fps: float | None = None,
 ) -> InputContainer:
-    """Open a URL or file that holds video. Raises: OpenError."""
-    allowed = protocols(location)
-    if allowed is None:
+    """Open a URL, file or device that holds video. Raises: OpenError.
+
+    Args:
+        fps: what a device is asked for; other sources come at their own rate.
+    """
+    if protocols(location) is None:
         raise OpenError(Fault.NOT_VIDEO, f"the scheme {scheme_of(location)} is not supported")
-    options = {"protocol_whitelist": allowed, "fpsprobesize": "0"}
-    if kind_of(location) is Kind.NETWORK:
-        scheme = scheme_of(location)
-        options["analyzeduration"] = str(PROBE_US.get(scheme, OTHER_PROBE_US))
-        if scheme in PROBE_US:
-            options["rtsp_transport"] = transport
-    else:
-        options["format_whitelist"] = FILE_FORMATS
+    kind = kind_of(location)
+    if kind is Kind.DEVICE and not Path(location).exists():
+        raise OpenError(Fault.UNREACHABLE, "there is no such device")
     began = time.monotonic()
     try:
         container = av.open(
             for_ffmpeg(location),
             mode="r",
-            options=options,
+            format=DEVICE_FORMAT if kind is Kind.DEVICE else None,
+            options=options_for(location, transport, fps),
             timeout=(connect_timeout_s, read_timeout_s),
         )
     except FFmpegError as error:
@@ -122,35 +132,3 @@ def open_video(
         container.close()
         raise OpenError(Fault.NOT_VIDEO, "it holds no video")
     return container
-
-
-def decoded(container: InputContainer) -> Iterator[av.VideoFrame]:
-    """The frames of the first video stream, over damaged packets. Raises: OpenError."""
-    stream = container.streams.video[0]
-    bad = 0
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except FFmpegError as error:
-            # What the decoder holds back still comes out; then the error counts.
-            yield from _flushed(stream)
-            raise explain(error) from None
-        if packet is None:
-            return
-        try:
-            yield from packet.decode()
-            bad = 0
-        except InvalidDataError:
-            bad += 1
-            if bad >= BAD_PACKETS:
-                raise OpenError(Fault.NOT_VIDEO, "the video can't be decoded") from None
-        except FFmpegError as error:
-            raise explain(error) from None
-
-
-def _flushed(stream: av.VideoStream) -> list[av.VideoFrame]:
-    try:
-        return stream.decode(None)
-    except FFmpegError:
-        return []

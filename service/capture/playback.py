@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,25 +12,28 @@ from av.container import InputContainer
 
 from model.footage import FootageError, Source, discover, pictures
 from model.frames import Frame, Picture, fit
-from service.capture.locations import Kind, kind_of, scheme_of
-from service.capture.opening import Fault, OpenError, decoded, open_video
+from service.capture.clock import TICK_S, Clock
+from service.capture.decoding import decoded
+from service.capture.live import Live, LiveFrame
+from service.capture.locations import Kind, is_live, kind_of, scheme_of
+from service.capture.opening import OpenError, open_video
 from service.capture.pictures import Fitter, bgr, preview_of
 from service.capture.sampling import Sampler
-from service.capture.wire import Alive, CapturedFrame, CaptureJob, Connected, Ended, Message
+from service.capture.wire import (
+    Alive,
+    CapturedFrame,
+    CaptureJob,
+    Connected,
+    Ended,
+    Failed,
+    Fault,
+    Message,
+)
 
 FOLDER_FPS = 10.0
 ALIVE_EVERY_S = 1.0
 LATE_S = 1.0
 """A recording that is decoded so much too slowly stops trying to catch up."""
-TICK_S = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time, and waiting; tests give another."""
-
-    now: Callable[[], float] = time.time
-    wait: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Playback:
         self._started_at = 0.0
         self._preview_at = float("-inf")
         self._told_at = self._clock.now()
+
+    @property
+    def frames(self) -> int:
+        """How many were handed over."""
+        return self._sequence
 
     def messages(self) -> Iterator[Message]:
         """From Connected to Ended; a live source goes on until it fails.
@@ -84,6 +91,7 @@ class Playback:
             connect_timeout_s=job.connect_timeout_s,
             read_timeout_s=job.read_timeout_s,
             transport=job.transport,
+            fps=job.fps,
         )
         codec = container.streams.video[0].codec_context
         # Threads that take a frame each would hold frames back; other cameras fill other cores.
@@ -91,16 +99,15 @@ class Playback:
         return container
 
     def _live(self, container: InputContainer) -> Iterator[Message]:
-        sampler = Sampler(self._job.fps)
-        cut = True
-        for frame in decoded(container):
-            now = self._clock.now()
-            if sampler.takes(now if frame.time is None else frame.time):
-                self._captured_at = max(now, self._captured_at + TICK_S)
-                yield self._captured(self._decoded(frame), cut)
-                cut = False
-            elif now - self._told_at >= ALIVE_EVERY_S:
-                yield self._alive()
+        live = Live(self._job, container, self._clock, captured_at=self._captured_at)
+        for each in live.play():
+            if isinstance(each, LiveFrame):
+                self._captured_at = each.captured_at
+                yield self._captured(
+                    _Taken(partial(_same, each.fitted), partial(bgr, each.whole)), each.cut
+                )
+            else:
+                yield each
 
     def _repeated(self, play: Callable[[], Iterator[Message]]) -> Iterator[Message]:
         while True:
@@ -115,9 +122,7 @@ class Playback:
     def _recording(self) -> Iterator[Message]:
         sampler = Sampler(self._job.fps)
         with self._open() as container:
-            rate = container.streams.video[0].average_rate
-            period = 1.0 / float(rate) if rate else 1.0 / FOLDER_FPS
-            yield from self._paced(_timed(decoded(container), period), sampler)
+            yield from self._paced(_timed(decoded(container), _period(container)), sampler)
 
     def _folder(self) -> Iterator[Message]:
         folder = Path(self._job.location)
@@ -180,6 +185,16 @@ class Playback:
         return Alive()
 
 
+def failure_of(job: CaptureJob, error: OpenError, frames: int) -> Failed:
+    """What is told of a playback's end, after so many frames."""
+    if not is_live(job.location):
+        return Failed(error.reason, Fault.NOT_VIDEO)
+    if frames and error.fault is Fault.NOT_VIDEO:
+        # It was video before: a broken connection, or another codec; it is opened anew.
+        return Failed(error.reason, Fault.UNREACHABLE)
+    return Failed(error.reason, error.fault)
+
+
 def is_recording(location: str, container: InputContainer) -> bool:
     """Whether it has an end, and comes as fast as it is read: then we keep its pace."""
     if kind_of(location) is Kind.FILE:
@@ -206,3 +221,12 @@ def _timed(
             time_s = 0.0 if last is None else last + period_s
         last = time_s
         yield time_s, frame
+
+
+def _period(container: InputContainer) -> float:
+    rate = container.streams.video[0].average_rate
+    return 1.0 / float(rate) if rate else 1.0 / FOLDER_FPS
+
+
+def _same(frame: Frame) -> Frame:
+    return frame

@@ -10,7 +10,9 @@ from enum import StrEnum
 
 import av.logging
 
-from service.capture.opening import Fault, OpenError, decoded, open_video
+from service.capture.decoding import decoded
+from service.capture.opening import OpenError, open_video
+from service.capture.wire import Fault
 
 GRACE_S = 5.0
 """What the process may need to start, beyond the time that the source has."""
@@ -71,6 +73,7 @@ def look(location: str, timeout_s: float) -> Probe:
         verdict = {
             Fault.NOT_VIDEO: ProbeVerdict.NOT_VIDEO,
             Fault.UNREACHABLE: ProbeVerdict.UNREACHABLE,
+            Fault.REFUSED: ProbeVerdict.UNREACHABLE,
         }[error.fault]
         return Probe(verdict, error.reason)
     if found is None:

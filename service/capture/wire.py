@@ -1,5 +1,5 @@
-"""What a camera's process and its parent tell each other: a job as JSON on standard input, messages
-with a length before each part on standard output.
+"""What a camera's process and its parent tell each other: a job as JSON, which asks for the
+process, and messages with a length before each part on a pipe.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import json
 import os
 import struct
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,22 @@ from service.errors import SourceError
 _HEADER = struct.Struct("<4sIII")
 _MAGIC = b"NWC1"
 MAX_PART_BYTES = 256 * 1024 * 1024
+KEYFRAME_GAP_S = 5.0
+MAX_JOB_BYTES = 128 * 1024
+ANSWER = struct.Struct("<i")
+"""What answers a job: the process id, with a file descriptor that stands for it; 0 where no
+process could be made."""
+
+
+class Fault(StrEnum):
+    """Whose fault it is that a source can't be read."""
+
+    NOT_VIDEO = "not_video"
+    """Something answers, but it isn't video."""
+    UNREACHABLE = "unreachable"
+    """Nothing answers, or it refuses: it may be off now."""
+    REFUSED = "refused"
+    """It doesn't take our user name and password: to try again and again may lock the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,13 @@ class CaptureJob:
         """Read the line back. Raises: ValueError, TypeError: it is no job."""
         job = CaptureJob(**json.loads(line))
         return replace(job, shape=FrameShape(**json.loads(line)["shape"]))
+
+
+def usual_gap_s(job: CaptureJob) -> float:
+    """Seconds between pictures, as long as they aren't known."""
+    if job.decode == "keyframes":
+        return KEYFRAME_GAP_S
+    return 1.0 / job.fps if job.fps else 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +117,20 @@ class Failed:
 
     reason: str
     """One sentence without credentials."""
-    permanent: bool
-    """It won't get better by trying again soon."""
+    fault: Fault
 
 
-Message = CapturedFrame | Connected | Alive | Ended | Failed
-_PLAIN = {kind.__name__: kind for kind in (Connected, Alive, Ended, Failed)}
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Frames were withheld, for they are of a frozen camera."""
+
+    frames: int
+    """Since this was last told."""
+    reason: str
+
+
+Message = CapturedFrame | Connected | Alive | Ended | Failed | Frozen
+_PLAIN = {kind.__name__: kind for kind in (Connected, Alive, Ended, Frozen)}
 
 
 def encode(message: Message) -> list[bytes | memoryview]:
@@ -167,6 +199,8 @@ class Decoder:
 def _decode(whole: NDArray[np.uint8], head: int, pixels: int) -> Message:
     fields = json.loads(whole[:head].tobytes())
     kind = fields.pop("kind")
+    if kind == "Failed":
+        return Failed(fields["reason"], Fault(fields["fault"]))
     if kind != "CapturedFrame":
         plain: Message = _PLAIN[kind](**fields)
         return plain

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.capture.backoff import LONGEST_S, PERMANENT_S, Backoff
+from service.capture.backoff import LOCAL_S, LONGEST_S, NOT_VIDEO_S, REFUSED_S, Backoff
 from service.capture.ring import Ring
 from service.capture.sampling import Sampler
 from service.capture.wire import (
@@ -23,11 +23,14 @@ from service.capture.wire import (
     Decoder,
     Ended,
     Failed,
+    Fault,
+    Frozen,
     Message,
     encode,
     send,
 )
 from service.errors import SourceError
+from service.settings import Settings
 from tests.support.cameras import job
 
 
@@ -62,11 +65,21 @@ def test_a_clock_set_back_does_not_stop_the_camera() -> None:
 
 def test_pauses_grow_are_bounded_and_start_again_after_a_steady_time() -> None:
     backoff = Backoff(jitter=lambda: 0.0)
-    pauses = [backoff.next_s() for _ in range(8)]
-    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    pauses = [backoff.next_s() for _ in range(2000)]
+    assert pauses[:4] == [0.5, 1.0, 2.0, LONGEST_S]
     assert pauses[-1] == LONGEST_S
     assert backoff.next_s(steady_s=11.0) == 0.5
-    assert backoff.next_s(permanent=True) == PERMANENT_S
+
+
+def test_a_refused_password_isn_t_hammered_and_a_camera_is_back_within_ten_seconds() -> None:
+    backoff = Backoff(jitter=lambda: 0.0)
+    settings = Settings()
+    assert backoff.next_s(fault=Fault.REFUSED) == REFUSED_S >= 60.0
+    assert backoff.next_s(fault=Fault.NOT_VIDEO, is_live=False) == LOCAL_S
+    longest = max(backoff.next_s(fault=fault) for fault in (Fault.UNREACHABLE, Fault.NOT_VIDEO))
+    assert longest == NOT_VIDEO_S
+    assert longest + settings.connect_timeout_s < 10.0
+    assert LONGEST_S + settings.read_timeout_s < 10.0
 
 
 def test_jitter_takes_away_at_most_half() -> None:
@@ -107,7 +120,8 @@ MESSAGES: list[Message] = [
     CapturedFrame(1.5, 7, np.arange(12, dtype=np.uint8).reshape(3, 4), b"jpeg", True),
     Alive(),
     CapturedFrame(2.5, 8, np.arange(24, dtype=np.uint8).reshape(2, 4, 3)),
-    Failed("it is gone", False),
+    Failed("it is gone", Fault.REFUSED),
+    Frozen(7, "the same picture again and again"),
     Ended(),
 ]
 

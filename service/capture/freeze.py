@@ -1,0 +1,76 @@
+"""Finds a camera whose picture stands still: a fresh sensor's noise is never the same twice."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.frames import Frame
+
+LEVELS = 1
+"""Grey levels, of 255, that a pixel of the same picture may differ by: a codec's rounding."""
+MEAN = 0.02
+"""Grey levels that it may differ by on average: that a clock's seconds change is more."""
+SEEN = 16
+"""Different frames that one picture may be, as a video."""
+STRIDE = 16
+SAME_PICTURE = "the same picture again and again"
+SAME_TIME = "the time stands still in the pictures"
+
+
+class Freeze:
+    """Watches the frames of one connection, fitted to the network. Times are of any one clock.
+
+    A video of one picture isn't the same frame throughout: each key frame, and some after it,
+    differ a little. But a live camera shows something new all the time, a frozen one shows the
+    same few frames again.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        """Args: after_s: nothing new for so long means frozen; 0 never looks."""
+        self._after_s = after_s
+        self._seen: deque[tuple[NDArray[np.uint8], Frame]] = deque(maxlen=SEEN)
+        """The last different frames, the one seen last at the end; each with a sample of it."""
+        self._new_at = 0.0
+        self._source_s: float | None = None
+        self._time_since = 0.0
+
+    def reason(self, pixels: Frame, source_s: float | None, now: float) -> str:
+        """Why this frame is one of a frozen camera; empty where it isn't.
+
+        Args:
+            source_s: the source's own time of the frame, if it has one.
+            now: when it arrived, in seconds.
+        """
+        if not self._after_s:
+            return ""
+        if self._is_new(pixels):
+            self._new_at = now
+        if source_s is None or source_s != self._source_s:
+            self._source_s, self._time_since = source_s, now
+        if now - self._new_at >= self._after_s:
+            return SAME_PICTURE
+        return SAME_TIME if now - self._time_since >= self._after_s else ""
+
+    def _is_new(self, pixels: Frame) -> bool:
+        sample = pixels[::STRIDE, ::STRIDE].copy()
+        for index in range(len(self._seen) - 1, -1, -1):
+            # A look at a few pixels tells nearly all others apart.
+            known, frame = self._seen[index]
+            if same_picture(sample, known, mean=float(2 * LEVELS)) and same_picture(pixels, frame):
+                del self._seen[index]
+                self._seen.append((known, frame))
+                return False
+        self._seen.append((sample, pixels))
+        return True
+
+
+def same_picture(one: Frame, other: Frame, mean: float = MEAN) -> bool:
+    """Whether two frames show the very same picture, but for rounding."""
+    if one.shape != other.shape:
+        return False
+    difference = cv2.absdiff(one, other)
+    return int(np.max(difference)) <= LEVELS and float(np.mean(difference)) < mean

@@ -1,0 +1,38 @@
+"""How far apart a camera's pictures usually are, and how long it may be silent."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+KEPT = 15
+ENOUGH = 3
+"""Gaps that must be known before they count."""
+TIMES = 4.0
+LEAST_S = 2.0
+
+
+class Gaps:
+    """The usual gap between pictures, from the last ones. Not for two threads at once."""
+
+    def __init__(self, unknown_s: float = 0.5) -> None:
+        """Args: unknown_s: the gap that is taken while too few are known."""
+        self._unknown_s = unknown_s
+        self._last: float | None = None
+        self._gaps: deque[float] = deque(maxlen=KEPT)
+        self.silence_s = self._limit()
+        """A picture that is so late isn't just late."""
+
+    def add(self, time_s: float) -> bool:
+        """A picture of this time has come; whether it came after a silence."""
+        gap = 0.0 if self._last is None else time_s - self._last
+        silent = gap > self.silence_s
+        if self._last is not None and gap > 0.0:
+            self._gaps.append(gap)
+            self.silence_s = self._limit()
+        self._last = time_s
+        return silent
+
+    def _limit(self) -> float:
+        usual = median(self._gaps) if len(self._gaps) >= ENOUGH else self._unknown_s
+        return max(LEAST_S, TIMES * usual)
