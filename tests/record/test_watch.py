@@ -70,6 +70,8 @@ class Scene:
                     state=state,
                     reason=f"why {state}: rtsp://u:geheim@cam/",
                     since=1.0,
+                    worker="w",
+                    epoch=self.epoch,
                     dropped={DropReason.BACKLOG: lost},
                     updated_at=self.now - 500.0,
                 )
