@@ -13,6 +13,7 @@ from torch import Tensor
 from model.config import MemoryKind, NetConfig
 from model.frames import Frame
 from model.rules import Passed
+from model.scene import Look, Scene, SceneChange, SceneRules, saved_size
 from model.score import Scorer
 
 STATE_MAGIC = b"NWCS\x01"
@@ -32,18 +33,40 @@ class CameraState:
         """Of which trained memory the items are, and of which score and ranges the numbers: those
         of another bundle, or of one that was calibrated anew, would mean something else."""
         self.passed = Passed()
+        self.scene = Scene(SceneRules())
+        self.untold: SceneChange | None = None
+        """A change of the light on a frame that was taken in without a result."""
         self._adapts = config.memory is MemoryKind.MNAD
 
     def cut(self) -> None:
-        """Say that the next frame doesn't follow the last one. Items and ranges stay."""
+        """Say that the next frame doesn't follow the last one. Items, ranges and scene stay."""
+        self.scene.cut()
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Say that the next frame can't be predicted from the last ones."""
         self.frames.clear()
         if self.scorer is not None:
             self.scorer.cut()
 
-    def take_in(self, frame: Frame) -> None:
-        """Take in the camera's next frame without a score: the next ones follow from it. Kept, not
-        copied; uint8, of the bundle's frame shape."""
-        self.frames.append(frame)
+    def take_in(self, frame: Frame, look: Look | None = None) -> None:
+        """Take in the camera's next frame without a score: the next ones follow from it.
+
+        Args:
+            frame: kept, not copied; uint8, of the bundle's frame shape.
+            look: what `Scene.look` said of it, where it was asked already.
+        """
+        look = look if look is not None else self.scene.look(frame)
+        self.scene.take_in(look)
+        if look.cut:
+            # What came before was in another light, or shown in one.
+            self.break_off()
+        self.frames.append(self.shown(frame))
+        self.untold = look.change or self.untold
+
+    def shown(self, frame: Frame) -> Frame:
+        """The frame in the light that the network knows."""
+        return self.scene.relighting(frame) if self.scene.relighting is not None else frame
 
     def without_frames(self) -> CameraState:
         """What the next owner of the camera goes on from, when its last frames will be too old."""
@@ -52,7 +75,7 @@ class CameraState:
         return kept
 
     def save(self) -> bytes:
-        """Everything, to the bit; `Detector.restore` takes it back."""
+        """Everything but the scene's short past, to the bit; `Detector.restore` takes it back."""
         # Items that never change stay with the bundle: MemAE's are a thousand times as many.
         kept = self.items if self._adapts else self.items[:0]
         items = kept.detach().cpu().numpy().astype("<f4")
@@ -65,11 +88,13 @@ class CameraState:
                 "numbers": {k: v.hex() for k, v in self.scorer.numbers().items()}
                 if self.scorer
                 else None,
+                "scene": self.scene.numbers(),
             },
             sort_keys=True,
         ).encode()
         parts = [STATE_MAGIC, struct.pack("<I", len(header)), header, items.tobytes()]
-        return b"".join(parts + [frame.tobytes() for frame in self.frames])
+        parts += [self.scene.arrays(), *(frame.tobytes() for frame in self.frames)]
+        return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,13 @@ class StateHeader:
     passed: Passed
     frames: list[tuple[int, ...]]
     numbers: dict[str, float] | None
+    scene: dict[str, int] | None
+    """None: it was saved before scenes were."""
+
+    @property
+    def scene_size(self) -> int:
+        """Bytes of the scene, between items and frames."""
+        return 0 if self.scene is None else saved_size(relit=bool(self.scene.get("relit")))
 
 
 def parse_state(data: bytes) -> tuple[StateHeader, memoryview]:
@@ -91,7 +123,7 @@ def parse_state(data: bytes) -> tuple[StateHeader, memoryview]:
     (length,) = struct.unpack_from("<I", data, len(STATE_MAGIC))
     try:
         header = json.loads(data[prefix : prefix + length])
-        numbers = header["numbers"]
+        numbers, scene = header["numbers"], header.get("scene")
         parsed = StateHeader(
             str(header["origin"]),
             tuple(map(int, header["items"])),
@@ -100,6 +132,7 @@ def parse_state(data: bytes) -> tuple[StateHeader, memoryview]:
             None
             if numbers is None
             else {str(name): float.fromhex(text) for name, text in numbers.items()},
+            None if scene is None else {str(name): int(n) for name, n in scene.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ValueError("a saved camera state's header is damaged") from None

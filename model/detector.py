@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from model.engines.names import EngineName
 from model.frames import Frame
 from model.memories import memory_of
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
-from model.scene import SceneChange
+from model.scene import Look, SceneChange
 from model.score import Measures, Scorer
 
 
@@ -37,6 +37,8 @@ class CameraOptions:
     appearance_weight: float | None = None
     """λ."""
     threshold: float | None = None
+    watch_scene: bool = True
+    """Whether changes of the light and a covered or turned camera are looked for."""
     update: UpdateRule = PAPER_UPDATE
     """How frames below γ update the memory."""
 
@@ -55,7 +57,8 @@ class Observation:
     """One frame's result."""
 
     warming: bool
-    """Too few frames since the start or a cut, or no normal range: there is no score."""
+    """There is no score: too few frames since the start, a cut or a change of the light, no normal
+    range, or a picture that isn't the scene's."""
     psnr: float | None = None
     distance: float | None = None
     gate_error: float | None = None
@@ -73,7 +76,8 @@ class Observation:
     """Left, top, right, bottom of where the heat is largest, as shares of the picture."""
     measures: Measures | None = None
     scene: SceneChange | None = None
-    """Not None on the frame at which a change of the light as a whole was found."""
+    """Not None on the frame at which a change of the light as a whole was found, or another scene
+    was taken for the camera's own."""
     obscured: str = ""
     """Why the picture doesn't fit the scene any more; "" where it does."""
 
@@ -144,8 +148,9 @@ class Detector:
         if any(shape != frame_shape for shape in header.frames):
             raise ValueError(f"a saved camera state with frames of shapes {header.frames}")
         count, size = len(header.frames), int(np.prod(frame_shape))
-        cut = len(body) - count * size
-        if cut != 4 * kept.numel() or count > self.bundle.config.context:
+        cut = 4 * kept.numel()
+        first_frame = cut + header.scene_size
+        if len(body) - first_frame != count * size or count > self.bundle.config.context:
             raise ValueError("a saved camera state has the wrong length")
         items = np.frombuffer(body[:cut], dtype="<f4").reshape(header.items)
         if not np.isfinite(items).all():
@@ -153,10 +158,12 @@ class Detector:
         if self._adapts:
             state.items = torch.from_numpy(items.astype(np.float32)).to(self.device)
         state.passed = header.passed
-        frames = np.frombuffer(body[cut:], dtype=np.uint8).reshape(count, *frame_shape)
+        frames = np.frombuffer(body[first_frame:], dtype=np.uint8).reshape(count, *frame_shape)
         state.frames.extend(frame.copy() for frame in frames)
         if state.scorer is not None and header.numbers is not None:
             state.scorer.restore(header.numbers)
+        if header.scene is not None:
+            state.scene.restore(header.scene, bytes(body[cut:first_frame]))
         return state
 
     @torch.inference_mode()
@@ -177,17 +184,27 @@ class Detector:
         options = options if options is not None else [CameraOptions()] * len(cameras)
         self._check(cameras, frames, options)
         context = self.bundle.config.context
-        ready = [i for i, camera in enumerate(cameras) if len(camera.frames) >= context]
+        looks = [
+            camera.scene.look(frame) if option.watch_scene else None
+            for camera, frame, option in zip(cameras, frames, options, strict=True)
+        ]
+        shown = [camera.shown(frame) for camera, frame in zip(cameras, frames, strict=True)]
+        ready = [
+            i
+            for i, (camera, look) in enumerate(zip(cameras, looks, strict=True))
+            if len(camera.frames) >= context and not (look and look.cut and not look.relit)
+        ]
         results = [Observation(warming=True)] * len(cameras)
         if ready:
             observed = self._infer(
-                [cameras[i] for i in ready], [frames[i] for i in ready], [options[i] for i in ready]
+                [cameras[i] for i in ready],
+                [shown[i] for i in ready],
+                [options[i] for i in ready],
+                [bool(look and look.quiet) for look in (looks[i] for i in ready)],
             )
             for index, result in zip(ready, observed, strict=True):
                 results[index] = result
-        for camera, frame in zip(cameras, frames, strict=True):
-            camera.frames.append(np.array(frame))
-        return results
+        return [_taken_in(*each) for each in zip(cameras, frames, looks, results, strict=True)]
 
     def _check(
         self,
@@ -233,7 +250,7 @@ class Detector:
                 f"needs {self.bundle.config.context} frames before, got {len(camera.frames)}"
             )
         predicted = self._engine.predict(
-            self._stacked([camera], [frame]),
+            self._stacked([camera], [camera.shown(frame)]),
             self._items([camera], [options.update]),
             _reads([options.update]),
         )  # (1, C, H, W)
@@ -245,7 +262,9 @@ class Detector:
         cameras: Sequence[CameraState],
         frames: Sequence[Frame],
         options: Sequence[CameraOptions],
+        quiet: Sequence[bool],
     ) -> list[Observation]:
+        """Of those that are quiet nothing is scored, and nothing learned."""
         rules = [option.update for option in options]
         items = self._items(cameras, rules)
         output = self._engine.run(self._stacked(cameras, frames), items, _reads(rules))
@@ -254,7 +273,7 @@ class Detector:
             row.gate_error < self._gamma(option)
             for option, row in zip(options, measured, strict=True)
         ]
-        learns = [self._adapts and each for each in below]
+        learns = [self._adapts and low and not no for low, no in zip(below, quiet, strict=True)]
         learned = updates.learned(output.queries, items, self._trained[None], rules, learns)
         # Nothing raises below this line: all cameras change, or none does.
         for each in zip(cameras, rules, learned, below, strict=True):
@@ -263,7 +282,9 @@ class Detector:
         drifts = self._drifts_deg(cameras)
         return [
             self._observation(*each)
-            for each in zip(cameras, options, measured, output.heat, updated, drifts, strict=True)
+            for each in zip(
+                cameras, options, measured, output.heat, updated, drifts, quiet, strict=True
+            )
         ]
 
     def _measures(self, output: EngineOutput) -> list[Measures]:
@@ -323,9 +344,10 @@ class Detector:
         cells: NDArray[np.float32],
         updated: bool,
         drift_deg: float,
+        quiet: bool,
     ) -> Observation:
         score = threshold = None
-        if camera.scorer is not None:
+        if camera.scorer is not None and not quiet:
             threshold = option.threshold
             if threshold is None:
                 threshold = self.bundle.calibration.thresholds.get(self.bundle.score.name)
@@ -361,6 +383,20 @@ def wanted_of(bundle: Bundle, scores: Sequence[ScoreConfig] = ()) -> Wanted:
         tuple(steps.values()),
         LIVE.error if heat.form is ErrorKind.PSNR else heat,
     )
+
+
+def _taken_in(
+    camera: CameraState, frame: Frame, look: Look | None, result: Observation
+) -> Observation:
+    """The frame becomes the camera's past; the result says what it is to the scene."""
+    if look is None:
+        camera.frames.append(np.array(camera.shown(frame)))
+        return result
+    camera.take_in(np.array(frame), look)
+    change, camera.untold = camera.untold, None
+    if change is None and not look.obscured:
+        return result
+    return replace(result, scene=change, obscured=look.obscured)
 
 
 def _reads(rules: Sequence[UpdateRule]) -> NDArray[np.bool_]:

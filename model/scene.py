@@ -1,13 +1,410 @@
-"""What a camera's picture as a whole tells of the scene: its light, and whether it still fits."""
+"""Whether a camera's picture as a whole still is its scene: the light, and where it looks.
+
+Each frame is compared, much reduced, with a slow reference and a short past: levels tell of the
+light, edges (by orientation without sign, whatever their contrast) tell of the place. Causal and
+deterministic. After a change of light it finds how to show frames in the light that the network
+knows. It knows nothing of scores; `model.detector` acts on what it says.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.frames import Frame
+from model.relighting import FIELD, Reduced, Relighting, relighting
+
+SIDE = 64
+"""The picture is reduced to so many pixels a side."""
+CELLS = 8
+"""And looked at in so many cells a side."""
+
+Levels = NDArray[np.float32]
+"""Mean grey level of each cell, (CELLS, CELLS)."""
+Edges = NDArray[np.float32]
+"""Of each reduced pixel the doubled angle of its gradient as a vector, (2, SIDE, SIDE): of length 1
+where the contrast is strong, of 0 where there is none. A gradient and its opposite are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRules:
+    """When the light has changed, and when the picture isn't the scene's; docs/light.md says why.
+
+    Frames are meant at about 10 a second. Shares are of cells, levels of the picture's mean.
+    """
+
+    steps: tuple[tuple[int, float], ...] = ((1, 0.04), (3, 0.05), (10, 0.08), (30, 0.15))
+    """A cell has changed that differs by so much from so many frames ago."""
+    drift: float = 0.08
+    """Or from where the light was found last."""
+    alike: float = 0.05
+    alike_share: float = 0.7
+    """As many cells differ by no more from the light that was known first: it is that light."""
+    least_step: float = 2.5
+    """In grey levels: less is noise, however dark the picture."""
+    light_share: float = 0.5
+    """So much of the picture changes with the light."""
+    light_fit: float = 0.5
+    """And so many of the cells that changed still show their edges: else something is in front."""
+    fit: float = 0.2
+    """A cell fits whose edges agree so well with the reference, from -1 to 1."""
+    contrast: float = 0.35
+    """An edge of so much of the picture's mean level counts half."""
+    textured: float = 0.05
+    """A cell has lasting edges, of so much strength on the average, to be compared by."""
+    least_textured: int = 6
+    """With fewer such cells nobody can tell where the camera looks."""
+    obscured_share: float = 0.25
+    """Fewer of them fit: the picture isn't the scene's."""
+    clear_share: float = 0.4
+    """As many fit: it is again."""
+    dim_level: float = 16.0
+    covered_detail: float = 0.5
+    """Of such a mean level, or with so much of the scene's detail, it is rather covered than
+    turned: for the reason that is told."""
+    obscured_frames: int = 30
+    """So long it has to last before it is told; scores are withheld at once."""
+    adopt_frames: int = 6000
+    """After so long the new scene is the camera's scene."""
+    reference_frames: int = 600
+    """The reference's memory."""
+    misfit_gain: float = 0.1
+    """Cells that don't fit teach it so much less: what stands there may go again."""
+    young_frames: int = 30
+    """Before it has seen so many frames nothing is compared with it."""
+    light_frames: int = 15
+    """So many frames in steady light say what it does to the picture."""
+    rewarm_frames: int = 25
+    """After so many, with those that a prediction needs, there are scores again."""
+    longest_rewarm_frames: int = 300
+    """Scores go on after so long, however unsteady the light."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneChange:
-    """The light changed as a whole."""
+    """The light changed, or a new scene was taken for the camera's own."""
 
     reason: str
-    """One sentence: how much of the picture, from which levels to which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a frame is to its scene; `Scene.take_in` makes it a part of the past."""
+
+    grey: Reduced
+    """(SIDE, SIDE)"""
+    levels: Levels
+    edges: Edges
+    fits: NDArray[np.bool_]
+    """Which cells show their lasting edges; (CELLS, CELLS)."""
+    fitting: float | None
+    """Share of the cells with lasting edges that show them; None: nobody can tell."""
+    change: SceneChange | None = None
+    steady: bool = True
+    """The light isn't changing just now."""
+    cut: bool = False
+    """The frame can't be predicted from those before it."""
+    unfit: bool = False
+    """The picture isn't the scene's."""
+    obscured: str = ""
+    """Why not, once that has lasted; a sentence."""
+    warming: bool = False
+    """The light has changed, and what it does is being found."""
+    relit: bool = False
+    """With this frame it is."""
+    settled: bool = False
+    """This is the last frame without a score."""
+    adopted: bool = False
+    """What is seen has been there for so long that it is the scene now."""
+
+    @property
+    def quiet(self) -> bool:
+        """No score can be given."""
+        return self.unfit or self.warming
+
+
+class Scene:
+    """One camera's scene."""
+
+    def __init__(self, rules: SceneRules) -> None:
+        self.rules = rules
+        self._reference = np.zeros((2, SIDE, SIDE), np.float32)
+        self._seen = 0
+        self._unfit = 0
+        self._rewarm = 0
+        """Frames since the light changed; 0: it hasn't."""
+        self._steady = 0
+        """Of them, those in steady light in a row."""
+        self._anchor: Levels | None = None
+        """Levels where the light was found last."""
+        self._smooth: Levels | None = None
+        self._known = np.zeros((SIDE, SIDE), np.float32)
+        """The picture in the light that the network knows."""
+        self._known_frames = 0
+        self._now = np.zeros((SIDE, SIDE), np.float32)
+        """Sum over the steady frames since the light changed."""
+        self.relighting: Relighting | None = None
+        """Shows a frame in the light that the network knows; None: it is in that light."""
+        self._past: deque[tuple[Levels, NDArray[np.bool_]]] = deque(
+            maxlen=max(lag for lag, _ in rules.steps)
+        )
+
+    def cut(self) -> None:
+        """Say that the next frame doesn't follow the last one: it is compared with the reference
+        and the last light, but not with the frames before."""
+        self._past.clear()
+        self._smooth = None
+
+    def look(self, frame: Frame) -> Look:
+        """Compare the camera's next frame; nothing is changed."""
+        grey, levels, edges = reduced(frame, self.rules.contrast)
+        fits, textured = self._fits(edges)
+        enough = textured.sum() >= self.rules.least_textured
+        plain = Look(grey, levels, edges, fits, float(fits[textured].mean()) if enough else None)
+        if self._is_unfit(plain.fitting):
+            return self._unfit_look(plain)
+        if self._unfit:
+            # It fits again: in which light, and after what, has to be found.
+            return replace(plain, steady=False, cut=True, warming=True)
+        return self._light_look(plain, textured)
+
+    def _fits(self, edges: Edges) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which cells show their lasting edges, and which have such."""
+        lasting = _cells(_dot(self._reference, self._reference))
+        agreement = _cells(_dot(self._reference, edges))
+        # A cosine: faint edges are as good as strong ones, and others beside them count against.
+        norm = np.sqrt(lasting * _cells(_dot(edges, edges)))
+        fits = np.asarray(agreement > self.rules.fit * norm, np.bool_)
+        return fits, np.asarray(lasting > self.rules.textured**2, np.bool_)
+
+    def _is_unfit(self, fitting: float | None) -> bool:
+        if fitting is None or self._seen < self.rules.young_frames:
+            return False
+        return fitting < (self.rules.clear_share if self._unfit else self.rules.obscured_share)
+
+    def _unfit_look(self, look: Look) -> Look:
+        rules, lasted = self.rules, self._unfit + 1
+        if lasted >= rules.adopt_frames:
+            change = SceneChange(
+                f"the picture has been another one for {lasted} frames, and is the scene now"
+            )
+            return replace(look, change=change, steady=False, cut=True, warming=True, adopted=True)
+        if lasted < rules.obscured_frames:
+            return replace(look, unfit=True)
+        mean, fitting = float(look.levels.mean()), look.fitting or 0.0
+        detail = float(np.hypot(*look.edges).mean() / np.hypot(*self._reference).mean())
+        dim = mean < rules.dim_level or detail < rules.covered_detail
+        obscured = (
+            f"{100.0 * fitting:.0f}% of the picture fits the scene, its mean level is {mean:.0f}: "
+            f"the camera may be {'covered, or without light' if dim else 'turned, or blocked'}"
+        )
+        return replace(look, unfit=True, obscured=obscured)
+
+    def _light_look(self, look: Look, textured: NDArray[np.bool_]) -> Look:
+        """The same frame, compared with the levels of the past."""
+        rules = self.rules
+        change, cut = self._step(look, textured)
+        steady = change is None
+        if self._rewarm:
+            calm = self._steady + 1 if steady else 0
+            too_long = self._rewarm + 1 >= rules.longest_rewarm_frames
+            return replace(
+                look,
+                steady=steady,
+                warming=True,
+                relit=calm == rules.light_frames,
+                cut=cut or calm == rules.light_frames,
+                settled=calm >= rules.rewarm_frames or too_long,
+            )
+        if change is None and self._anchor is not None:
+            smooth = self._smoothed(look.levels)
+            changed = self._changed(smooth, self._anchor, rules.drift)
+            if self._is_light(changed, look.fits, textured):
+                change = SceneChange(_told("drifted", changed, self._anchor, smooth))
+        return replace(look, change=change, steady=steady, cut=cut, warming=change is not None)
+
+    def _step(self, look: Look, textured: NDArray[np.bool_]) -> tuple[SceneChange | None, bool]:
+        """A change since one of the last frames, and whether it was the last."""
+        for lag, share in self.rules.steps:
+            if len(self._past) < lag:
+                break
+            before, fitted = self._past[-lag]
+            changed = self._changed(look.levels, before, share)
+            # What has only just come out from behind something isn't lit anew.
+            if self._is_light(changed, look.fits & fitted, textured):
+                return SceneChange(_told("changed", changed, before, look.levels)), lag == 1
+        return None, False
+
+    def _changed(self, levels: Levels, before: Levels, share: float) -> NDArray[np.bool_]:
+        mean = max(float(levels.mean()), float(before.mean()))
+        least = max(self.rules.least_step, share * mean)
+        return np.asarray(np.abs(levels - before) > least, np.bool_)
+
+    def _is_light(
+        self,
+        changed: NDArray[np.bool_],
+        fits: NDArray[np.bool_],
+        textured: NDArray[np.bool_],
+    ) -> bool:
+        """Whether so much has changed, and what has edges kept them."""
+        rules = self.rules
+        if self._seen < rules.young_frames or changed.mean() < rules.light_share:
+            return False
+        compared = changed & textured
+        if compared.sum() < rules.least_textured:
+            # Nothing to tell by: what covers a wall would change a part of it.
+            return bool(changed.mean() >= 0.9)
+        return bool(fits[compared].mean() >= rules.light_fit)
+
+    def _smoothed(self, levels: Levels) -> Levels:
+        if self._smooth is None:
+            return levels
+        return self._smooth + np.float32(0.1) * (levels - self._smooth)
+
+    def take_in(self, look: Look) -> None:
+        """Make the frame a part of the past."""
+        if look.cut and not look.relit:
+            self.cut()
+        self._smooth = self._smoothed(look.levels)
+        self._past.append((look.levels, look.fits))
+        if look.unfit:
+            self._unfit += 1
+            self._rewarm = self._steady = 0
+            return
+        if look.adopted:
+            self._begin_anew()
+        self._unfit = 0
+        self._rewarm = self._rewarm + 1 if look.warming and not look.settled else 0
+        self._steady = self._steady + 1 if look.warming and look.steady else 0
+        self._find_light(look)
+        self._learn(look)
+
+    def _begin_anew(self) -> None:
+        self._seen = self._known_frames = 0
+        self._anchor = self.relighting = None
+
+    def _find_light(self, look: Look) -> None:
+        if look.warming:
+            self._now = self._now + look.grey if self._steady > 1 else look.grey
+        if look.relit:
+            self.relighting = self._relighting(self._now / np.float32(self._steady))
+        if look.settled or (self._anchor is None and self._seen >= self.rules.young_frames):
+            self._anchor = self._smooth
+
+    def _relighting(self, now: Reduced) -> Relighting | None:
+        if self._known_frames < self.rules.young_frames:
+            return None
+        differs = self._changed(_cells(now), _cells(self._known), self.rules.alike)
+        if differs.mean() <= 1.0 - self.rules.alike_share:
+            return None
+        return relighting(now, self._known)
+
+    def _learn(self, look: Look) -> None:
+        """Follow the edges, and in the light that is known the levels, slowly; where the picture
+        doesn't fit, slower."""
+        self._seen += 1
+        gains = np.full((CELLS, CELLS), self._gain(self._seen), np.float32)
+        if self._seen > self.rules.young_frames:
+            gains[~look.fits] *= self.rules.misfit_gain
+        step = cv2.resize(gains, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+        self._reference += step * (look.edges - self._reference)
+        if self.relighting is None and not look.warming:
+            self._known_frames += 1
+            step = step * np.float32(self._gain(self._known_frames) / self._gain(self._seen))
+            self._known += np.minimum(step, 1.0) * (look.grey - self._known)
+
+    def _gain(self, frames: int) -> float:
+        return max(1.0 / frames, 1.0 / self.rules.reference_frames)
+
+    def numbers(self) -> dict[str, int]:
+        """What is saved beside `arrays`."""
+        return {
+            "seen": self._seen,
+            "known": self._known_frames,
+            "unfit": self._unfit,
+            "rewarm": self._rewarm,
+            "relit": int(self.relighting is not None),
+        }
+
+    def arrays(self) -> bytes:
+        """Edges, the picture in the known light, the levels where the light was found (NaN where
+        it wasn't), then gains and tones of the relighting, if there is one."""
+        anchor = np.full((CELLS, CELLS), np.nan) if self._anchor is None else self._anchor
+        parts = [each.astype("<f4").tobytes() for each in (self._reference, self._known, anchor)]
+        if self.relighting is not None:
+            parts += [self.relighting.gains.astype("<f4").tobytes()]
+            parts += [self.relighting.tones.tobytes()]
+        return b"".join(parts)
+
+    def restore(self, numbers: Mapping[str, int], arrays: bytes) -> None:
+        """Take back what `numbers` and `arrays` gave; the next frame is one after a cut.
+
+        Raises: ValueError: of another size, or not finite; nothing was taken in.
+        """
+        try:
+            seen, known, unfit, rewarm, relit = (
+                int(numbers[name]) for name in ("seen", "known", "unfit", "rewarm", "relit")
+            )
+        except KeyError as missing:
+            raise ValueError(f"a saved scene lacks {missing}") from None
+        if min(seen, known, unfit, rewarm) < 0:
+            raise ValueError("a saved scene's numbers are below 0")
+        if len(arrays) != saved_size(relit=bool(relit)):
+            raise ValueError(f"a saved scene of {len(arrays)} bytes")
+        count = 3 * SIDE * SIDE + CELLS * CELLS
+        values = np.frombuffer(arrays, "<f4", count).astype(np.float32)
+        edges, picture, anchor = np.split(values, [2 * SIDE * SIDE, 3 * SIDE * SIDE])
+        gains = np.frombuffer(arrays, "<f4", FIELD * FIELD if relit else 0, 4 * count)
+        if not all(np.isfinite(each).all() for each in (edges, picture, gains)):
+            raise ValueError("a saved scene's numbers are not finite")
+        self._reference = edges.reshape(2, SIDE, SIDE).copy()
+        self._known = picture.reshape(SIDE, SIDE).copy()
+        self._anchor = anchor.reshape(CELLS, CELLS).copy() if np.isfinite(anchor).all() else None
+        self._seen, self._known_frames = seen, known
+        self._unfit, self._rewarm, self._steady = unfit, rewarm, 0
+        tones = np.frombuffer(arrays[-256:], np.uint8)
+        self.relighting = (
+            Relighting(tones.copy(), gains.reshape(FIELD, FIELD).astype(np.float32))
+            if relit
+            else None
+        )
+        self.cut()
+
+
+def saved_size(*, relit: bool) -> int:
+    """Bytes of `Scene.arrays`."""
+    return 4 * (3 * SIDE * SIDE + CELLS * CELLS) + (4 * FIELD * FIELD + 256 if relit else 0)
+
+
+def reduced(frame: Frame, contrast: float) -> tuple[Reduced, Levels, Edges]:
+    """A frame's grey levels, those of its cells, its edges; see `SceneRules.contrast`."""
+    small = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    grey: Reduced = small if small.ndim == 2 else small.mean(axis=2, dtype=np.float32)
+    levels = _cells(grey)
+    across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    a2, d2 = across * across, down * down
+    half = max(6.0, contrast * float(levels.mean())) ** 2
+    edges = np.stack([a2 - d2, 2.0 * across * down]) / (a2 + d2 + np.float32(half))
+    return grey, levels, edges.astype(np.float32)
+
+
+def _dot(one: Edges, other: Edges) -> NDArray[np.float32]:
+    """Of each pixel: (2, SIDE, SIDE) twice to (SIDE, SIDE)."""
+    return np.asarray(one[0] * other[0] + one[1] * other[1], np.float32)
+
+
+def _cells(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over cells: (SIDE, SIDE) to (CELLS, CELLS)."""
+    return cv2.resize(picture, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _told(what: str, changed: NDArray[np.bool_], before: Levels, after: Levels) -> str:
+    return (
+        f"the light {what}: {100.0 * changed.mean():.0f}% of the picture, "
+        f"mean {before.mean():.0f} → {after.mean():.0f}"
+    )

@@ -1,4 +1,4 @@
-"""What happens to a camera's picture: a decoder's glitches, infrared, less light, noise."""
+"""What happens to a camera's picture, and when: a decoder's glitches, infrared, light, noise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from model.frames import Frame
 
 Transform = Callable[[Frame, np.random.Generator], Frame]
 """A frame, uint8, and what it looks like then."""
+Course = Callable[[float], Transform]
+"""What happens to the frame of a second of the stream."""
 
 
 def grey_smear(frame: Frame, _: np.random.Generator) -> Frame:
@@ -54,6 +56,70 @@ def noisy(sigma: float) -> Transform:
         return (frame + noise).round().clip(0, 255).astype(np.uint8)
 
     return apply
+
+
+def same(frame: Frame, _: np.random.Generator) -> Frame:
+    """As it is."""
+    return frame
+
+
+def toned(exponent: float) -> Transform:
+    """Another gamma: darker middle tones above 1."""
+    table = (255.0 * (np.arange(256) / 255.0) ** exponent).round().astype(np.uint8)
+
+    def apply(frame: Frame, _: np.random.Generator) -> Frame:
+        return np.asarray(table[frame], np.uint8)
+
+    return apply
+
+
+def lit_by_a_lamp(frame: Frame, _: np.random.Generator) -> Frame:
+    """A lamp at the upper left: half as bright again there, nothing at the far corner."""
+    rows, columns = (np.linspace(0.0, 1.0, size) for size in frame.shape[:2])
+    away = (rows[:, None] - 0.2) ** 2 + (columns[None, :] - 0.3) ** 2
+    gain = 1.0 + 0.5 * np.exp(-away / 0.4)
+    gain = gain if frame.ndim == 2 else gain[..., None]
+    return (gain * frame).clip(0, 255).astype(np.uint8)
+
+
+def after(first: Transform, second: Transform) -> Transform:
+    """The second on what the first has made."""
+
+    def apply(frame: Frame, random: np.random.Generator) -> Frame:
+        return second(first(frame, random), random)
+
+    return apply
+
+
+def between(start_s: float, stop_s: float, transform: Transform) -> Course:
+    """It comes at once and goes at once."""
+    return lambda second: transform if start_s <= second < stop_s else same
+
+
+def toggled(period_s: float, transform: Transform) -> Course:
+    """On for half of each period, at its end."""
+    return lambda second: transform if second % period_s >= period_s / 2.0 else same
+
+
+def clouds(period_s: float, fade_s: float, gain: float) -> Course:
+    """Each period a cloud: the light fades, stays so for as long, and comes back."""
+
+    def course(second: float) -> Transform:
+        into = second % period_s - period_s / 2.0
+        share = min(into, 3.0 * fade_s - into) / fade_s
+        return dimmed(1.0 - (1.0 - gain) * float(np.clip(share, 0.0, 1.0)))
+
+    return course
+
+
+def drifting(start_s: float, over_s: float, exponent: float, back_s: float) -> Course:
+    """Gamma goes to the exponent from `start_s`, and back from `back_s`, in `over_s` each."""
+
+    def course(second: float) -> Transform:
+        share = min(second - start_s, back_s + over_s - second) / over_s
+        return toned(exponent ** float(np.clip(share, 0.0, 1.0)))
+
+    return course
 
 
 def disturbed(clip: Clip, transform: Transform, start: int = 0, stop: int | None = None) -> Clip:

@@ -21,7 +21,9 @@ TORCHLESS = (
     "frames",
     "labels",
     "masks",
+    "relighting",
     "rules",
+    "scene",
 )
 
 PUBLIC = {
@@ -144,8 +146,15 @@ PUBLIC = {
         "reference_score",
     },
     "reference_form": {"COLUMNS", "REFERENCE_CONFIG", "ReferenceForm"},
+    "relighting": {
+        "ALIKE", "FIELD", "KNOTS", "MOST_GAIN", "Reduced", "Relighting", "relighting",
+    },
     "rules": {
         "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",
+    },
+    "scene": {
+        "CELLS", "Edges", "Levels", "Look", "SIDE", "Scene", "SceneChange", "SceneRules", "reduced",
+        "saved_size",
     },
     "score": {
         "DISTANCE", "LEAST_SPAN", "Measures", "Scorer", "error_map", "frame_error", "pool_cells",
