@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.alert.outbox import EventType, OutageData, RecoveryData, enqueue, iso8601
@@ -86,20 +86,22 @@ def standings(session: Session) -> dict[str, Standing]:
     }
 
 
-def write(session: Session, findings: Findings, now: float) -> None:
-    """Write the entries, the outage and the messages; nothing of a stream that was deleted.
+def write(session: Session, group: Sequence[Findings], now: float) -> None:
+    """Write entries, outages and messages; nothing of a stream that was deleted.
 
-    Raises: StaleCursor: another recorder has written the outage meanwhile.
+    Raises: StaleCursor: another recorder has written one of the outages meanwhile.
     """
-    stream = session.get(StreamRow, findings.stream_id)
-    if stream is None:
-        return
-    if findings.outage != findings.before.outage:
-        _save(session, findings)
-    entries = list(findings.entries)
-    for told in findings.told:
-        entries.append(_tell(session, stream, told, now))
-    _append(session, stream.id, entries)
+    ids = [findings.stream_id for findings in group]
+    found = session.scalars(select(StreamRow).where(StreamRow.id.in_(ids)))
+    streams = {stream.id: stream for stream in found}
+    there = [findings for findings in group if findings.stream_id in streams]
+    _save(session, [each for each in there if each.outage != each.before.outage])
+    entries: list[tuple[str, Entry]] = []
+    for findings in there:
+        stream = streams[findings.stream_id]
+        entries += [(stream.id, entry) for entry in findings.entries]
+        entries += [(stream.id, _tell(session, stream, told, now)) for told in findings.told]
+    _append(session, entries)
 
 
 def clear(session: Session, now: float) -> int:
@@ -116,26 +118,27 @@ def outage_id(stream_id: str, began_at: float) -> str:
     return "out_" + hashlib.sha256(f"{stream_id}:{began_at!r}".encode()).hexdigest()[:24]
 
 
-def _append(session: Session, stream_id: str, entries: Sequence[Entry]) -> None:
+def _append(session: Session, entries: Sequence[tuple[str, Entry]]) -> None:
     """Add what isn't there yet, and delete what is more than is kept."""
-    notes = [entry.note for entry in entries if entry.note is not None]
-    known = set(
-        session.scalars(
-            select(StreamLogRow.note).where(
-                StreamLogRow.stream_id == stream_id, StreamLogRow.note.in_(notes)
-            )
-        )
-        if notes
-        else ()
-    )
-    new = [entry for entry in entries if entry.note is None or entry.note not in known]
+    notes = {(stream_id, entry.note) for stream_id, entry in entries if entry.note is not None}
+    pair = tuple_(StreamLogRow.stream_id, StreamLogRow.note)
+    query = select(StreamLogRow.stream_id, StreamLogRow.note).where(pair.in_(notes))
+    known = {(stream_id, note) for stream_id, note in session.execute(query)} if notes else set()
+    new = [each for each in entries if (each[0], each[1].note) not in known]
     if not new:
         return
-    session.execute(insert(StreamLogRow), [_values(stream_id, entry) for entry in new])
-    of_stream = StreamLogRow.stream_id == stream_id
-    newest = select(StreamLogRow.id).where(of_stream).order_by(StreamLogRow.id.desc())
-    last_kept = session.scalar(newest.offset(KEEP_ENTRIES - 1).limit(1))
-    if last_kept is not None:
+    session.execute(insert(StreamLogRow), [_values(*each) for each in new])
+    of_these = StreamLogRow.stream_id.in_({stream_id for stream_id, _ in new})
+    full = (
+        select(StreamLogRow.stream_id)
+        .where(of_these)
+        .group_by(StreamLogRow.stream_id)
+        .having(func.count() > KEEP_ENTRIES)
+    )
+    for stream_id in session.scalars(full).all():
+        of_stream = StreamLogRow.stream_id == stream_id
+        newest = select(StreamLogRow.id).where(of_stream).order_by(StreamLogRow.id.desc())
+        last_kept = session.scalar(newest.offset(KEEP_ENTRIES - 1).limit(1))
         session.execute(delete(StreamLogRow).where(of_stream, StreamLogRow.id < last_kept))
 
 
@@ -151,28 +154,35 @@ def _values(stream_id: str, entry: Entry) -> dict[str, object]:
     }
 
 
-def _save(session: Session, findings: Findings) -> None:
-    stream_id, version, outage = findings.stream_id, findings.before.version, findings.outage
-    row = (StreamHealthRow.stream_id == stream_id, StreamHealthRow.version == version)
-    if outage is None:
-        gone = delete(StreamHealthRow).where(*row).returning(StreamHealthRow.version)
-        if session.scalar(gone) is None:
-            raise StaleCursor(stream_id)
-        return
-    values = {
+def _save(session: Session, group: Sequence[Findings]) -> None:
+    begun: list[dict[str, object]] = []
+    for findings in group:
+        stream_id, version, outage = findings.stream_id, findings.before.version, findings.outage
+        row = (StreamHealthRow.stream_id == stream_id, StreamHealthRow.version == version)
+        if outage is None:
+            gone = delete(StreamHealthRow).where(*row).returning(StreamHealthRow.version)
+            if session.scalar(gone) is None:
+                raise StaleCursor(stream_id)
+        elif version is None:
+            begun.append({"stream_id": stream_id, "version": 0, **_columns(outage)})
+        else:
+            changed = update(StreamHealthRow).where(*row)
+            changed = changed.values(version=version + 1, **_columns(outage))
+            if session.scalar(changed.returning(StreamHealthRow.version)) is None:
+                raise StaleCursor(stream_id)
+    if begun:
+        # Fails where another recorder has made one meanwhile.
+        session.execute(insert(StreamHealthRow), begun)
+
+
+def _columns(outage: Outage) -> dict[str, object]:
+    return {
         "began_at": outage.began_at,
         "state": outage.state.value,
         "reason": outage.reason,
         "watched_at": outage.watched_at,
         "told": outage.told,
     }
-    if version is None:
-        # Fails where another recorder has made one meanwhile.
-        session.execute(insert(StreamHealthRow).values(stream_id=stream_id, version=0, **values))
-        return
-    changed = update(StreamHealthRow).where(*row).values(version=version + 1, **values)
-    if session.scalar(changed.returning(StreamHealthRow.version)) is None:
-        raise StaleCursor(stream_id)
 
 
 def _tell(session: Session, stream: StreamRow, told: Told, now: float) -> Entry:

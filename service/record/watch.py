@@ -175,8 +175,7 @@ class Watch:
         """Commit and acknowledge; what concerns one stream must not keep back the others."""
         try:
             with self._database.write() as session:
-                for findings in group:
-                    journal.write(session, findings, now)
+                journal.write(session, group, now)
         except (StaleCursor, IntegrityError) as error:
             if len(group) == 1:
                 log.warning(

@@ -288,10 +288,11 @@ def test_a_deleted_streams_notes_hold_nobody_up(scene: Scene) -> None:
 
 
 def test_streams_of_several_transactions_that_go_at_once_are_all_told_of(
-    database: Database, redis: Redis
+    database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("service.record.watch.SHARED_STREAMS", 10)
     with database.write() as session:
-        for number in range(250):
+        for number in range(25):
             session.add(
                 StreamRow(
                     id=f"c{number}",
@@ -304,13 +305,13 @@ def test_streams_of_several_transactions_that_go_at_once_are_all_told_of(
             )
     add_webhook(database)
     watch = Watch(database, redis, SETTINGS, Metrics())
-    paused = {f"c{number}": False for number in range(250)}
+    paused = {f"c{number}": False for number in range(25)}
     for second in range(22):
         watch.look(paused, 1000.0 + second)
     with database.read() as session:
-        assert session.scalar(select(func.count()).select_from(DeliveryRow)) == 250
+        assert session.scalar(select(func.count()).select_from(DeliveryRow)) == 25
         told = session.scalar(select(func.count()).where(StreamHealthRow.told))
-    assert told == 250
+    assert told == 25
 
 
 def test_a_state_of_health_from_nowhere_is_taken_back(scene: Scene) -> None:
