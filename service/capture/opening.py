@@ -38,7 +38,8 @@ from service.capture.locations import (
 from service.capture.wire import Fault
 from service.errors import SourceError
 
-PROBE_US = {"rtsp": 300_000, "rtsps": 300_000}
+_RTSP = ("rtsp", "rtsps")
+PROBE_US = {"rtsp": 300_000, "rtsps": 300_000, "rtmp": 500_000}
 """How long ffmpeg may look before a source is open; what it sees then comes in one burst."""
 OTHER_PROBE_US = 2_000_000
 
@@ -89,8 +90,11 @@ def options_for(location: str, transport: str, fps: float | None) -> dict[str, s
         return options | {"format_whitelist": FILE_FORMATS}
     scheme = scheme_of(location)
     options["analyzeduration"] = str(PROBE_US.get(scheme, OTHER_PROBE_US))
-    if scheme in PROBE_US:
+    if scheme in _RTSP:
         options["rtsp_transport"] = transport
+    if scheme in ("http", "https"):
+        # A live playlist's last segment but one: further back, the server may drop what we need.
+        options["live_start_index"] = "-2"
     return options
 
 
@@ -125,7 +129,7 @@ def open_video(
         # ffmpeg's RTSP client says "invalid data" of an answer that never came or broke off.
         if time.monotonic() - began >= 0.95 * connect_timeout_s:
             raise OpenError(Fault.UNREACHABLE, "no answer in time") from None
-        if isinstance(error, InvalidDataError) and scheme_of(location) in PROBE_US:
+        if isinstance(error, InvalidDataError) and scheme_of(location) in _RTSP:
             raise OpenError(Fault.UNREACHABLE, "the answer is not RTSP") from None
         raise explain(error) from None
     if not container.streams.video:
