@@ -30,6 +30,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 SILENT_S = 5.0
 """A worker tells of its streams every second; one that didn't for so long isn't there."""
+START_S = 30.0
+"""What a worker may need to start, beside the front end or after it: until then, a stream that was
+never heard of is no outage."""
 READ_NOTES = 100
 """Of one stream at a time."""
 SHARED_STREAMS = 200
@@ -145,9 +148,9 @@ class Watch:
         """How the stream is now; None while that isn't known."""
         if is_paused:
             return Seen(StreamState.PAUSED)
-        heard_at = self._heard[stream_id].at
-        if now - heard_at >= SILENT_S:
-            return Seen(UNTOLD.state, UNTOLD.reason, since=heard_at)
+        heard = self._heard[stream_id]
+        if now - heard.at >= (START_S if heard.updated_at is None else SILENT_S):
+            return Seen(UNTOLD.state, UNTOLD.reason, since=heard.at)
         if status is None or status.state is StreamState.PAUSED:
             return None
         return Seen(status.state, hide_secrets(status.reason))

@@ -23,7 +23,7 @@ from service.messages import (
 )
 from service.metrics import Metrics
 from service.record import journal
-from service.record.watch import SILENT_S, Watch
+from service.record.watch import SILENT_S, START_S, Watch
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import DeliveryRow, StreamHealthRow, StreamLogRow, StreamRow
@@ -192,6 +192,15 @@ def test_a_worker_that_falls_silent_is_an_outage(scene: Scene) -> None:
     ]
 
 
+def test_a_worker_has_time_to_start(scene: Scene) -> None:
+    scene.look(int(START_S) - 1, None)
+    scene.look(10, StreamState.LIVE)
+    assert (scene.log(), scene.messages()) == ([], [])
+    scene.restart()
+    scene.look(int(START_S) + 2, None)
+    assert scene.types() == ["stream.down"]
+
+
 def test_a_recorder_that_could_not_look_takes_nobodys_silence_for_an_outage(scene: Scene) -> None:
     scene.look(3, StreamState.LIVE)
     scene.now += 3600.0
@@ -306,7 +315,7 @@ def test_streams_of_several_transactions_that_go_at_once_are_all_told_of(
     add_webhook(database)
     watch = Watch(database, redis, SETTINGS, Metrics())
     paused = {f"c{number}": False for number in range(25)}
-    for second in range(22):
+    for second in range(int(START_S) + 2):
         watch.look(paused, 1000.0 + second)
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(DeliveryRow)) == 25
