@@ -70,7 +70,8 @@ def test_a_new_attempt_is_no_news_where_nothing_was_changed(state: StreamState) 
 
 def test_a_flicker_is_told_only_a_few_times_a_second() -> None:
     live, warming = Facts(source=PLAYING, warming=False), Facts(source=PLAYING)
-    life, told = Life(), []
+    life = Life()
+    told: list[Change] = []
     for number in range(1000):
         life, changes = step(life, warming if number % 2 else live, number / 100)
         told += changes
@@ -98,7 +99,8 @@ def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
     )
 )
 def test_changes_join_up_and_tell_the_whole_story(story: list[Facts]) -> None:
-    life, told = Life(), []
+    life = Life()
+    told: list[Change] = []
     for number, facts in enumerate(story):
         life, changes = step(life, facts, float(number + 1))
         told += changes
