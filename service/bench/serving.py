@@ -30,15 +30,24 @@ OWN = (
 READY = "normwatch is at "
 
 
-class _Status(BaseModel):
+class Status(BaseModel):
+    """How a camera is doing, as the API tells."""
+
     state: StreamState
     reason: str
+    captured: int
+    scored: int
     dropped: dict[str, int]
+
+    @property
+    def unaccounted(self) -> int:
+        """Captured frames that were neither scored nor dropped: those that wait."""
+        return self.captured - self.scored - sum(self.dropped.values())
 
 
 class _Stream(BaseModel):
     id: str
-    status: _Status
+    status: Status
 
 
 class _Streams(BaseModel):
@@ -66,6 +75,8 @@ class Serving:
         self._ids: list[str] = []
         self._read: dict[str, int] = {}
         self._live: set[str] = set()
+        self.rows: Counter[int] = Counter()
+        """Of the scores that were read, by camera; those without a value too."""
 
     def close(self) -> None:
         """Speak to it no more."""
@@ -92,6 +103,7 @@ class Serving:
             after: int | None = self._read.get(stream_id, -1)
             while after is not None:
                 page = self._page(stream_id, after)
+                self.rows[camera] += len(page.items)
                 for each in page.items:
                     captured, scored = each.captured_at.timestamp(), each.scored_at.timestamp()
                     self._read[stream_id] = each.frame
@@ -123,6 +135,16 @@ class Serving:
                 told = stream.status
                 return f"camera {number + 1} has no score: {told.state}, {told.reason}"
         return "cameras have no scores"
+
+    def statuses(self) -> list[Status]:
+        """Of all cameras, in the order of their registration."""
+        found = {stream.id: stream.status for stream in self._streams()}
+        return [found[stream_id] for stream_id in self._ids]
+
+    def pause(self) -> None:
+        """Let all cameras rest: nothing more is captured."""
+        for stream_id in self._ids:
+            self._client.patch(f"/streams/{stream_id}", json={"paused": True}).raise_for_status()
 
     def dropped(self) -> Counter[str]:
         """Frames without a score so far, by reason."""

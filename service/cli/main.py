@@ -19,6 +19,7 @@ from service.cli import (
     listen,
     processes,
     score,
+    soak,
     train,
 )
 from service.errors import NormwatchError
@@ -52,6 +53,7 @@ app.command("score")(score.score)
 app.command("import")(imports.import_weights)
 app.add_typer(bundles.app, name="models")
 app.add_typer(bench.app, name="bench")
+app.command("soak")(soak.soak)
 app.command("doctor")(doctor.doctor)
 app.command("listen")(listen.listen)
 app.command("api")(processes.api)

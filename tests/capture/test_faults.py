@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from service.capture.camera import CameraCapture, CaptureState
+from service.soak.relay import Relay
 from tests.support.cameras import job, take
-from tests.support.relay import Relay
 from tests.support.rtsp import LiveCamera, live_camera
 from tests.support.servers import wait_for
 

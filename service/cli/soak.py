@@ -1,0 +1,167 @@
+"""`normwatch soak`: the whole service on cameras that misbehave, for as long as one likes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from service.cli.bundles import find_bundle
+from service.cli.outputs import check_file
+from service.errors import BadInput
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.soak.run import SoakFigures
+    from service.soak.schedule import Incident
+
+DEFAULT_BUNDLE = "demo"
+WIDTH = 100
+
+
+def soak(
+    minutes: Annotated[float, typer.Option(help="How long.", min=1.0)] = 30.0,
+    cameras: Annotated[int, typer.Option(help="How many.", min=1, max=64)] = 8,
+    warm_up: Annotated[
+        float, typer.Option(help="Minutes until growth is looked for.", min=0.1)
+    ] = 5.0,
+    fps: Annotated[float, typer.Option(help="Frames a second of a camera.", min=1, max=60)] = 5.0,
+    seed: Annotated[int, typer.Option(help="Of what goes wrong when.")] = 0,
+    bundle: Annotated[
+        str | None,
+        typer.Option(help=f"The cameras' model; NORMWATCH_DEFAULT_MODEL or {DEFAULT_BUNDLE}."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File for all figures, as JSON.")
+    ] = None,
+) -> None:
+    """Run the service on cameras that refuse, stall, reset and send garbage at random. Fails where
+    something grows, or a frame is unaccounted for."""
+    check_file("--json", json_file)
+    if warm_up >= minutes:
+        raise BadInput("--warm-up", warm_up, f"must be less than --minutes, {minutes:g}")
+    from service.bench.machine import this_machine
+    from service.bench.rtsp import PACKAGES, is_installed
+    from service.soak.run import SoakPlan
+    from service.soak.run import soak as run
+
+    if not is_installed():
+        raise BadInput("soak", None, f"needs Debian's {' '.join(PACKAGES)} for its cameras")
+    path = find_bundle(bundle or Settings().default_model or DEFAULT_BUNDLE).absolute()
+    console, machine = Console(highlight=False, width=WIDTH), this_machine()
+    console.print(machine.line)
+
+    def told(incident: Incident) -> None:
+        length = incident.end_s - incident.start_s
+        console.print(
+            f"{incident.start_s:7.1f} s  camera {incident.camera + 1}: "
+            f"{incident.fault} for {length:.0f} s"
+        )
+
+    figures = run(SoakPlan(path, cameras, 60.0 * minutes, 60.0 * warm_up, fps, seed), told)
+    console.print(_trend_table(figures))
+    console.print(_fault_table(figures))
+    complaints = list(_complaints(figures))
+    for line in (*_notes(figures), *complaints):
+        console.print(line)
+    if json_file is not None:
+        json_file.write_text(json.dumps(_json(figures, machine.line), indent=2) + "\n")
+        console.print(f"figures: {json_file}")
+    if complaints:
+        raise typer.Exit(1)
+
+
+def _trend_table(figures: SoakFigures) -> Table:
+    table = Table(
+        title="after the warm-up (medians of the first and the last fifth)",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    table.add_column("part")
+    table.add_column("")
+    for name in ("first", "last", "most", "growth"):
+        table.add_column(name, justify="right")
+    for trend in figures.trends:
+        unit = f", {trend.kind.unit}" if trend.kind.unit else ""
+        values = (trend.first, trend.last, trend.most, trend.growth)
+        style = "bold" if trend.grows else None
+        name = f"{trend.kind.name}{unit}"
+        table.add_row(trend.part, name, *(f"{value:.1f}" for value in values), style=style)
+    return table
+
+
+def _fault_table(figures: SoakFigures) -> Table:
+    table = Table(
+        title="from a fault's end to the camera's next scored frame",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    table.add_column("fault")
+    for name in ("times", "median, s", "worst, s", "not back before the next"):
+        table.add_column(name, justify="right")
+    by_fault: dict[str, list[float | None]] = {}
+    for each in figures.recoveries:
+        by_fault.setdefault(each.incident.fault.value, []).append(each.after_s)
+    for fault, times in sorted(by_fault.items()):
+        known = [time_s for time_s in times if time_s is not None]
+        median = f"{statistics.median(known):.1f}" if known else ""
+        worst = f"{max(known):.1f}" if known else ""
+        table.add_row(fault, str(len(times)), median, worst, str(len(times) - len(known)))
+    return table
+
+
+def _notes(figures: SoakFigures) -> Iterator[str]:
+    captured = sum(each.captured for each in figures.accounts)
+    scored = sum(each.scored for each in figures.accounts)
+    dropped: Counter[str] = Counter()
+    for each in figures.accounts:
+        dropped.update(each.dropped)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "none"
+    yield f"captured {captured} = scored {scored} + dropped ({reasons})"
+    if figures.ages_s:
+        ages = sorted(figures.ages_s)
+        p99 = ages[round(0.99 * (len(ages) - 1))]
+        yield f"frame age: median {statistics.median(ages):.3f} s, p99 {p99:.3f} s"
+
+
+def _complaints(figures: SoakFigures) -> Iterator[str]:
+    for number, each in enumerate(figures.accounts, 1):
+        if each.unaccounted:
+            yield f"camera {number}: {each.unaccounted} captured frames are unaccounted for"
+        if each.rows != each.scored:
+            yield f"camera {number}: {each.scored} frames were scored, {each.rows} are recorded"
+    for trend in figures.trends:
+        if trend.grows:
+            yield f"{trend.part}: {trend.kind.name} grew from {trend.first:.1f} to {trend.last:.1f}"
+
+
+def _json(figures: SoakFigures, machine: str) -> Mapping[str, object]:
+    return {
+        "machine": machine,
+        "seconds": figures.seconds,
+        "recoveries": [asdict(each) for each in figures.recoveries],
+        "trends": [
+            {
+                "part": each.part,
+                "kind": each.kind.name,
+                "unit": each.kind.unit,
+                "first": each.first,
+                "last": each.last,
+                "most": each.most,
+                "grows": each.grows,
+            }
+            for each in figures.trends
+        ],
+        "accounts": [
+            {**asdict(each), "unaccounted": each.unaccounted} for each in figures.accounts
+        ],
+    }
