@@ -392,7 +392,12 @@ def _taken_in(
     if look is None:
         camera.frames.append(np.array(camera.shown(frame)))
         return result
+    scorer = camera.scorer
+    if scorer is not None and look.warming and result.measures is not None:
+        scorer.sample(result.measures)
     camera.take_in(np.array(frame), look)
+    if scorer is not None and look.settled:
+        scorer.settle(known=camera.scene.relighting is None)
     change, camera.untold = camera.untold, None
     if change is None and not look.obscured:
         return result

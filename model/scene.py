@@ -79,8 +79,8 @@ class SceneRules:
     """Before it has seen so many frames nothing is compared with it."""
     light_frames: int = 15
     """So many frames in steady light say what it does to the picture."""
-    rewarm_frames: int = 25
-    """After so many, with those that a prediction needs, there are scores again."""
+    rewarm_frames: int = 40
+    """After so many, which also say where errors lie in it, there are scores again."""
     longest_rewarm_frames: int = 300
     """Scores go on after so long, however unsteady the light."""
 

@@ -36,6 +36,16 @@ min-max would blow up. A trained D spans 2e-6 and more in a clip of Ped2 (mean s
 channels; less with more channels), and single precision's noise in it is near 1e-11."""
 
 
+USUAL = 0.25
+"""The quantile of a measure by which one light is compared with another."""
+USUAL_FRAMES = 300
+"""It is followed by one width of the range in so many frames."""
+USUAL_START = 0.2
+"""Where it lies in the range of normal footage, until frames have said."""
+MOST_SHIFT = 3.0
+"""Another light moves a range by so many of its widths at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measures:
     """What was measured of one frame, before any normalisation."""
@@ -163,6 +173,15 @@ class Scorer:
             name: running_range(config.normalisation, span, least_span=least)
             for name, (span, least) in ranges.items()
         }
+        self._widths = {
+            name: max(span.high - span.low, least) for name, (span, least) in ranges.items()
+        }
+        self._usual = {
+            name: span.low + USUAL_START * self._widths[name] for name, (span, _) in ranges.items()
+        }
+        self._known: dict[str, tuple[Span, float]] = {}
+        """Ranges and what was usual in the light that is known, while it is another one."""
+        self._sampled: list[dict[str, float]] = []
 
     def score(
         self,
@@ -177,9 +196,7 @@ class Scorer:
             threshold: a score that reaches it is abnormal, and teaches the ranges less.
         Raises: ValueError: a measure is missing, NaN or infinite; nothing was taken in.
         """
-        config = self.config
-        values = {step.key: row.errors.get(step.key, math.nan) for step in config.steps}
-        values[DISTANCE] = row.distance
+        values = self._values(row)
         if not all(math.isfinite(value) for value in values.values()):
             told = ", ".join(f"{key} {value!r}" for key, value in values.items())
             raise ValueError(f"measures must be finite, got {told}")
@@ -189,7 +206,46 @@ class Scorer:
         abnormal = threshold is not None and score >= threshold
         for key, value in smoothed.items():
             self._ranges[key].learn(value, abnormal=abnormal)
+            if not abnormal:
+                rises = USUAL if values[key] > self._usual[key] else USUAL - 1.0
+                self._usual[key] += rises * self._widths[key] / USUAL_FRAMES
         return score
+
+    def _values(self, row: Measures) -> dict[str, float]:
+        values = {step.key: row.errors.get(step.key, math.nan) for step in self.config.steps}
+        return values | {DISTANCE: row.distance}
+
+    def sample(self, row: Measures) -> None:
+        """Take in a frame that has no score, in a light that is new; see `settle`."""
+        self._sampled.append(self._values(row))
+
+    def settle(self, *, known: bool) -> None:
+        """Place the ranges in a light by what was sampled in it: they keep their width, and move as
+        a low quantile of the measures does, which something abnormal in a part of the time or a
+        glitch doesn't raise. In the light that is known they are what they were in it.
+
+        What is usual in the known light is compared, not in the last: errors don't add up.
+        """
+        sampled, self._sampled = self._sampled, []
+        if known:
+            for name, (span, usual) in self._known.items():
+                self._ranges[name].low, self._ranges[name].high = span.low, span.high
+                self._usual[name] = usual
+            self._known = {}
+            return
+        if not self._known:
+            self._known = {
+                name: (Span(each.low, each.high), self._usual[name])
+                for name, each in self._ranges.items()
+            }
+        for name, (span, usual) in self._known.items():
+            values = [row[name] for row in sampled if math.isfinite(row[name])]
+            if values:
+                most = MOST_SHIFT * self._widths[name]
+                shift = min(max(float(np.quantile(values, USUAL)) - usual, -most), most)
+                self._ranges[name].low = span.low + shift
+                self._ranges[name].high = span.high + shift
+                self._usual[name] = usual + shift
 
     def _mixed(self, placed: Mapping[str, float], appearance_weight: float | None) -> float:
         config = self.config
@@ -209,12 +265,17 @@ class Scorer:
     def cut(self) -> None:
         """Forget the averages: the next frame doesn't follow the last one. The ranges stay."""
         self._averages.clear()
+        self._sampled.clear()
 
     def numbers(self) -> dict[str, float]:
         """Everything that changes, by name, so that it can be saved."""
         numbers = {f"average.{name}": value for name, value in self._averages.items()}
         for name, span in self._ranges.items():
             numbers |= {f"low.{name}": span.low, f"high.{name}": span.high}
+            numbers[f"usual.{name}"] = self._usual[name]
+        for name, (known, usual) in self._known.items():
+            numbers |= {f"known low.{name}": known.low, f"known high.{name}": known.high}
+            numbers[f"known usual.{name}"] = usual
         return numbers
 
     def restore(self, numbers: dict[str, float]) -> None:
@@ -232,6 +293,15 @@ class Scorer:
             raise ValueError(f"saved state lacks {missing}") from None
         for name, span in spans.items():
             self._ranges[name].low, self._ranges[name].high = span.low, span.high
+        self._usual = {name: numbers.get(f"usual.{name}", at) for name, at in self._usual.items()}
+        self._known = {
+            name: (
+                Span(numbers[f"known low.{name}"], numbers[f"known high.{name}"]),
+                numbers.get(f"known usual.{name}", self._usual[name]),
+            )
+            for name in self._ranges
+            if f"known low.{name}" in numbers and f"known high.{name}" in numbers
+        }
         self._averages = {
             name: numbers[f"average.{name}"]
             for name in self._ranges

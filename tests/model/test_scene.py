@@ -84,7 +84,7 @@ def test_a_step_of_the_light_is_found_on_its_frame_and_told_once(
     assert reason.startswith("the light changed: ") and " → " in reason
     quiet = [look.quiet for look in looks]
     assert quiet == [True] * quiet.count(True) + [False] * quiet.count(False)
-    assert SceneRules().rewarm_frames <= quiet.count(True) < 40
+    assert SceneRules().rewarm_frames <= quiet.count(True) < 55
 
 
 def test_a_picture_is_shown_in_the_light_that_was_known_and_left_alone_when_that_is_back() -> None:
@@ -99,7 +99,7 @@ def test_a_picture_is_shown_in_the_light_that_was_known_and_left_alone_when_that
 
 def test_a_cloud_that_comes_over_seconds_is_a_change_until_it_stands_still() -> None:
     fade = [_scene() * np.float32(1.0 - 0.4 * step / 30.0) for step in range(31)]
-    looks = _looks(_settled(), _shot(fade + [fade[-1]] * 60))
+    looks = _looks(_settled(), _shot(fade + [fade[-1]] * 90))
     assert len(_changes(looks)) == 1
     first = next(index for index, look in enumerate(looks) if look.quiet)
     assert first <= 8
@@ -251,7 +251,7 @@ def test_a_detector_gives_no_score_across_a_change_and_goes_on_with_its_memory()
     warming = [each.warming for each in seen]
     assert warming == [True] * warming.count(True) + [False] * warming.count(False)
     assert not any(each.memory_updated for each in seen if each.warming)
-    assert seen[-1].score == pytest.approx(before[-1].score, abs=0.05)
+    assert seen[-1].score == pytest.approx(before[-1].score, abs=0.1)
 
 
 def test_a_detector_that_does_not_watch_scores_every_frame() -> None:

@@ -30,6 +30,7 @@ from model.config import (
 )
 from model.score import (
     LEAST_SPAN,
+    MOST_SHIFT,
     Measures,
     Scorer,
     error_map,
@@ -340,3 +341,36 @@ def test_a_score_that_reaches_the_threshold_teaches_the_ranges_less() -> None:
     assert freely > 0.0
     assert high(0.5) - start == pytest.approx(0.1 * freely)
     assert high(1.1) - start == pytest.approx(freely)
+
+
+def _row(score: ScoreConfig, value: float) -> Measures:
+    return Measures(30.0, 0.1, 0.1, {score.error.key: value})
+
+
+def test_ranges_move_with_a_light_and_are_back_when_it_is() -> None:
+    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    for _ in range(400):
+        scorer.score(_row(LIVE, 0.025))
+    before = scorer.numbers()
+    for value in (0.035,) * 15 + (0.9,) * 5:
+        scorer.sample(_row(LIVE, value))
+    scorer.settle(known=False)
+    moved = scorer.numbers()
+    key = LIVE.error.key
+    for end in ("low", "high"):
+        shift = moved[f"{end}.{key}"] - before[f"{end}.{key}"]
+        assert shift == pytest.approx(0.01, abs=1e-3)
+    restored = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {key: Span(0.02, 0.04)}))
+    restored.restore(moved)
+    assert restored.numbers() == moved
+    restored.settle(known=True)
+    assert restored.numbers() == before
+
+
+def test_a_light_moves_a_range_so_far_at_most() -> None:
+    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    for _ in range(20):
+        scorer.sample(_row(LIVE, 0.9))
+    scorer.settle(known=False)
+    low = scorer.numbers()[f"low.{LIVE.error.key}"]
+    assert low == pytest.approx(0.02 + MOST_SHIFT * 0.02)
