@@ -44,6 +44,8 @@ USUAL_START = 0.2
 """Where it lies in the range of normal footage, until frames have said."""
 MOST_SHIFT = 3.0
 """Another light moves a range by so many of its widths at most."""
+MOST_WIDER = 2.0
+"""And makes it so many times as wide: what is noisier differs by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +222,9 @@ class Scorer:
         self._sampled.append(self._values(row))
 
     def settle(self, *, known: bool) -> None:
-        """Place the ranges in a light by what was sampled in it: they keep their width, and move as
-        a low quantile of the measures does, which something abnormal in a part of the time or a
-        glitch doesn't raise. In the light that is known they are what they were in it.
+        """Place the ranges in a light by what was sampled in it: they move as a low quantile of the
+        measures does, which something abnormal in a part of the time or a glitch doesn't raise, and
+        widen as it grows. In the light that is known they are what they were in it.
 
         What is usual in the known light is compared, not in the last: errors don't add up.
         """
@@ -243,8 +245,10 @@ class Scorer:
             if values:
                 most = MOST_SHIFT * self._widths[name]
                 shift = min(max(float(np.quantile(values, USUAL)) - usual, -most), most)
-                self._ranges[name].low = span.low + shift
-                self._ranges[name].high = span.high + shift
+                wider = min(max(1.0 + shift / usual, 1.0), MOST_WIDER) if usual > 0.0 else 1.0
+                low = span.low + shift
+                self._ranges[name].low = low
+                self._ranges[name].high = low + wider * (span.high - span.low)
                 self._usual[name] = usual + shift
 
     def _mixed(self, placed: Mapping[str, float], appearance_weight: float | None) -> float:

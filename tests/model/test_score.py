@@ -357,9 +357,9 @@ def test_ranges_move_with_a_light_and_are_back_when_it_is() -> None:
     scorer.settle(known=False)
     moved = scorer.numbers()
     key = LIVE.error.key
-    for end in ("low", "high"):
-        shift = moved[f"{end}.{key}"] - before[f"{end}.{key}"]
-        assert shift == pytest.approx(0.01, abs=1e-3)
+    assert moved[f"low.{key}"] - before[f"low.{key}"] == pytest.approx(0.01, abs=1e-3)
+    widths = [each[f"high.{key}"] - each[f"low.{key}"] for each in (before, moved)]
+    assert widths[1] / widths[0] == pytest.approx(0.035 / 0.025, abs=0.05)
     restored = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {key: Span(0.02, 0.04)}))
     restored.restore(moved)
     assert restored.numbers() == moved
