@@ -10,6 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+UPLOAD = "upload"
+"""The source of a stream whose pictures are uploaded."""
+
 
 class StreamState(StrEnum):
     """Where a stream is in its life."""

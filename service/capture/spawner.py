@@ -96,6 +96,14 @@ class Spawner:
         helper = self._helper
         return None if helper is None else helper.pid
 
+    def warm_up(self) -> None:
+        """Start the helper ahead, so that the first camera needn't wait for its imports.
+
+        Raises: OSError: it can't be started now.
+        """
+        with self._lock:
+            self._connected()
+
     def spawn(self, job: CaptureJob) -> CaptureProcess:
         """Start a camera's process. Raises: SourceError, OSError: none can be started now."""
         ours: list[int] = []

@@ -21,6 +21,7 @@ from service.infer.snapshots import Snapshot, identity
 from service.infer.sources import FrameSource, SourceFrame
 from service.infer.states import Facts, Life, step
 from service.messages import (
+    UPLOAD,
     DropReason,
     FrameScore,
     NoteKind,
@@ -32,7 +33,6 @@ from service.messages import (
 
 log = structlog.stdlib.get_logger(__name__)
 
-UPLOAD = "upload"
 DEGRADED_S = 10.0
 """A camera counts as degraded for so long after a frame that there was no time to score."""
 OpenSource = Callable[["Camera"], FrameSource]

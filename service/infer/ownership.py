@@ -19,7 +19,7 @@ from service.bus.leases import Leases, Taken
 from service.bus.registry import Registry
 from service.infer.members import Members
 from service.infer.rendezvous import shared_out
-from service.messages import StreamConfig, StreamStatus, WorkerStatus
+from service.messages import UPLOAD, StreamConfig, StreamStatus, WorkerStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,6 +91,7 @@ class Ownership:
         self._left: set[str] = set()
         """Cameras that are ready to be released to another worker."""
         self._models: frozenset[str] = frozenset()
+        self._captures = False
         self._tenures = 0
         self._shared: tuple[object, dict[str, str]] = (None, {})
         self._free_since: dict[str, float] = {}
@@ -111,6 +112,11 @@ class Ownership:
     def models(self) -> frozenset[str]:
         """Models of all registered cameras, whosever they are."""
         return self._models
+
+    @property
+    def captures(self) -> bool:
+        """Whether any registered camera, whosever it is, is captured."""
+        return self._captures
 
     def doubt(self) -> None:
         """A write was refused for its epoch: look at once which cameras are still ours."""
@@ -133,6 +139,7 @@ class Ownership:
         self._notice_restart()
         configs = self._registry.streams()
         self._models = frozenset(config.model for config in configs.values())
+        self._captures = any(config.source != UPLOAD for config in configs.values())
         self._renew(before, configs)
         self._release_left()
         now = self._clock()

@@ -25,8 +25,9 @@ from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.capture.camera import CameraCapture
+from service.capture.spawner import shared_spawner
 from service.capture.wire import CaptureJob
-from service.infer.camera import UPLOAD, Camera
+from service.infer.camera import Camera
 from service.infer.device import choose_threads
 from service.infer.feeder import Feeder
 from service.infer.models import LoadedModel, ModelPool
@@ -34,7 +35,7 @@ from service.infer.ownership import Owned, Ownership
 from service.infer.publisher import Publisher
 from service.infer.scheduler import BatchSizes, FairTurns, Ready
 from service.infer.sources import CaptureSource, FrameSource, SourceFrame, UploadSource
-from service.messages import StreamStatus, WorkerStatus
+from service.messages import UPLOAD, StreamStatus, WorkerStatus
 from service.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -107,6 +108,8 @@ class Worker:
             on_frame=self._wake.set,
         )
         self._open = open_source or self._configured_source
+        self._warm = open_source is not None
+        """Whether what starts capture processes is there, or not needed."""
         self._models = ModelPool(
             [settings.user_models],
             device,
@@ -194,6 +197,10 @@ class Worker:
         self._models.keep_only(used | self._ownership.models)
         # Another worker's cameras may be this one's in a moment.
         self._models.preload(self._ownership.models)
+        if self._ownership.captures and not self._warm:
+            self._warm = True
+            with suppress(OSError):  # then it is tried again with the first camera
+                shared_spawner().warm_up()
         self._sizes.keep_only({c.model.weights for c in self._cameras.values() if c.model})
 
     def _take(self, owned: Owned) -> Camera:
