@@ -44,6 +44,10 @@ USUAL_START = 0.2
 """Where it lies in the range of normal footage, until frames have said."""
 MOST_SHIFT = 3.0
 """Another light moves a range by so many of its widths at most."""
+ALARM_FRAMES = 20
+"""Of about so many scores, ..."""
+ALARM_SHARE = 0.4
+"""... so many abnormal ones: something is going on, and says nothing of the light."""
 MOST_WIDER = 2.0
 """And makes it so many times as wide: what is noisier differs by more."""
 
@@ -184,6 +188,8 @@ class Scorer:
         self._known: dict[str, tuple[Span, float]] = {}
         """Ranges and what was usual in the light that is known, while it is another one."""
         self._sampled: list[dict[str, float]] = []
+        self._alarm = 0.0
+        """Share of abnormal scores, of late."""
 
     def score(
         self,
@@ -206,6 +212,7 @@ class Scorer:
         placed = {key: self._ranges[key].place(value) for key, value in smoothed.items()}
         score = self._mixed(placed, appearance_weight)
         abnormal = threshold is not None and score >= threshold
+        self._alarm += (float(abnormal) - self._alarm) / ALARM_FRAMES
         for key, value in smoothed.items():
             self._ranges[key].learn(value, abnormal=abnormal)
             if not abnormal:
@@ -224,7 +231,8 @@ class Scorer:
     def settle(self, *, known: bool) -> None:
         """Place the ranges in a light by what was sampled in it: they move as a low quantile of the
         measures does, which something abnormal in a part of the time or a glitch doesn't raise, and
-        widen as it grows. In the light that is known they are what they were in it.
+        widen as it grows. In the light that is known they are what they were in it. While something
+        abnormal was going on before the light changed they stay: it may be going on still.
 
         What is usual in the known light is compared, not in the last: errors don't add up.
         """
@@ -234,6 +242,8 @@ class Scorer:
                 self._ranges[name].low, self._ranges[name].high = span.low, span.high
                 self._usual[name] = usual
             self._known = {}
+            return
+        if self._alarm > ALARM_SHARE:
             return
         if not self._known:
             self._known = {

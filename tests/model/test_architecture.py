@@ -157,8 +157,9 @@ PUBLIC = {
         "saved_size",
     },
     "score": {
-        "DISTANCE", "LEAST_SPAN", "MOST_SHIFT", "MOST_WIDER", "Measures", "Scorer", "USUAL",
-        "USUAL_FRAMES", "USUAL_START", "error_map", "frame_error", "pool_cells", "pool_top",
+        "ALARM_FRAMES", "ALARM_SHARE", "DISTANCE", "LEAST_SPAN", "MOST_SHIFT", "MOST_WIDER",
+        "Measures", "Scorer", "USUAL", "USUAL_FRAMES", "USUAL_START", "error_map", "frame_error",
+        "pool_cells", "pool_top",
     },
     "training": {
         "CHECKPOINT_VERSION", "JUDGEMENT_WEIGHT", "PRESETS", "Preset", "Progress", "TrainConfig",

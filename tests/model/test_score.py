@@ -374,3 +374,15 @@ def test_a_light_moves_a_range_so_far_at_most() -> None:
     scorer.settle(known=False)
     low = scorer.numbers()[f"low.{LIVE.error.key}"]
     assert low == pytest.approx(0.02 + MOST_SHIFT * 0.02)
+
+
+def test_an_anomaly_that_goes_on_through_a_change_of_light_is_not_learned() -> None:
+    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    for _ in range(30):
+        score = scorer.score(_row(LIVE, 0.2), threshold=0.5)
+    before = scorer.numbers()
+    for _ in range(20):
+        scorer.sample(_row(LIVE, 0.2))
+    scorer.settle(known=False)
+    assert scorer.numbers() == before
+    assert score > 0.5
