@@ -40,7 +40,7 @@ class SceneRules:
 
     steps: tuple[tuple[int, float], ...] = ((1, 0.04), (3, 0.05), (10, 0.08), (30, 0.15))
     """A cell has changed that differs by so much from so many frames ago."""
-    drift: float = 0.08
+    drift: float = 0.06
     """Or from where the light was found last."""
     alike: float = 0.05
     alike_share: float = 0.7
