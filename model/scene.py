@@ -49,7 +49,7 @@ class SceneRules:
     """In grey levels: less is noise, however dark the picture."""
     light_share: float = 0.5
     """So much of the picture changes with the light."""
-    light_fit: float = 0.5
+    light_fit: float = 0.6
     """And so many of the cells that changed still show their edges: else something is in front."""
     fit: float = 0.2
     """A cell fits whose edges agree so well with the reference, from -1 to 1."""
@@ -82,7 +82,8 @@ class SceneRules:
     rewarm_frames: int = 40
     """After so many, which also say where errors lie in it, there are scores again."""
     longest_rewarm_frames: int = 300
-    """Scores go on after so long, however unsteady the light."""
+    """Scores go on after so long, however unsteady the light; no change of it is looked for until
+    it has been steady for `rewarm_frames`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ class Look:
     """With this frame it is."""
     settled: bool = False
     """This is the last frame without a score."""
+    restless: bool = False
+    """The light has changed for so long that its changes say nothing any more."""
     adopted: bool = False
     """What is seen has been there for so long that it is the scene now."""
 
@@ -138,8 +141,10 @@ class Scene:
         self._unfit = 0
         self._rewarm = 0
         """Frames since the light changed; 0: it hasn't."""
+        self._restless = False
+        """They became too many; the light hasn't been steady since."""
         self._steady = 0
-        """Of them, those in steady light in a row."""
+        """Of the frames since the light changed, those in steady light in a row."""
         self._anchor: Levels | None = None
         """Levels where the light was found last."""
         self._smooth: Levels | None = None
@@ -210,16 +215,20 @@ class Scene:
         rules = self.rules
         change, cut = self._step(look, textured)
         steady = change is None
+        calm = self._steady + 1 if steady else 0
+        if self._restless:
+            return replace(look, steady=steady, restless=calm < rules.rewarm_frames)
         if self._rewarm:
-            calm = self._steady + 1 if steady else 0
-            too_long = self._rewarm + 1 >= rules.longest_rewarm_frames
+            settled = calm >= rules.rewarm_frames
+            too_long = self._rewarm + 1 >= rules.longest_rewarm_frames and not settled
             return replace(
                 look,
                 steady=steady,
                 warming=True,
                 relit=calm == rules.light_frames,
                 cut=cut or calm == rules.light_frames,
-                settled=calm >= rules.rewarm_frames or too_long,
+                settled=settled or too_long,
+                restless=too_long,
             )
         if change is None and self._anchor is not None:
             smooth = self._smoothed(look.levels)
@@ -275,12 +284,15 @@ class Scene:
         if look.unfit:
             self._unfit += 1
             self._rewarm = self._steady = 0
+            self._restless = False
             return
         if look.adopted:
             self._begin_anew()
         self._unfit = 0
         self._rewarm = self._rewarm + 1 if look.warming and not look.settled else 0
-        self._steady = self._steady + 1 if look.warming and look.steady else 0
+        counted = look.steady and (look.warming or look.restless)
+        self._steady = self._steady + 1 if counted else 0
+        self._restless = look.restless
         self._find_light(look)
         self._learn(look)
 
@@ -293,7 +305,8 @@ class Scene:
             self._now = self._now + look.grey if self._steady > 1 else look.grey
         if look.relit:
             self.relighting = self._relighting(self._now / np.float32(self._steady))
-        if look.settled or (self._anchor is None and self._seen >= self.rules.young_frames):
+        # A restless light keeps the last one that it is compared with once it is steady.
+        if (look.settled and not look.restless) or (self._anchor is None and self._seen >= self.rules.young_frames):
             self._anchor = self._smooth
 
     def _relighting(self, now: Reduced) -> Relighting | None:
@@ -313,7 +326,7 @@ class Scene:
             gains[~look.fits] *= self.rules.misfit_gain
         step = cv2.resize(gains, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
         self._reference += step * (look.edges - self._reference)
-        if self.relighting is None and not look.warming:
+        if self.relighting is None and not (look.warming or look.restless):
             self._known_frames += 1
             step = step * np.float32(self._gain(self._known_frames) / self._gain(self._seen))
             self._known += np.minimum(step, 1.0) * (look.grey - self._known)
@@ -328,6 +341,7 @@ class Scene:
             "known": self._known_frames,
             "unfit": self._unfit,
             "rewarm": self._rewarm,
+            "restless": int(self._restless),
             "relit": int(self.relighting is not None),
         }
 
@@ -347,8 +361,9 @@ class Scene:
         Raises: ValueError: of another size, or not finite; nothing was taken in.
         """
         try:
-            seen, known, unfit, rewarm, relit = (
-                int(numbers[name]) for name in ("seen", "known", "unfit", "rewarm", "relit")
+            seen, known, unfit, rewarm, restless, relit = (
+                int(numbers[name])
+                for name in ("seen", "known", "unfit", "rewarm", "restless", "relit")
             )
         except KeyError as missing:
             raise ValueError(f"a saved scene lacks {missing}") from None
@@ -367,6 +382,7 @@ class Scene:
         self._anchor = anchor.reshape(CELLS, CELLS).copy() if np.isfinite(anchor).all() else None
         self._seen, self._known_frames = seen, known
         self._unfit, self._rewarm, self._steady = unfit, rewarm, 0
+        self._restless = bool(restless)
         tones = np.frombuffer(arrays[-256:], np.uint8)
         self.relighting = (
             Relighting(tones.copy(), gains.reshape(FIELD, FIELD).astype(np.float32))

@@ -16,7 +16,7 @@ from service import keys
 from service.infer.snapshots import Snapshot
 from tests.infer.conftest import Bus
 from tests.infer.fleet import Fleet, fleet
-from tests.support.cameras import numbered_folder
+from tests.support.footage import draw_clip
 from tests.support.servers import wait_for
 
 CAMERAS = [f"camera-{number}" for number in range(12)]
@@ -41,7 +41,8 @@ def _busiest(workers: Fleet) -> tuple[str, list[str]]:
 def test_cameras_of_a_stopped_and_of_a_killed_worker_go_on_and_no_others_move(
     bus: Bus, tmp_path: Path
 ) -> None:
-    folder = numbered_folder(tmp_path / "pictures", 50)
+    folder = tmp_path / "pictures"
+    draw_clip(folder, 0, 80)
     for name in CAMERAS:
         bus.add(name, source=str(folder), fps=5.0, loop=True)
     detector = Detector(load(bus.models_dir / "small"))

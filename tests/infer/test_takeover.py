@@ -23,6 +23,7 @@ from tests.infer.conftest import LEASE_S, Bus
 from tests.infer.fleet import worker_process
 from tests.support import servers
 from tests.support.cameras import numbered_folder
+from tests.support.footage import draw_clip
 from tests.support.servers import wait_for
 
 
@@ -168,7 +169,8 @@ def test_a_redis_that_lost_its_data_keeps_the_cameras(tmp_path: Path, models_dir
         [str(second) if part == str(first / "redis") else part for part in server.command],
         server.url,
     )
-    pictures = numbered_folder(tmp_path / "pictures", 200)
+    pictures = tmp_path / "pictures"
+    draw_clip(pictures, 0, 200)
     server.start()
     client = connect(server.url)
     bus = Bus(client, server.url, models_dir)

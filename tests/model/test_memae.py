@@ -152,5 +152,5 @@ def test_live_frames_never_change_the_items(rule: str, tmp_path: Path) -> None:
     assert (seen.warming, seen.memory_updated, seen.memory_drift_deg) == (False, False, 0.0)
     assert torch.equal(camera.items, small.items[0])
     saved = camera.save()
-    assert len(saved) < small.items.numel() * 4 + 4 * 32 * 48  # the bundle has the items
+    assert small.items.numpy().tobytes() not in saved  # the bundle has them
     assert torch.equal(detector.restore(saved).items, camera.items)

@@ -186,9 +186,22 @@ def test_a_cut_alone_is_no_change_and_other_light_after_one_is() -> None:
 
 def test_light_that_never_settles_withholds_scores_for_so_long_only() -> None:
     rules = replace(SceneRules(), longest_rewarm_frames=50)
-    flicker = [(_scene() if step % 8 < 4 else _dimmed(_scene())) for step in range(60)]
-    looks = _looks(_settled(rules), _shot(flicker))
-    assert any(look.settled for look in looks[:60])
+    scene = _settled(rules)
+    flicker = [(_scene() if step % 8 < 4 else _dimmed(_scene())) for step in range(300)]
+    looks = _looks(scene, _shot(flicker))
+    first = next(index for index, look in enumerate(looks) if look.quiet)
+    assert [index for index, look in enumerate(looks) if look.quiet] == list(
+        range(first, first + 50)
+    )
+    assert not any(look.cut for look in looks[first + 50 :])
+    other = Scene(rules)
+    other.restore(scene.numbers(), scene.arrays())
+    assert other.numbers() == scene.numbers()
+    # Steady at last, in other light: that is found, and shown in the known one.
+    looks = _looks(scene, _still(_dimmed(_scene()), 120))
+    (reason,) = _changes(looks)
+    assert reason.startswith("the light drifted: ") and scene.relighting is not None
+    assert not looks[-1].quiet
 
 
 def test_nothing_of_a_saved_scene_is_lost() -> None:
