@@ -1,9 +1,13 @@
-"""One pass of the network over test clips: one camera, a cut between each two clips."""
+"""One pass of the network over test clips: one camera, a cut between each two clips.
+
+The scene isn't watched: every frame has a measure, as in published figures, and a data set of
+several cameras is no camera that was turned. scripts/study_light.py measures the watch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from model.detector import CameraOptions, Detector
 from model.evaluation.heat import HeatMaps
@@ -43,7 +47,7 @@ def run(
         heat: takes each frame's heat map.
         keep: names of clips that are to be shown again from the same state.
     """
-    chosen = [options or CameraOptions()]
+    chosen = [replace(options or CameraOptions(), watch_scene=False)]
     camera = detector.start()
     rows: Rows = []
     starts: dict[str, bytes] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def replay(
         raise ValueError(
             f"clip {clip.name} has frames {context} to {len(clip) - 1} with a score, not {index}"
         )
-    chosen = [options or CameraOptions()]
+    chosen = [replace(options or CameraOptions(), watch_scene=False)]
     camera = detector.restore(start)
     for frame in clip.frames[:index]:
         detector.observe([camera], [frame], chosen)
