@@ -306,7 +306,9 @@ class Scene:
         if look.relit:
             self.relighting = self._relighting(self._now / np.float32(self._steady))
         # A restless light keeps the last one that it is compared with once it is steady.
-        if (look.settled and not look.restless) or (self._anchor is None and self._seen >= self.rules.young_frames):
+        if (look.settled and not look.restless) or (
+            self._anchor is None and self._seen >= self.rules.young_frames
+        ):
             self._anchor = self._smooth
 
     def _relighting(self, now: Reduced) -> Relighting | None:

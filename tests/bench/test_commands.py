@@ -99,7 +99,8 @@ def test_the_service_is_measured_from_rtsp_to_its_api(
     assert row["processes"]["capture"] > 0.0
     assert row["beside"]["cameras"] >= 0.0
     grown = [each["part"] for each in row["memory"]]
-    assert set(grown) == parts and grown.count("capture") == 2
+    # One of them forks the others.
+    assert set(grown) == parts and grown.count("capture") == 1 + 2
     assert "held (" in said
 
 

@@ -183,7 +183,9 @@ def _told(stack: ExitStack, folder: Path, models_dir: Path) -> Story:
             camera for name, camera in cameras.items() if name not in ("absent", "wrong password")
         ]
         for camera in ready:
-            wait_for(partial(_is_live, camera), f"{camera.name}: {camera.looks[-1:]}", 90)
+            wait_for(partial(_is, camera, "live"), f"{camera.name}: {camera.looks[-1:]}", 90)
+        locked_out = cameras["wrong password"]
+        wait_for(partial(_is, locked_out, "failed"), f"{locked_out.looks[-1:]}", 90)
         began, attempts = time.time(), door.accepted
         for fault in faults.values():
             fault.begin()
@@ -231,8 +233,8 @@ def _registered(service: Service, name: str, url: str) -> Watched:
     return Watched(name, stream["id"])
 
 
-def _is_live(camera: Watched) -> bool:
-    return bool(camera.looks) and camera.looks[-1].state == "live"
+def _is(camera: Watched, state: str) -> bool:
+    return bool(camera.looks) and camera.looks[-1].state == state
 
 
 FAULTS = (

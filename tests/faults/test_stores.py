@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.faults.table import note
-from tests.support.cameras import numbered_folder
+from tests.support.footage import draw_clip
 from tests.support.servers import wait_for
 from tests.support.service import Service, running_service
 
@@ -49,7 +49,9 @@ def watched(data: Path, models: Path, pictures: Path) -> Iterator[tuple[Service,
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the camera shows."""
-    return numbered_folder(tmp_path_factory.mktemp("pictures") / "yard", 40)
+    folder = tmp_path_factory.mktemp("pictures") / "yard"
+    draw_clip(folder, 0, 80)
+    return folder
 
 
 def more(service: Service, stream_id: str, count: int, what: str, timeout_s: float = 60) -> None:

@@ -1,6 +1,6 @@
 """Run by the system's Python: an RTSP camera with a live picture, a bar that moves over a noisy
-ground. Each line of standard input is settings as JSON, which hold from then on; it prints its port
-when it listens.
+chequered ground. Each line of standard input is settings as JSON, which hold from then on; it
+prints its port when it listens.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ LAUNCH = (
     "( appsrc name=source format=time is-live=true ! videoconvert ! video/x-raw,format=I420 ! {} )"
 )
 BAR = 16
+FIELDS = 8
 
 
 class Camera:
@@ -37,15 +38,24 @@ class Camera:
         """The next picture, grey; the same again while frozen."""
         width, height = self.settings["size"]
         if not self.settings["frozen"] or len(self._last) != width * height:
-            rows = [bytes(random.choices(range(70, 90), k=width)) for _ in range(8)]
+            rows = [[noisy_row(width, odd) for _ in range(8)] for odd in (0, 1)]
             left = 4 * self.drawn % (width - BAR)
-            barred = [row[:left] + b"\xdc" * BAR + row[left + BAR :] for row in rows]
             middle = range(height // 3, height // 2)
-            self._last = b"".join(
-                random.choice(barred if y in middle else rows) for y in range(height)
-            )
+            drawn = []
+            for y in range(height):
+                row = random.choice(rows[FIELDS * y // height % 2])
+                barred = row[:left] + b"\xdc" * BAR + row[left + BAR :]
+                drawn.append(barred if y in middle else row)
+            self._last = b"".join(drawn)
         self.drawn += 1
         return self._last
+
+
+def noisy_row(width: int, odd: int) -> bytes:
+    """Of the ground: fields of mean 60 and 120 in turn."""
+    return bytes(
+        random.randrange(50, 70) + 60 * ((FIELDS * x // width + odd) % 2) for x in range(width)
+    )
 
 
 class Feed:
