@@ -14,8 +14,9 @@ from model.bundle import load
 from model.detector import Detector
 from service import keys
 from service.infer.snapshots import Snapshot
+from tests.faults.table import note
 from tests.infer.conftest import Bus
-from tests.infer.fleet import Fleet, fleet
+from tests.infer.fleet import Fleet, fleet, longest_gap_s
 from tests.support.footage import draw_clip
 from tests.support.servers import wait_for
 
@@ -55,16 +56,19 @@ def test_cameras_of_a_stopped_and_of_a_killed_worker_go_on_and_no_others_move(
         victim, orphans = _busiest(workers)
         process, before = workers.workers[victim], _epochs(bus)
 
+        stopped_at = time.time()
         process.send_signal(signal.SIGSTOP)
         wait_for(lambda: not workers.of(victim), "the leases' end")
         workers.wait_scored(orphans, 5, time.time())
         after = _epochs(bus)
         assert {each for each in CAMERAS if after[each] != before[each]} == set(orphans)
+        woken_at = time.time()
         process.send_signal(signal.SIGCONT)
         wait_for(lambda: workers.owners() == home, "everybody's own cameras", 60)
 
         workers.wait_scored(orphans, 5, time.time())
         learned, before = _items(bus, detector, orphans[0]), _epochs(bus)
+        killed_at = time.time()
         process.kill()
         wait_for(lambda: orphans[0] not in workers.of(victim), "the leases' end")
         workers.wait_scored(orphans, 1, time.time())
@@ -79,11 +83,25 @@ def test_cameras_of_a_stopped_and_of_a_killed_worker_go_on_and_no_others_move(
     # The memory has learned on from where it was, and not from the start.
     assert not torch.equal(learned, trained)
     assert (went_on - learned).norm() < (learned - trained).norm()
-    for name in CAMERAS:
-        scores = bus.published(name)
+    published = {name: bus.published(name) for name in CAMERAS}
+    for scores in published.values():
         frames, epochs = [s.frame for s in scores], [s.epoch for s in scores]
         assert frames == sorted(set(frames)), "no score twice"
         assert epochs == sorted(epochs), "none from a stale owner"
+    for fault, start, end in (
+        ("its worker is stopped (SIGSTOP)", stopped_at, woken_at),
+        ("and wakes up (SIGCONT)", woken_at, killed_at),
+        ("its worker is killed (kill -9)", killed_at, time.time()),
+    ):
+        gap = max(
+            longest_gap_s([s for s in scores if start - 1.0 <= s.scored_at <= end], valued=True)
+            for scores in published.values()
+        )
+        note(
+            f"3 workers, 12 cameras: {fault}",
+            "under 5 s without a score; no score twice, none of a stale owner; items go on",
+            f"{len(orphans)} cameras were its own; longest gap of any camera {gap:.1f} s",
+        )
 
 
 def test_cameras_beyond_what_the_workers_take_wait_and_are_taken_when_there_is_room(
