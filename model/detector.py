@@ -397,7 +397,7 @@ def _taken_in(
         scorer.sample(result.measures)
     camera.take_in(np.array(frame), look)
     if scorer is not None and look.settled:
-        scorer.settle(known=camera.scene.relighting is None)
+        scorer.settle(known=camera.scene.relighting is None and not look.restless)
     change, camera.untold = camera.untold, None
     if change is None and not look.obscured:
         return result

@@ -216,8 +216,11 @@ class Scene:
         change, cut = self._step(look, textured)
         steady = change is None
         calm = self._steady + 1 if steady else 0
+        if self._restless and calm < rules.rewarm_frames:
+            return replace(look, steady=steady, restless=True)
         if self._restless:
-            return replace(look, steady=steady, restless=calm < rules.rewarm_frames)
+            rest = SceneChange(f"the light has come to rest, mean {look.levels.mean():.0f}")
+            return replace(look, change=rest, steady=False, warming=True)
         if self._rewarm:
             settled = calm >= rules.rewarm_frames
             too_long = self._rewarm + 1 >= rules.longest_rewarm_frames and not settled

@@ -200,7 +200,7 @@ def test_light_that_never_settles_withholds_scores_for_so_long_only() -> None:
     # Steady at last, in other light: that is found, and shown in the known one.
     looks = _looks(scene, _still(_dimmed(_scene()), 120))
     (reason,) = _changes(looks)
-    assert reason.startswith("the light drifted: ") and scene.relighting is not None
+    assert reason.startswith("the light has come to rest") and scene.relighting is not None
     assert not looks[-1].quiet
 
 
@@ -265,6 +265,25 @@ def test_a_detector_gives_no_score_across_a_change_and_goes_on_with_its_memory()
     assert warming == [True] * warming.count(True) + [False] * warming.count(False)
     assert not any(each.memory_updated for each in seen if each.warming)
     assert seen[-1].score == pytest.approx(before[-1].score, abs=0.1)
+
+
+def test_a_light_that_never_settles_is_scored_by_ranges_of_its_own() -> None:
+    detector = Detector(small_bundle(net=NET))
+    camera = detector.start()
+    drawn = _scene(size=64)
+    _observed(detector, camera, _still(drawn, STILL))
+    flicker = [drawn if step % 6 < 3 else _dimmed(drawn) for step in range(400)]
+    seen = _observed(detector, camera, _shot(flicker))
+    assert sum(not each.warming for each in seen) > 80
+    assert _has_other_ranges(camera)
+    _observed(detector, camera, _still(drawn, 120))
+    assert not _has_other_ranges(camera)
+
+
+def _has_other_ranges(camera: CameraState) -> bool:
+    """Whether those of the known light are kept beside those of now."""
+    assert camera.scorer is not None
+    return any(name.startswith("known low") for name in camera.scorer.numbers())
 
 
 def test_a_detector_that_does_not_watch_scores_every_frame() -> None:
