@@ -12,8 +12,9 @@ from torch import Tensor
 
 from model.config import MemoryKind, NetConfig
 from model.frames import Frame
+from model.looks import Look, SceneChange
 from model.rules import Passed
-from model.scene import Look, Scene, SceneChange, SceneRules, saved_size
+from model.scene import Scene, SceneRules, saved_size
 from model.score import Scorer
 
 STATE_MAGIC = b"NWCS\x01"

@@ -23,9 +23,9 @@ from model.engines.engine import EngineOutput, FrameStack
 from model.engines.forms import COLUMNS, Wanted
 from model.engines.names import EngineName
 from model.frames import Frame
+from model.looks import Look, SceneChange
 from model.memories import memory_of
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
-from model.scene import Look, SceneChange
 from model.score import Measures, Scorer
 
 

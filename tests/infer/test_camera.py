@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.detector import Observation
-from model.scene import SceneChange
+from model.looks import SceneChange
 from service.bus.notes import Notes
 from service.infer.camera import Camera
 from service.infer.outbox import Outbox

@@ -20,6 +20,7 @@ TORCHLESS = (
     "footage",
     "frames",
     "labels",
+    "looks",
     "masks",
     "relighting",
     "rules",
@@ -120,6 +121,9 @@ PUBLIC = {
         "read_spans",
     },
     "legacy": {"POOLING", "upgraded"},
+    "looks": {
+        "CELLS", "Edges", "Levels", "Look", "SIDE", "SceneChange", "cells", "products", "reduced",
+    },
     "losses": {
         "JUDGEMENT_BALANCE", "LossParts", "LossTerms", "LossWeights", "compactness_loss",
         "frame_loss", "judgement_loss", "separateness_loss", "total_loss",
@@ -152,10 +156,7 @@ PUBLIC = {
     "rules": {
         "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",
     },
-    "scene": {
-        "CELLS", "Edges", "Levels", "Look", "SIDE", "Scene", "SceneChange", "SceneRules", "reduced",
-        "saved_size",
-    },
+    "scene": {"Scene", "SceneRules", "saved_size"},
     "score": {
         "ALARM_FRAMES", "ALARM_SHARE", "DISTANCE", "LEAST_SPAN", "MOST_SHIFT", "MOST_WIDER",
         "Measures", "Scorer", "USUAL", "USUAL_FRAMES", "USUAL_START", "error_map", "frame_error",
