@@ -397,7 +397,8 @@ def _taken_in(
         scorer.sample(result.measures)
     camera.take_in(np.array(frame), look)
     if scorer is not None and look.settled:
-        scorer.settle(known=camera.scene.relighting is None and not look.restless)
+        known = camera.scene.relighting is None and not look.restless
+        scorer.settle(known=known, drifted=look.drifted)
     change, camera.untold = camera.untold, None
     if change is None and not look.obscured:
         return result

@@ -59,6 +59,8 @@ class Look:
     """With this frame it is."""
     settled: bool = False
     """This is the last frame without a score."""
+    drifted: bool = False
+    """The light changed slowly, and little."""
     restless: bool = False
     """The light has changed for so long that its changes say nothing any more."""
     adopted: bool = False

@@ -86,8 +86,10 @@ class Scene:
         self._unfit = 0
         self._rewarm = 0
         """Frames since the light changed; 0: it hasn't."""
+        self._drifted = False
+        """The last change was slow, and little."""
         self._restless = False
-        """They became too many; the light hasn't been steady since."""
+        """Frames since the light changed became too many; the light hasn't been steady since."""
         self._steady = 0
         """Of the frames since the light changed, those in steady light in a row."""
         self._anchor: Levels | None = None
@@ -176,13 +178,15 @@ class Scene:
                 relit=calm == rules.light_frames,
                 cut=cut or calm == rules.light_frames,
                 settled=settled or too_long,
+                drifted=self._drifted and steady,
                 restless=too_long,
             )
         if change is None and self._anchor is not None:
             smooth = self._smoothed(look.levels)
             changed = self._changed(smooth, self._anchor, rules.drift)
             if self._is_light(changed, look.fits, textured):
-                change = SceneChange(_told("drifted", changed, self._anchor, smooth))
+                told = SceneChange(_told("drifted", changed, self._anchor, smooth))
+                return replace(look, change=told, warming=True, drifted=True)
         return replace(look, change=change, steady=steady, cut=cut, warming=change is not None)
 
     def _step(self, look: Look, textured: NDArray[np.bool_]) -> tuple[SceneChange | None, bool]:
@@ -241,6 +245,7 @@ class Scene:
         counted = look.steady and (look.warming or look.restless)
         self._steady = self._steady + 1 if counted else 0
         self._restless = look.restless
+        self._drifted = look.drifted
         self._find_light(look)
         self._learn(look)
 
@@ -292,6 +297,7 @@ class Scene:
             "unfit": self._unfit,
             "rewarm": self._rewarm,
             "restless": int(self._restless),
+            "drifted": int(self._drifted),
             "relit": int(self.relighting is not None),
         }
 
@@ -311,9 +317,9 @@ class Scene:
         Raises: ValueError: of another size, or not finite; nothing was taken in.
         """
         try:
-            seen, known, unfit, rewarm, restless, relit = (
+            seen, known, unfit, rewarm, restless, drifted, relit = (
                 int(numbers[name])
-                for name in ("seen", "known", "unfit", "rewarm", "restless", "relit")
+                for name in ("seen", "known", "unfit", "rewarm", "restless", "drifted", "relit")
             )
         except KeyError as missing:
             raise ValueError(f"a saved scene lacks {missing}") from None
@@ -332,7 +338,7 @@ class Scene:
         self._anchor = anchor.reshape(CELLS, CELLS).copy() if np.isfinite(anchor).all() else None
         self._seen, self._known_frames = seen, known
         self._unfit, self._rewarm, self._steady = unfit, rewarm, 0
-        self._restless = bool(restless)
+        self._restless, self._drifted = bool(restless), bool(drifted)
         tones = np.frombuffer(arrays[-256:], np.uint8)
         self.relighting = (
             Relighting(tones.copy(), gains.reshape(FIELD, FIELD).astype(np.float32))

@@ -7,7 +7,8 @@ Every value here is an *abnormality*: it rises when things get less normal, so P
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,14 +43,20 @@ USUAL_FRAMES = 300
 """It is followed by one width of the range in so many frames."""
 USUAL_START = 0.2
 """Where it lies in the range of normal footage, until frames have said."""
-MOST_SHIFT = 3.0
-"""Another light moves a range by so many of its widths at most."""
+MOST_SHIFT = 1.5
+"""A change of the light moves a range by so many of its widths at most, ..."""
+MOST_DRIFT = 0.25
+"""... and a drift, after which little can be different, by so many."""
+EASE_FRAMES = 40
+EASE_MARGIN = 0.25
+"""Where so many frames lie lower than the range was moved for, by more than this share of its
+width, it goes back as far: what went on while it was moved wasn't the light's."""
 ALARM_FRAMES = 20
 """Of about so many scores, ..."""
 ALARM_SHARE = 0.4
 """... so many abnormal ones: something is going on, and says nothing of the light."""
 MOST_WIDER = 2.0
-"""And makes it so many times as wide: what is noisier differs by more."""
+"""And the light makes it so many times as wide: what is noisier differs by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +195,8 @@ class Scorer:
         self._known: dict[str, tuple[Span, float]] = {}
         """Ranges and what was usual in the light that is known, while it is another one."""
         self._sampled: list[dict[str, float]] = []
+        self._recent: deque[dict[str, float]] = deque(maxlen=EASE_FRAMES)
+        """Measures since the ranges were moved."""
         self._alarm = 0.0
         """Share of abnormal scores, of late."""
 
@@ -218,6 +227,10 @@ class Scorer:
             if not abnormal:
                 rises = USUAL if values[key] > self._usual[key] else USUAL - 1.0
                 self._usual[key] += rises * self._widths[key] / USUAL_FRAMES
+        if self._known:
+            self._recent.append(values)
+            if len(self._recent) == EASE_FRAMES:
+                self._ease()
         return score
 
     def _values(self, row: Measures) -> dict[str, float]:
@@ -228,15 +241,21 @@ class Scorer:
         """Take in a frame that has no score, in a light that is new; see `settle`."""
         self._sampled.append(self._values(row))
 
-    def settle(self, *, known: bool) -> None:
+    def settle(self, *, known: bool, drifted: bool = False) -> None:
         """Place the ranges in a light by what was sampled in it: they move as a low quantile of the
         measures does, which something abnormal in a part of the time or a glitch doesn't raise, and
         widen as it grows. In the light that is known they are what they were in it. While something
         abnormal was going on before the light changed they stay: it may be going on still.
 
         What is usual in the known light is compared, not in the last: errors don't add up.
+
+        Args:
+            known: it is the light that was known first.
+            drifted: it changed slowly, and little.
         """
-        sampled, self._sampled = self._sampled, []
+        sampled = list(self._sampled)
+        self._sampled.clear()
+        self._recent.clear()
         if known:
             for name, (span, usual) in self._known.items():
                 self._ranges[name].low, self._ranges[name].high = span.low, span.high
@@ -250,16 +269,27 @@ class Scorer:
                 name: (Span(each.low, each.high), self._usual[name])
                 for name, each in self._ranges.items()
             }
-        for name, (span, usual) in self._known.items():
-            values = [row[name] for row in sampled if math.isfinite(row[name])]
-            if values:
-                most = MOST_SHIFT * self._widths[name]
-                shift = min(max(float(np.quantile(values, USUAL)) - usual, -most), most)
-                wider = min(max(1.0 + shift / usual, 1.0), MOST_WIDER) if usual > 0.0 else 1.0
-                low = span.low + shift
-                self._ranges[name].low = low
-                self._ranges[name].high = low + wider * (span.high - span.low)
-                self._usual[name] = usual + shift
+        most = MOST_DRIFT if drifted else MOST_SHIFT
+        for name, low in _low_quantiles(sampled).items():
+            self._move(name, low, most)
+
+    def _ease(self) -> None:
+        """Take back what the ranges were moved by too much."""
+        for name, low in _low_quantiles(self._recent).items():
+            wanted = max(low + EASE_MARGIN * self._widths[name], self._known[name][1])
+            if wanted < self._usual[name]:
+                self._move(name, wanted, MOST_SHIFT)
+
+    def _move(self, name: str, usual: float, most: float) -> None:
+        """Let this be usual of a measure, as far as its range may be moved from the known one."""
+        span, known = self._known[name]
+        reach = most * self._widths[name]
+        shift = min(max(usual - known, -reach), reach)
+        wider = min(max(1.0 + shift / known, 1.0), MOST_WIDER) if known > 0.0 else 1.0
+        low = span.low + shift
+        self._ranges[name].low = low
+        self._ranges[name].high = low + wider * (span.high - span.low)
+        self._usual[name] = known + shift
 
     def _mixed(self, placed: Mapping[str, float], appearance_weight: float | None) -> float:
         config = self.config
@@ -321,3 +351,13 @@ class Scorer:
             for name in self._ranges
             if f"average.{name}" in numbers
         }
+
+
+def _low_quantiles(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """What is usual of each measure in these frames; of none where nothing is finite."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if math.isfinite(value):
+                values.setdefault(name, []).append(value)
+    return {name: float(np.quantile(each, USUAL)) for name, each in values.items()}

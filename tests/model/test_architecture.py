@@ -158,8 +158,9 @@ PUBLIC = {
     },
     "scene": {"Scene", "SceneRules", "saved_size"},
     "score": {
-        "ALARM_FRAMES", "ALARM_SHARE", "DISTANCE", "LEAST_SPAN", "MOST_SHIFT", "MOST_WIDER",
-        "Measures", "Scorer", "USUAL", "USUAL_FRAMES", "USUAL_START", "error_map", "frame_error",
+        "ALARM_FRAMES", "ALARM_SHARE", "DISTANCE", "EASE_FRAMES", "EASE_MARGIN", "LEAST_SPAN",
+        "MOST_DRIFT", "MOST_SHIFT", "MOST_WIDER", "Measures", "Scorer",
+        "USUAL", "USUAL_FRAMES", "USUAL_START", "error_map", "frame_error",
         "pool_cells", "pool_top",
     },
     "training": {

@@ -29,7 +29,10 @@ from model.config import (
     compositions,
 )
 from model.score import (
+    EASE_FRAMES,
+    EASE_MARGIN,
     LEAST_SPAN,
+    MOST_DRIFT,
     MOST_SHIFT,
     Measures,
     Scorer,
@@ -386,3 +389,30 @@ def test_an_anomaly_that_goes_on_through_a_change_of_light_is_not_learned() -> N
     scorer.settle(known=False)
     assert scorer.numbers() == before
     assert score > 0.5
+
+
+def test_a_drift_of_the_light_moves_a_range_little() -> None:
+    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    for _ in range(20):
+        scorer.sample(_row(LIVE, 0.9))
+    scorer.settle(known=False, drifted=True)
+    low = scorer.numbers()[f"low.{LIVE.error.key}"]
+    assert low == pytest.approx(0.02 + MOST_DRIFT * 0.02)
+
+
+def test_what_a_range_learned_of_an_anomaly_in_a_new_light_is_taken_back() -> None:
+    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    for _ in range(50):
+        scorer.score(_row(LIVE, 0.03))
+    before = scorer.numbers()[f"low.{LIVE.error.key}"]
+    for _ in range(20):
+        scorer.sample(_row(LIVE, 0.9))
+    scorer.settle(known=False)
+    for _ in range(EASE_FRAMES - 1):
+        scorer.score(_row(LIVE, 0.03))
+    assert scorer.numbers()[f"low.{LIVE.error.key}"] > before + 0.02
+    scorer.score(_row(LIVE, 0.03))
+    low = scorer.numbers()[f"low.{LIVE.error.key}"]
+    # What is usual was followed from 0.024 on, where a range starts.
+    assert low <= before + 0.03 - 0.024 + EASE_MARGIN * 0.02
+    assert scorer.score(_row(LIVE, 0.09), threshold=0.5) > 0.5
