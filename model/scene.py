@@ -108,9 +108,10 @@ class Scene:
 
     def cut(self) -> None:
         """Say that the next frame doesn't follow the last one: it is compared with the reference
-        and the last light, but not with the frames before."""
+        and the last light, but not with the frames before, and steady light counts anew."""
         self._past.clear()
         self._smooth = None
+        self._steady = 0
 
     def look(self, frame: Frame) -> Look:
         """Compare the camera's next frame; nothing is changed."""

@@ -185,6 +185,16 @@ def test_a_cut_alone_is_no_change_and_other_light_after_one_is() -> None:
     assert looks[0].change is not None
 
 
+def test_a_cut_while_the_light_is_being_found_begins_that_anew() -> None:
+    scene = _settled()
+    looks = _looks(scene, _still(_dimmed(_scene()), 30))
+    assert looks[-1].quiet
+    scene.cut()
+    looks = _looks(scene, _still(_dimmed(_scene()), 60))
+    assert [look.quiet for look in looks] == [index < 40 for index in range(60)]
+    assert [look.relit for look in looks].index(True) == SceneRules().light_frames - 1
+
+
 def test_light_that_never_settles_withholds_scores_for_so_long_only() -> None:
     rules = replace(SceneRules(), longest_rewarm_frames=50)
     scene = _settled(rules)
