@@ -63,6 +63,13 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+class Zone(_Message):
+    """A part of the picture. Points are shares of width and height, from the left and the top."""
+
+    kind: Literal["watch", "ignore"]
+    points: tuple[tuple[float, float], ...] = Field(min_length=3, max_length=50)
+
+
 class StreamConfig(_Message):
     """What a worker must know to run a camera."""
 
@@ -89,6 +96,9 @@ class StreamConfig(_Message):
     """RTSP's lower transport."""
     decode: Literal["all", "keyframes"] = "all"
     """Which pictures of the video are decoded."""
+    zones: tuple[Zone, ...] = ()
+    """What counts of the picture: the zones to watch, or all of it where there are none, without
+    those to ignore."""
     last_frame: int = -1
     """Newest frame in the database when this was published; numbering never goes back behind it."""
 

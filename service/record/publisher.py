@@ -6,7 +6,7 @@ from redis import Redis
 from sqlalchemy import select
 
 from service.bus.registry import Registry
-from service.messages import StreamConfig
+from service.messages import StreamConfig, Zone
 from service.store.database import Database
 from service.store.tables import CursorRow, StreamRow
 
@@ -21,13 +21,14 @@ def to_config(row: StreamRow, last_frame: int) -> StreamConfig:
         gamma=row.gamma,
         memory_rule=row.memory_rule,
         appearance_weight=row.appearance_weight,
-        threshold=row.threshold,
+        threshold=row.calibrated_threshold if row.threshold is None else row.threshold,
         fps=row.fps,
         weight=row.weight,
         loop=row.loop,
         paused=row.paused,
         transport=row.transport,
         decode=row.decode,
+        zones=tuple(map(Zone.model_validate, row.zones or ())),
         last_frame=last_frame,
     )
 

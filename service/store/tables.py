@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -53,6 +54,16 @@ class StreamRow(Base):
     )
     webhook_ids: Mapped[list[str] | None] = mapped_column(JSON)
     """None: every webhook hears of this stream."""
+    zones: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
+    """`service.messages.Zone`s; None: the whole picture is watched."""
+    schedule: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    """When it is armed; None: always."""
+    cooldown_s: Mapped[float | None] = mapped_column(Float)
+    """None takes the operator's."""
+    false_alarms_per_day: Mapped[float | None] = mapped_column(Float)
+    """None takes the operator's."""
+    calibrated_threshold: Mapped[float | None] = mapped_column(Float)
+    """Of the newest `ThresholdRow` that is good enough; in force where `threshold` is None."""
     revision: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[float] = mapped_column(Float)
 
@@ -79,6 +90,67 @@ class ScoreRow(Base):
     state: Mapped[str] = mapped_column(String(16))
 
 
+class SecondRow(Base):
+    """A second of a stream's scores, kept for longer than the scores."""
+
+    __tablename__ = "scores_by_second"
+
+    stream_id: Mapped[str] = mapped_column(
+        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
+    )
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Its beginning, in whole seconds since 1970, by capture."""
+    count: Mapped[int] = mapped_column(Integer)
+    """Scores with a value."""
+    low: Mapped[float] = mapped_column(Float)
+    total: Mapped[float] = mapped_column(Float)
+    """Their sum."""
+    high: Mapped[float] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    """In force at the newest of them."""
+
+
+class MinuteRow(Base):
+    """A minute of a stream's scores, kept for longer still."""
+
+    __tablename__ = "scores_by_minute"
+
+    stream_id: Mapped[str] = mapped_column(
+        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
+    )
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    count: Mapped[int] = mapped_column(Integer)
+    low: Mapped[float] = mapped_column(Float)
+    total: Mapped[float] = mapped_column(Float)
+    high: Mapped[float] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+
+
+class ThresholdRow(Base):
+    """A threshold that was found for a stream from its own normal footage, and what it rests on."""
+
+    __tablename__ = "thresholds"
+    __table_args__ = (Index("thresholds_by_stream", "stream_id", "id"),)
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
+    made_at: Mapped[float] = mapped_column(Float)
+    model: Mapped[str] = mapped_column(String(500))
+    """Whose scores it is for."""
+    false_alarms_per_day: Mapped[float] = mapped_column(Float)
+    """Promised."""
+    threshold: Mapped[float] = mapped_column(Float)
+    low: Mapped[float] = mapped_column(Float)
+    """Its 95 % interval."""
+    high: Mapped[float] = mapped_column(Float)
+    footage_s: Mapped[float] = mapped_column(Float)
+    """Seconds of normal footage that it rests on."""
+    fit: Mapped[dict[str, object]] = mapped_column(JSON)
+    """The tail that was fitted."""
+
+
 class EventRow(Base):
     """Something abnormal, with a beginning and, later, an end."""
 
@@ -101,6 +173,31 @@ class EventRow(Base):
     """Left, top, right, bottom as shares of the picture, at the peak."""
     snapshot: Mapped[bytes | None] = mapped_column(LargeBinary)
     """JPEG of the preview nearest to the start."""
+    muted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Nobody was told: it came in the cooldown after another one's message."""
+    label: Mapped[str | None] = mapped_column(String(8))
+    """`real` or `normal`, as somebody judged it."""
+    label_note: Mapped[str | None] = mapped_column(Text)
+    labelled_at: Mapped[float | None] = mapped_column(Float)
+
+
+class EventMediaRow(Base):
+    """A file on disk that shows an event."""
+
+    __tablename__ = "event_media"
+    __table_args__ = (Index("event_media_by_time", "created_at"),)
+
+    event_id: Mapped[str] = mapped_column(
+        ForeignKey("events.id", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """`peak`, `heat` or `clip`."""
+    path: Mapped[str] = mapped_column(Text)
+    """Below the media folder."""
+    content_type: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes."""
+    created_at: Mapped[float] = mapped_column(Float)
 
 
 class CursorRow(Base):
@@ -171,6 +268,12 @@ class WebhookRow(Base):
     url: Mapped[str] = mapped_column(Text)
     secret: Mapped[str] = mapped_column(String(200))
     """`whsec_…`; shown once, when it is made."""
+    name: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    old_secret: Mapped[str | None] = mapped_column(String(200))
+    """The one before, with which messages are signed, too, until `old_secret_until`."""
+    old_secret_until: Mapped[float | None] = mapped_column(Float)
+    stream_ids: Mapped[list[str] | None] = mapped_column(JSON)
+    """None: all streams."""
     event_types: Mapped[list[str]] = mapped_column(JSON)
     """Empty: all."""
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
@@ -204,3 +307,21 @@ class DeliveryRow(Base):
     delivered_at: Mapped[float | None] = mapped_column(Float)
     last_status: Mapped[int | None] = mapped_column(Integer)
     last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class AttemptRow(Base):
+    """One attempt to deliver a message."""
+
+    __tablename__ = "delivery_attempts"
+    __table_args__ = (Index("attempts_of_delivery", "delivery_id", "id"),)
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"))
+    at: Mapped[float] = mapped_column(Float)
+    took_s: Mapped[float] = mapped_column(Float)
+    status: Mapped[int | None] = mapped_column(Integer)
+    answer: Mapped[str | None] = mapped_column(Text)
+    """The first bytes of the answer's body, as text."""
+    error: Mapped[str | None] = mapped_column(Text)

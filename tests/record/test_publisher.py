@@ -81,6 +81,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
             "weight": 2.5,
             "transport": "udp",
             "decode": "keyframes",
+            "zones": [{"kind": "ignore", "points": [[0, 0], [0.5, 0], [0, 1]]}],
         }
         session.execute(update(StreamRow).values(**values, loop=True, memory_rule="held"))
     with database.read() as session:
@@ -100,5 +101,15 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
         "paused": False,
         "transport": "udp",
         "decode": "keyframes",
+        "zones": ({"kind": "ignore", "points": ((0.0, 0.0), (0.5, 0.0), (0.0, 1.0))},),
         "last_frame": 3,
     }
+
+
+def test_a_calibrated_threshold_stands_in_for_one_of_the_streams_own(database: Database) -> None:
+    add_stream(database)
+    for own, in_force in ((None, 0.4), (0.7, 0.7)):
+        with database.write() as session:
+            session.execute(update(StreamRow).values(threshold=own, calibrated_threshold=0.4))
+        with database.read() as session:
+            assert to_config(session.get_one(StreamRow, "cam"), 3).threshold == in_force
