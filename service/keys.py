@@ -79,6 +79,17 @@ def preview(stream_id: str) -> str:
     return f"nw:{{{stream_id}}}:preview"
 
 
+def wanted(stream_id: str) -> str:
+    """WantedFootage as JSON, with a time to live: of which events the front end wants pictures."""
+    return f"nw:{{{stream_id}}}:wanted"
+
+
+def shots(stream_id: str) -> str:
+    """Redis stream of Shot with `jpeg` and `heat`, on its way to the front end; bounded, and with a
+    time to live."""
+    return f"nw:{{{stream_id}}}:shots"
+
+
 def of_stream(stream_id: str) -> list[str]:
     """All keys of one camera, to delete with it."""
     parts = (
@@ -94,5 +105,7 @@ def of_stream(stream_id: str) -> list[str]:
         snapshot,
         status,
         preview,
+        wanted,
+        shots,
     )
     return [part(stream_id) for part in parts]

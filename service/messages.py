@@ -183,6 +183,39 @@ class StreamNote(_Message):
     epoch: int = Field(ge=0, lt=2**31)
 
 
+class WantedEvent(_Message):
+    """An event of which the front end wants pictures."""
+
+    event_id: str
+    first_frame: int
+    """Where the event starts."""
+    after_frame: int = -1
+    """The pictures up to this frame have come."""
+    clip: bool = True
+    """Whether all pictures are wanted, or the peak's alone."""
+    peak_above: float | None = None
+    """The peak's picture is wanted where its score is above; None: any."""
+
+
+class WantedFootage(_Message):
+    """What the front end wants of one camera."""
+
+    before_s: float = Field(ge=0)
+    """Seconds before an event starts that are wanted too."""
+    events: tuple[WantedEvent, ...] = Field(max_length=8)
+
+
+class Shot(_Message):
+    """A picture for an event; the picture and its heat map travel beside it."""
+
+    event_id: str
+    frame: int
+    captured_at: float
+    score: float | None = None
+    peak: bool = False
+    """It is the one with the highest score so far, and not one of the clip's."""
+
+
 class WorkerStatus(_Message):
     """A worker's heartbeat."""
 

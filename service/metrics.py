@@ -62,6 +62,23 @@ class Metrics:
             ("type",),
             registry=self.registry,
         )
+        self.event_media = Counter(
+            "normwatch_event_media_total",
+            "Pictures and clips of events: written, failed, or absent for want of pictures.",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self.event_media_deleted = Counter(
+            "normwatch_event_media_deleted_total",
+            "Files of events that were deleted, by why.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.event_media_bytes = Gauge(
+            "normwatch_event_media_bytes",
+            "Pictures and clips of events on this front end's disk.",
+            registry=self.registry,
+        )
         self.deliveries = Counter(
             "normwatch_deliveries_total",
             "Attempts to deliver a message.",

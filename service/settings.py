@@ -103,6 +103,19 @@ class Settings(BaseSettings):
     event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end it too."""
 
+    clip_fps: float = Field(5.0, ge=0, le=60)
+    """Pictures a second that workers keep for events, `preview_width` wide; 0 keeps none."""
+    clip_before_s: float = Field(5.0, ge=0, le=60)
+    """A clip begins so long before its event,"""
+    clip_after_s: float = Field(5.0, ge=0, le=60)
+    """ends so long after it,"""
+    clip_max_s: float = Field(30.0, gt=0, le=300)
+    """and at the latest so long after its start."""
+    event_media_days: float = Field(30.0, gt=0)
+    """Days that pictures and clips of events are kept."""
+    event_media_bytes: int = Field(5 * 1024**3, ge=0)
+    """Bytes of them; the oldest go first."""
+
     log_level: str = "INFO"
     log_json: bool = False
 
@@ -133,6 +146,13 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.absolute() / 'normwatch.db'}"
+
+    @property
+    def picture_every_s(self) -> float:
+        """Seconds between the pictures that workers make of a camera: to show, and for events."""
+        if not self.clip_fps:
+            return self.preview_every_s
+        return min(self.preview_every_s, 1.0 / self.clip_fps)
 
     @property
     def user_models(self) -> Path:

@@ -23,13 +23,16 @@ from service.api.auth import Gate, api_key, bearer
 from service.api.background import Background
 from service.api.context import Context
 from service.api.middleware import BodyLimit, RequestCount
-from service.api.routes import events, frames, health, models, scores, streams, webhooks
+from service.api.routes import events, frames, health, media, models, scores, streams, webhooks
 from service.api.schemas.errors import ErrorOut
 from service.bus.connection import check_url, connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
+from service.media.keeper import Keeper
+from service.media.retention import Retention
+from service.media.shelf import FOLDER, Shelf
 from service.messages import StreamStatus, WorkerStatus
 from service.metrics import Metrics, StreamCollector
 from service.page import STATIC
@@ -113,6 +116,7 @@ def _add_routes(app: FastAPI) -> None:
         frames.router,
         scores.router,
         events.router,
+        media.router,
         webhooks.router,
     ):
         app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
@@ -137,19 +141,25 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         registry=Registry(redis),
         uploads=Uploads(redis),
         metrics=metrics,
+        shelf=Shelf(settings.data_dir / FOLDER, database),
     )
 
 
 def _start(background: Background, context: Context) -> None:
     settings, metrics = context.settings, context.metrics
+    keeper = Keeper(context.redis, context.shelf, settings, metrics)
+    retention = Retention(context.database, context.shelf, settings, metrics)
     recorder = Recorder(
         context.database,
         context.redis,
         settings,
         metrics,
         owner=f"{socket.gethostname()}:{os.getpid()}",
+        on_recorded=keeper.follow,
     )
     background.start("recorder", recorder.run)
+    background.start("keeper", keeper.run)
+    background.start("retention", retention.run)
     background.start("deliverer", Deliverer(context.database, settings, metrics).run)
 
 

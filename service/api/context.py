@@ -10,6 +10,7 @@ from redis import Redis
 
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
+from service.media.shelf import Shelf
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
@@ -25,6 +26,7 @@ class Context:
     registry: Registry
     uploads: Uploads
     metrics: Metrics
+    shelf: Shelf
 
 
 def _context(request: Request) -> Context:

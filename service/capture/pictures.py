@@ -8,6 +8,7 @@ from __future__ import annotations
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from model.frames import Frame, FrameShape, Picture, fit
@@ -52,6 +53,17 @@ class Fitter:
 def bgr(frame: av.VideoFrame) -> Picture:
     """The whole frame in colour."""
     return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+
+
+def jpeg_of(frame: av.VideoFrame, width: int) -> bytes:
+    """The frame as JPEG, at most so wide: made small before it gets colours, which costs a part."""
+    if frame.width > width:
+        height = max(1, round(frame.height * width / frame.width))
+        small = frame.to_ndarray(
+            format="bgr24", width=width, height=height, interpolation=Interpolation.AREA
+        )
+        return preview_of(np.asarray(small, np.uint8), width)
+    return preview_of(bgr(frame), width)
 
 
 def preview_of(picture: Picture, width: int) -> bytes:

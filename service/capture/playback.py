@@ -17,7 +17,7 @@ from service.capture.decoding import decoded
 from service.capture.live import Live, LiveFrame
 from service.capture.locations import Kind, is_live, kind_of, scheme_of
 from service.capture.opening import OpenError, open_video
-from service.capture.pictures import Fitter, bgr, preview_of
+from service.capture.pictures import Fitter, jpeg_of, preview_of
 from service.capture.sampling import Sampler
 from service.capture.wire import (
     Alive,
@@ -41,8 +41,8 @@ class _Taken:
     """A picture that was taken, in the forms that it is wanted in; nothing is made before."""
 
     fitted: Callable[[], Frame]
-    whole: Callable[[], Picture]
-    """In BGR."""
+    jpeg: Callable[[int], bytes]
+    """Of the whole picture, at most so wide."""
 
 
 class Playback:
@@ -104,7 +104,7 @@ class Playback:
             if isinstance(each, LiveFrame):
                 self._captured_at = each.captured_at
                 yield self._captured(
-                    _Taken(partial(_same, each.fitted), partial(bgr, each.whole)), each.cut
+                    _Taken(partial(_same, each.fitted), partial(jpeg_of, each.whole)), each.cut
                 )
             else:
                 yield each
@@ -165,17 +165,17 @@ class Playback:
         yield self._captured(taken, first)
 
     def _decoded(self, frame: av.VideoFrame) -> _Taken:
-        return _Taken(partial(self._fitter.fit, frame), partial(bgr, frame))
+        return _Taken(partial(self._fitter.fit, frame), partial(jpeg_of, frame))
 
     def _read(self, picture: Picture) -> _Taken:
-        return _Taken(partial(fit, picture, self._job.shape), lambda: picture)
+        return _Taken(partial(fit, picture, self._job.shape), partial(preview_of, picture))
 
     def _captured(self, taken: _Taken, cut: bool) -> CapturedFrame:
         self._told_at = self._clock.now()
         preview = None
         if self._captured_at - self._preview_at >= self._job.preview_every_s:
             self._preview_at = self._captured_at
-            preview = preview_of(taken.whole(), self._job.preview_width)
+            preview = taken.jpeg(self._job.preview_width)
         frame = CapturedFrame(self._captured_at, self._sequence, taken.fitted(), preview, cut)
         self._sequence += 1
         return frame

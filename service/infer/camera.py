@@ -14,8 +14,9 @@ from model.detector import CameraOptions, Observation
 from model.rules import UPDATE_RULES, UpdateRule
 from service.capture.camera import CaptureState
 from service.infer.models import LoadedModel, ModelPool
-from service.infer.outbox import Outbox, Shown
+from service.infer.outbox import Outbox
 from service.infer.ownership import Owned
+from service.infer.pictures import Pictures
 from service.infer.rates import Ages, Rate
 from service.infer.snapshots import Snapshot, identity
 from service.infer.sources import FrameSource, SourceFrame
@@ -49,11 +50,13 @@ class Camera:
         *,
         worker_id: str,
         memory_rule: str,
+        pictures: Pictures,
         close_source: CloseSource,
     ) -> None:
         """A camera that has no rule of its own learns by `memory_rule`."""
         self.owned = owned
         self.outbox = outbox
+        self.pictures = pictures
         self.model: LoadedModel | None = None
         self.state: CameraState | None = None
         self.next_frame = owned.first_frame
@@ -75,7 +78,6 @@ class Camera:
         self._faults = 0
         self._unscored = 0
         self._unscored_at = float("-inf")
-        self._unshown: SourceFrame | None = None
         self._popped = 0
         """Frames that the source that is open has given."""
         self._under_way = 0
@@ -243,8 +245,7 @@ class Camera:
             self._popped += 1
             self._unscored += 1
             self._unscored_at = now
-            if frame.preview is not None:
-                self._unshown = frame
+            self.pictures.unscored(frame)
 
     def pop(self) -> SourceFrame | None:
         """The next frame, if it can be used."""
@@ -268,10 +269,8 @@ class Camera:
         self._under_way = 0
         if seen.scene is not None:
             self._note(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
-        pictured, self._unshown = frame if frame.preview else self._unshown, None
-        if pictured is not None and pictured.preview is not None:
-            heat = None if seen.warming else seen.heat
-            self.outbox.show(Shown(pictured.preview, heat, pictured.frame, pictured.captured_at))
+        if (shown := self.pictures.scored(frame, seen, now)) is not None:
+            self.outbox.show(shown)
 
     def _score(self, frame: SourceFrame, seen: Observation, now: float) -> FrameScore:
         if seen.warming:
@@ -380,7 +379,7 @@ class Camera:
         if self.state is not None:
             self.state.cut()
         self._warming, self._obscured = True, ""
-        self._unshown = None
+        self.pictures.forget_unshown()
         self._close_source(source)
 
 

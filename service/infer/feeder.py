@@ -33,7 +33,17 @@ RETRY_S = 0.5
 class _Fed:
     source: UploadSource
     shape: FrameShape
-    preview_at: float = float("-inf")
+    pictured_at: float = float("-inf")
+    """By this machine's clock."""
+    captured_at: float = float("-inf")
+    """Of that picture, by whoever uploaded it."""
+
+    def is_due(self, now: float, captured_at: float, every_s: float) -> bool:
+        """Whether a picture is to be made, by either clock: a video comes faster than it was."""
+        if now - self.pictured_at < every_s and abs(captured_at - self.captured_at) < every_s:
+            return False
+        self.pictured_at, self.captured_at = now, captured_at
+        return True
 
 
 class Feeder:
@@ -44,12 +54,12 @@ class Feeder:
         uploads: Uploads,
         *,
         preview_width: int,
-        preview_every_s: float,
+        picture_every_s: float,
         on_frame: Callable[[], object],
     ) -> None:
         self._uploads = uploads
         self._preview_width = preview_width
-        self._preview_every_s = preview_every_s
+        self._picture_every_s = picture_every_s
         self._on_frame = on_frame
         self._lock = threading.Lock()
         self._fed: dict[str, _Fed] = {}
@@ -110,9 +120,7 @@ class Feeder:
                 return None
             picture = np.asarray(decoded, np.uint8)
             preview = None
-            now = time.monotonic()
-            if now - fed.preview_at >= self._preview_every_s:
-                fed.preview_at = now
+            if fed.is_due(time.monotonic(), queued.meta.captured_at, self._picture_every_s):
                 preview = preview_of(picture, self._preview_width)
             return DecodedUpload(fit(picture, fed.shape), preview)
         except (cv2.error, ValueError):

@@ -20,6 +20,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from model.detector import Observation
+from service.bus.footage import Footage
 from service.bus.notes import Notes
 from service.bus.registry import Registry
 from service.bus.scores import Scores
@@ -30,9 +31,12 @@ from service.capture.wire import CaptureJob
 from service.infer.camera import Camera
 from service.infer.device import choose_threads
 from service.infer.feeder import Feeder
+from service.infer.footage import Filmed, FootageSender
 from service.infer.models import LoadedModel, ModelPool
 from service.infer.ownership import Owned, Ownership
+from service.infer.pictures import Pictures
 from service.infer.publisher import Publisher
+from service.infer.reel import Reel
 from service.infer.scheduler import BatchSizes, FairTurns, Ready
 from service.infer.sources import CaptureSource, FrameSource, SourceFrame, UploadSource
 from service.messages import UPLOAD, StreamStatus, WorkerStatus
@@ -104,9 +108,10 @@ class Worker:
         self._feeder = Feeder(
             uploads,
             preview_width=settings.preview_width,
-            preview_every_s=settings.preview_every_s,
+            picture_every_s=settings.picture_every_s,
             on_frame=self._wake.set,
         )
+        self._footage = FootageSender(Footage(redis), self._filmed)
         self._open = open_source or self._configured_source
         self._warm = open_source is not None
         """Whether what starts capture processes is there, or not needed."""
@@ -157,6 +162,7 @@ class Worker:
             ("ownership", lambda: self._ownership.run(self._halt)),
             ("publisher", lambda: self._publisher.run(self._halt, self._report_if_due)),
             ("feeder", lambda: self._feeder.run(self._halt)),
+            ("footage", lambda: self._footage.run(self._halt)),
         ):
             thread = threading.Thread(
                 target=self._guarded, args=(name, target), name=name, daemon=True
@@ -211,10 +217,22 @@ class Worker:
             outbox,
             worker_id=self.id,
             memory_rule=self._settings.memory_rule,
+            pictures=self._pictures(),
             close_source=self._close_source,
         )
         self._cameras = {**self._cameras, stream_id: camera}
         return camera
+
+    def _pictures(self) -> Pictures:
+        settings = self._settings
+        reel = Reel(before_s=settings.clip_before_s, fps=settings.clip_fps)
+        return Pictures(reel, preview_every_s=settings.preview_every_s)
+
+    def _filmed(self) -> dict[str, Filmed]:
+        return {
+            stream_id: Filmed(camera.pictures.reel, camera.owned.epoch)
+            for stream_id, camera in self._cameras.items()
+        }
 
     def _let_go(self, stream_id: str) -> None:
         camera = self._cameras[stream_id]
@@ -244,7 +262,7 @@ class Worker:
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
             preview_width=settings.preview_width,
-            preview_every_s=settings.preview_every_s,
+            preview_every_s=settings.picture_every_s,
             transport=config.transport,
             decode=config.decode,
             freeze_after_s=settings.freeze_after_s,

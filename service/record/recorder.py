@@ -63,11 +63,14 @@ class Recorder:
         *,
         owner: str,
         clock: Callable[[], float] = time.time,
+        on_recorded: Callable[[Recording], object] = lambda _: None,
     ) -> None:
+        """Args: on_recorded: hears of what was committed; must return at once."""
         self._database = database
         self._redis = redis
         self._metrics = metrics
         self._clock = clock
+        self._on_recorded = on_recorded
         self._rules = rules(settings)
         self._lock = RecorderLock(redis, owner)
         self._registry = Registry(redis)
@@ -227,6 +230,7 @@ class Recorder:
         now = self._clock()
         for recording in recordings:
             self._count(recording, now)
+            self._on_recorded(recording)
 
     def _count(self, recording: Recording, now: float) -> None:
         self._metrics.recorded_scores.inc(len(recording.scores))

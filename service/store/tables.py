@@ -192,6 +192,8 @@ class EventMediaRow(Base):
     )
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     """`peak`, `heat` or `clip`."""
+    shelf: Mapped[str] = mapped_column(String(32))
+    """Which media folder holds it: each machine that records has one of its own."""
     path: Mapped[str] = mapped_column(Text)
     """Below the media folder."""
     content_type: Mapped[str] = mapped_column(String(64))

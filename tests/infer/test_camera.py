@@ -13,6 +13,8 @@ from service.bus.notes import Notes
 from service.infer.camera import Camera
 from service.infer.outbox import Outbox
 from service.infer.ownership import Owned
+from service.infer.pictures import Pictures
+from service.infer.reel import Reel
 from service.infer.sources import FrameSource, SourceFrame
 from service.messages import NoteKind, StreamConfig, StreamState, StreamStatus
 from tests.infer.conftest import Bus
@@ -29,7 +31,15 @@ def _closed(source: FrameSource) -> None:
 def camera(told: StreamStatus | None = None) -> Camera:
     owned = Owned(CONFIG, 3, 0, None, 1, told)
     outbox = Outbox("one", 3)
-    return Camera(owned, outbox, worker_id="w", memory_rule="paper", close_source=_closed)
+    pictures = Pictures(Reel(before_s=5.0, fps=5.0), preview_every_s=1.0)
+    return Camera(
+        owned,
+        outbox,
+        worker_id="w",
+        memory_rule="paper",
+        pictures=pictures,
+        close_source=_closed,
+    )
 
 
 def test_a_change_of_light_is_noted_and_its_frame_has_no_score() -> None:

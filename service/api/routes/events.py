@@ -14,6 +14,7 @@ from service.api.schemas.events import EventOut, EventsOut, event_out
 from service.api.streams import IDENT, find_stream
 from service.api.times import ROUNDING_S, TimeIn, iso_time, parse_time
 from service.errors import NotFound
+from service.media.shelf import kinds_of
 from service.store.tables import EventRow, StreamRow
 
 router = APIRouter(tags=["events"])
@@ -71,7 +72,11 @@ def list_events(
         if stream_id is not None:
             find_stream(session, stream_id)
         found = session.execute(query).all()
-    items = [event_out(row, name, has_snapshot=has) for row, name, has in found[:limit]]
+        media = kinds_of(session, [row.id for row, _, _ in found])
+    items = [
+        event_out(row, name, has_snapshot=has, media=media.get(row.id, ()))
+        for row, name, has in found[:limit]
+    ]
     more = len(found) > limit
     last = found[limit - 1][0] if more else None
     return EventsOut(items=items, next=f"{last.started_at!r}_{last.id}" if last else None)
@@ -95,10 +100,11 @@ def read_event(event_id: str, context: Shared) -> EventOut:
         raise NotFound("event", event_id)
     with context.database.read() as session:
         found = session.execute(_events().where(EventRow.id == event_id)).one_or_none()
+        media = kinds_of(session, [event_id])
     if found is None:
         raise NotFound("event", event_id)
     row, name, has_snapshot = found
-    return event_out(row, name, has_snapshot=has_snapshot)
+    return event_out(row, name, has_snapshot=has_snapshot, media=media.get(row.id, ()))
 
 
 @router.get(

@@ -6,10 +6,7 @@ import time
 from dataclasses import replace
 from typing import Annotated, Any
 
-import cv2
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
 from model.catalog import BundleInfo
@@ -23,16 +20,12 @@ from service.api.streams import find_stream, publish, recorded_frame
 from service.api.times import iso_time
 from service.api.uploads import Part, Upload, read_upload
 from service.api.videos import decode
-from service.bus.registry import Preview
 from service.bus.uploads import Picture
 from service.errors import BacklogFull, NotFound
+from service.media.heat import heated
 from service.store.tables import StreamRow
 
 router = APIRouter(tags=["frames"])
-
-PREVIEW_QUALITY = 85
-HEAT_STRENGTH = 0.6
-"""How much of the picture the strongest heat covers."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD_BODY: dict[str, Any] = {
@@ -206,7 +199,7 @@ def newest_frame(
     if preview is None:
         raise Refused(404, "the stream has no picture yet")
     return Response(
-        _heated(preview) if heat and preview.heat else preview.jpeg,
+        heated(preview.jpeg, preview.heat) if heat and preview.heat else preview.jpeg,
         media_type="image/jpeg",
         headers={
             "Cache-Control": "no-store",
@@ -214,24 +207,3 @@ def newest_frame(
             "X-Captured-At": iso_time(preview.captured_at),
         },
     )
-
-
-def _heated(preview: Preview) -> bytes:
-    picture = _decoded(preview.jpeg, cv2.IMREAD_COLOR)
-    heat = _decoded(preview.heat, cv2.IMREAD_GRAYSCALE)
-    if picture is None or heat is None:
-        return preview.jpeg
-    size = (picture.shape[1], picture.shape[0])
-    heat = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-    colours = cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO).astype(np.float32)
-    share = (heat.astype(np.float32) * (HEAT_STRENGTH / 255.0))[:, :, None]
-    blended = picture * (1.0 - share) + colours * share
-    done, jpeg = cv2.imencode(
-        ".jpg", blended.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY]
-    )
-    return jpeg.tobytes() if done else preview.jpeg
-
-
-def _decoded(data: bytes, flags: int) -> NDArray[np.uint8] | None:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return None if picture is None else np.asarray(picture, np.uint8)

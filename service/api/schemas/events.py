@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel
 
 from service.api.times import TimeOut
+from service.media.kinds import Kind
 from service.store.tables import EventRow
 
 
@@ -25,6 +28,9 @@ class EventOut(BaseModel):
     """Left, top, right, bottom as shares of the picture, at the peak."""
     snapshot: str | None
     """Where its picture is; null where there is none."""
+    media: list[Kind]
+    """What else shows it, as far as it is there: `peak` and `heat` at `peak.jpg`, `clip` at
+    `clip.mp4`."""
 
 
 class EventsOut(BaseModel):
@@ -35,7 +41,9 @@ class EventsOut(BaseModel):
     """Give it as `before` to get the next page; null when this is the last."""
 
 
-def event_out(row: EventRow, stream_name: str, *, has_snapshot: bool) -> EventOut:
+def event_out(
+    row: EventRow, stream_name: str, *, has_snapshot: bool, media: Sequence[Kind] = ()
+) -> EventOut:
     """A row, as it is shown."""
     return EventOut(
         id=row.id,
@@ -50,4 +58,5 @@ def event_out(row: EventRow, stream_name: str, *, has_snapshot: bool) -> EventOu
         threshold=row.threshold,
         region=row.region,
         snapshot=f"/events/{row.id}/snapshot.jpg" if has_snapshot else None,
+        media=list(media),
     )

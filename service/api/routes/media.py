@@ -1,0 +1,78 @@
+"""What an event looked like: its peak's picture and its clip, from this machine's disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+from sqlalchemy import select
+
+from service.api.context import Context, Shared
+from service.api.errors import Refused
+from service.api.streams import IDENT
+from service.errors import NotFound
+from service.media.kinds import Kind
+from service.store.tables import EventMediaRow, EventRow
+
+router = APIRouter(tags=["events"])
+
+ELSEWHERE = (
+    "the {} is not on this machine: it lies in the data folder of the front end that recorded the "
+    "event, or it has just been deleted"
+)
+# A better one may replace it, and whoever may see it may not be the next one at this browser.
+_HEADERS = {"Cache-Control": "private, no-cache"}
+
+
+def _answers(content_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"content": {content_type: {}}, "description": description},
+        206: {"content": {content_type: {}}, "description": "The range that was asked for."},
+    }
+
+
+@router.get(
+    "/events/{event_id}/clip.mp4",
+    summary="An event's clip",
+    response_class=FileResponse,
+    responses=_answers("video/mp4", "H.264 in MP4."),
+)
+def read_clip(event_id: str, context: Shared) -> FileResponse:
+    """From a few seconds before the event to a few after. 404 until it is over, and where nothing
+    was kept."""
+    return _file(context, event_id, (Kind.CLIP,))
+
+
+@router.get(
+    "/events/{event_id}/peak.jpg",
+    summary="An event's picture at its peak",
+    response_class=FileResponse,
+    responses=_answers("image/jpeg", "A JPEG."),
+)
+def read_peak(
+    event_id: str,
+    context: Shared,
+    heat: Annotated[bool, Query(description="Show where it is abnormal.")] = False,
+) -> FileResponse:
+    """The picture with the highest score so far. 404 until there is one."""
+    return _file(context, event_id, (Kind.HEAT, Kind.PEAK) if heat else (Kind.PEAK,))
+
+
+def _file(context: Context, event_id: str, kinds: Sequence[Kind]) -> FileResponse:
+    """The first of these that there is."""
+    if not IDENT.fullmatch(event_id):
+        raise NotFound("event", event_id)
+    with context.database.read() as session:
+        if session.scalar(select(EventRow.id).where(EventRow.id == event_id)) is None:
+            raise NotFound("event", event_id)
+        found = {kind: session.get(EventMediaRow, (event_id, kind.value)) for kind in kinds}
+    rows = [row for row in found.values() if row is not None]
+    what = "clip" if Kind.CLIP in kinds else "picture"
+    if not rows:
+        raise Refused(404, f"the event has no {what}, or not yet")
+    for row in rows:
+        if (path := context.shelf.path_of(row)) is not None:
+            return FileResponse(path, media_type=row.content_type, headers=_HEADERS)
+    raise Refused(404, ELSEWHERE.format(what))

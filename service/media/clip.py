@@ -1,0 +1,104 @@
+"""Pictures into a clip that every browser plays: H.264 in MP4, 4:2:0, its index at the front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.codec.codec import UnknownCodecError
+from numpy.typing import NDArray
+
+from service.bus.footage import SentShot
+
+LONGEST_GAP_S = 5.0
+"""A longer gap, or one backwards, is none of the camera's: the clip goes on at its own pace."""
+SHORTEST_GAP_S = 0.01
+TIME_BASE = Fraction(1, 1000)
+LEAST_PICTURES = 2
+_OPTIONS = {
+    "libx264": {"preset": "veryfast", "crf": "26", "threads": "1"},
+    "libopenh264": {"rc_mode": "bitrate", "b": "800000"},
+}
+
+
+class NoClip(ValueError):
+    """There is too little to make a clip of."""
+
+
+@cache
+def encoder() -> str:
+    """The H.264 encoder that this build of ffmpeg has.
+
+    Raises: NoClip: it has none.
+    """
+    for name in _OPTIONS:
+        try:
+            av.codec.Codec(name, "w")
+        except UnknownCodecError:
+            continue
+        return name
+    raise NoClip("this build of ffmpeg has no H.264 encoder")
+
+
+def write_clip(path: Path, shots: Sequence[SentShot], usual_fps: float) -> int:
+    """Write the pictures, at the pace at which they were captured; how many there were.
+
+    Those that can't be read, and those of another shape than the first, are left out.
+
+    Raises: NoClip: fewer than `LEAST_PICTURES` can be used. OSError: the disk doesn't take it.
+    """
+    if len(shots) < LEAST_PICTURES:
+        raise NoClip(f"there are {len(shots)} pictures")
+    times_ms = _times_ms([shot.meta.captured_at for shot in shots], usual_fps)
+    name = encoder()
+    count = 0
+    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        made = container.add_stream(name, rate=round(max(1.0, usual_fps)))
+        stream = cast(av.VideoStream, made)
+        stream.pix_fmt = "yuv420p"
+        stream.options = dict(_OPTIONS[name])
+        stream.codec_context.time_base = TIME_BASE
+        size: tuple[int, int] | None = None
+        for shot, at_ms in zip(shots, times_ms, strict=True):
+            picture = _even(shot.jpeg)
+            if picture is None or size not in (None, picture.shape[:2]):
+                continue
+            if size is None:
+                size = (picture.shape[0], picture.shape[1])
+                stream.height, stream.width = size
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = at_ms, TIME_BASE
+            container.mux(stream.encode(frame))
+            count += 1
+        if count:
+            container.mux(stream.encode(None))
+    if count < LEAST_PICTURES:
+        raise NoClip(f"{count} of {len(shots)} pictures can be used")
+    return count
+
+
+def _times_ms(captured_at: Sequence[float], usual_fps: float) -> list[int]:
+    """Times that rise from 0, whatever clock the captures' times are of."""
+    times_s = [0.0]
+    for before, after in pairwise(captured_at):
+        gap_s = after - before
+        if not SHORTEST_GAP_S <= gap_s <= LONGEST_GAP_S:
+            gap_s = 1.0 / usual_fps
+        times_s.append(times_s[-1] + gap_s)
+    return [round(1000.0 * time_s) for time_s in times_s]
+
+
+def _even(jpeg: bytes) -> NDArray[np.uint8] | None:
+    """The picture in BGR, with sides that 4:2:0 can halve."""
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    if picture is None or min(picture.shape[:2]) < 2:
+        return None
+    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+    return np.ascontiguousarray(picture[:height, :width], np.uint8)
