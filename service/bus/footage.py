@@ -70,7 +70,8 @@ class Footage:
         """Ask for nothing more of these streams, and forget what was sent."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id in stream_ids:
-            pipeline.delete(keys.wanted(stream_id), keys.shots(stream_id))
+            pipeline.delete(keys.wanted(stream_id))
+            pipeline.delete(keys.shots(stream_id))
         pipeline.execute()
 
     def asked(self, stream_ids: Sequence[str]) -> dict[str, WantedFootage]:
