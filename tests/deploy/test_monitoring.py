@@ -39,6 +39,8 @@ def _samples() -> set[str]:
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.events.labels("started").inc()
     metrics.deliveries.labels("delivered").inc()
+    metrics.event_media.labels("clip", "written").inc()
+    metrics.event_media_deleted.labels("age").inc()
     collector = StreamCollector(lambda: {"cam": status}, lambda: [worker])
     families = [*metrics.registry.collect(), *collector.collect()]
     names = {sample.name for family in families for sample in family.samples}

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,11 +18,15 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from redis import Redis
 
 from service.bus.registry import Preview, Registry
+from service.media.clip import write_clip
+from service.media.kinds import Kind
+from service.media.shelf import FOLDER, NewFile, Shelf
 from service.messages import StreamState, StreamStatus, WorkerStatus
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import StreamLogRow
-from tests.support.clips import picture
+from tests.media.shots import shot
+from tests.support.clips import encoded, picture
 from tests.support.front_end import add_event, add_scores, front_end, make_settings
 from tests.support.servers import RedisServer
 
@@ -249,6 +254,44 @@ def test_heat_events_and_themes(scene: Scene, browser: Browser) -> None:
     page.locator("#event-dialog").get_by_role("button", name="Close").click()
     expect(page.locator("#event-dialog")).to_be_hidden()
     page.close()
+
+
+def test_an_event_is_shown_with_its_peak_and_its_clip(
+    scene: Scene, browser: Browser, settings: Settings
+) -> None:
+    shots = [shot(frame, image=encoded(width=320, height=240)) for frame in range(15)]
+    files = {
+        Kind.PEAK: shots[7].jpeg,
+        Kind.HEAT: encoded(width=160, height=120),
+    }
+    shelf = Shelf(settings.data_dir / FOLDER, scene.database)
+    shelf.put("past", [NewFile(kind, partial(_write, data)) for kind, data in files.items()], 1.0)
+    clip = partial(write_clip, shots=shots, usual_fps=10.0)
+    shelf.put("past", [NewFile(Kind.CLIP, clip)], time.time())
+    shelf.put("open", [NewFile(Kind.PEAK, partial(_write, files[Kind.HEAT]))], time.time())
+    page = scene.open(browser)
+    page.goto(scene.url)
+    page.locator(".event").nth(1).click()
+    video, image = page.locator("#event-clip"), page.locator("#event-picture")
+    expect(video).to_be_visible()
+    assert video.evaluate("video => video.videoWidth") == 320
+    assert 1.0 < video.evaluate("video => video.duration") < 2.0
+    page.wait_for_function("() => document.querySelector('#event-picture').naturalWidth === 320")
+    page.locator("#event-dialog .switch").click()
+    page.wait_for_function("() => document.querySelector('#event-picture').naturalWidth === 160")
+    _shoot(page, "event-clip")
+    page.locator("#event-dialog").get_by_role("button", name="Close").click()
+    expect(page.locator("#event-dialog")).to_be_hidden()
+    page.locator(".event").first.click()
+    page.wait_for_function("() => document.querySelector('#event-picture').naturalWidth === 160")
+    expect(image).to_be_visible()
+    expect(video).to_be_hidden()
+    expect(page.locator("#event-dialog .switch")).to_be_hidden()
+    page.close()
+
+
+def _write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
 
 
 def test_a_camera_is_added_paused_and_deleted(scene: Scene, browser: Browser) -> None:

@@ -2,6 +2,7 @@
 
 import { get, picture } from "./api.js";
 import { byId, duration, element, figures, when } from "./dom.js";
+import { EventMedia } from "./media.js";
 
 const PAGE = 30;
 
@@ -12,6 +13,7 @@ export class Events {
     this.wanted = PAGE;
     this.rows = new Map();
     this.turn = 0;
+    this.media = new EventMedia();
     byId("only-this").addEventListener("change", () => this.refresh());
     byId("more-events").addEventListener("click", () => {
       this.wanted += PAGE;
@@ -80,9 +82,7 @@ export class Events {
     this.onChoose(event.stream_id);
     byId("event-title").textContent = event.stream_name;
     byId("event-when").textContent = when(event.started_at);
-    const image = byId("event-picture");
-    image.hidden = !row.url;
-    if (row.url) image.src = row.url;
+    this.media.show(event, row.url);
     showRegion(row.url ? event.region : null);
     figures(byId("event-figures"), [
       ["Lasted", event.ended_at === null ? "goes on" : lasted(event)],
