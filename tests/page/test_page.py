@@ -264,11 +264,11 @@ def test_an_event_is_shown_with_its_peak_and_its_clip(
         Kind.PEAK: shots[7].jpeg,
         Kind.HEAT: encoded(width=160, height=120),
     }
-    shelf = Shelf(settings.data_dir / FOLDER, scene.database)
-    shelf.put("past", [NewFile(kind, partial(_write, data)) for kind, data in files.items()], 1.0)
+    shelf, now = Shelf(settings.data_dir / FOLDER, scene.database), time.time()
+    shelf.put("past", [NewFile(kind, partial(_write, data)) for kind, data in files.items()], now)
     clip = partial(write_clip, shots=shots, usual_fps=10.0)
-    shelf.put("past", [NewFile(Kind.CLIP, clip)], time.time())
-    shelf.put("open", [NewFile(Kind.PEAK, partial(_write, files[Kind.HEAT]))], time.time())
+    shelf.put("past", [NewFile(Kind.CLIP, clip)], now)
+    shelf.put("open", [NewFile(Kind.PEAK, partial(_write, files[Kind.HEAT]))], now)
     page = scene.open(browser)
     page.goto(scene.url)
     page.locator(".event").nth(1).click()
@@ -276,14 +276,14 @@ def test_an_event_is_shown_with_its_peak_and_its_clip(
     expect(video).to_be_visible()
     assert video.evaluate("video => video.videoWidth") == 320
     assert 1.0 < video.evaluate("video => video.duration") < 2.0
-    page.wait_for_function("() => document.querySelector('#event-picture').naturalWidth === 320")
+    expect(image).to_have_js_property("naturalWidth", 320)
     page.locator("#event-dialog .switch").click()
-    page.wait_for_function("() => document.querySelector('#event-picture').naturalWidth === 160")
+    expect(image).to_have_js_property("naturalWidth", 160)
     _shoot(page, "event-clip")
     page.locator("#event-dialog").get_by_role("button", name="Close").click()
     expect(page.locator("#event-dialog")).to_be_hidden()
     page.locator(".event").first.click()
-    page.wait_for_function("() => document.querySelector('#event-picture').naturalWidth === 160")
+    expect(image).to_have_js_property("naturalWidth", 160)
     expect(image).to_be_visible()
     expect(video).to_be_hidden()
     expect(page.locator("#event-dialog .switch")).to_be_hidden()
