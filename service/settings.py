@@ -14,6 +14,8 @@ from model.rules import LIVE_UPDATE, UPDATE_RULES
 
 AUTO = "auto"
 _EVENTS = EventRules()
+_EARLY = 0.9
+"""Frames don't come just when a picture is due: one that comes so nearly then will do."""
 
 
 class Settings(BaseSettings):
@@ -152,7 +154,7 @@ class Settings(BaseSettings):
         """Seconds between the pictures that workers make of a camera: to show, and for events."""
         if not self.clip_fps:
             return self.preview_every_s
-        return min(self.preview_every_s, 1.0 / self.clip_fps)
+        return min(self.preview_every_s, _EARLY / self.clip_fps)
 
     @property
     def user_models(self) -> Path:

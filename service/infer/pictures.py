@@ -6,6 +6,7 @@ from model.detector import Observation
 from service.infer.outbox import Shown
 from service.infer.reel import Reel, Taken
 from service.infer.sources import SourceFrame
+from service.settings import Settings
 
 EARLY = 0.9
 """Pictures don't come just when one is due to be shown: one that comes so nearly then will do."""
@@ -19,6 +20,12 @@ class Pictures:
         self._every_s = EARLY * preview_every_s
         self._shown_at: float | None = None
         self._unshown: SourceFrame | None = None
+
+    @staticmethod
+    def configured(settings: Settings) -> Pictures:
+        """As the operator wants them."""
+        reel = Reel(before_s=settings.clip_before_s, fps=settings.clip_fps)
+        return Pictures(reel, preview_every_s=settings.preview_every_s)
 
     def unscored(self, frame: SourceFrame) -> None:
         """A frame gets no score: its picture is shown with the next one's."""

@@ -36,7 +36,6 @@ from service.infer.models import LoadedModel, ModelPool
 from service.infer.ownership import Owned, Ownership
 from service.infer.pictures import Pictures
 from service.infer.publisher import Publisher
-from service.infer.reel import Reel
 from service.infer.scheduler import BatchSizes, FairTurns, Ready
 from service.infer.sources import CaptureSource, FrameSource, SourceFrame, UploadSource
 from service.messages import UPLOAD, StreamStatus, WorkerStatus
@@ -217,16 +216,11 @@ class Worker:
             outbox,
             worker_id=self.id,
             memory_rule=self._settings.memory_rule,
-            pictures=self._pictures(),
+            pictures=Pictures.configured(self._settings),
             close_source=self._close_source,
         )
         self._cameras = {**self._cameras, stream_id: camera}
         return camera
-
-    def _pictures(self) -> Pictures:
-        settings = self._settings
-        reel = Reel(before_s=settings.clip_before_s, fps=settings.clip_fps)
-        return Pictures(reel, preview_every_s=settings.preview_every_s)
 
     def _filmed(self) -> dict[str, Filmed]:
         return {

@@ -36,7 +36,7 @@ class NoClip(ValueError):
 def encoder() -> str:
     """The H.264 encoder that this build of ffmpeg has.
 
-    Raises: NoClip: it has none.
+    Raises: OSError: it has none.
     """
     for name in _OPTIONS:
         try:
@@ -44,7 +44,7 @@ def encoder() -> str:
         except UnknownCodecError:
             continue
         return name
-    raise NoClip("this build of ffmpeg has no H.264 encoder")
+    raise OSError("this build of ffmpeg has no H.264 encoder")
 
 
 def write_clip(path: Path, shots: Sequence[SentShot], usual_fps: float) -> int:
@@ -52,7 +52,8 @@ def write_clip(path: Path, shots: Sequence[SentShot], usual_fps: float) -> int:
 
     Those that can't be read, and those of another shape than the first, are left out.
 
-    Raises: NoClip: fewer than `LEAST_PICTURES` can be used. OSError: the disk doesn't take it.
+    Raises: NoClip: fewer than `LEAST_PICTURES` can be used. OSError: the disk doesn't take it, or
+        there is no encoder.
     """
     if len(shots) < LEAST_PICTURES:
         raise NoClip(f"there are {len(shots)} pictures")

@@ -106,7 +106,8 @@ class Shelf:
     def _write(self, event_id: str, file: NewFile) -> int:
         path = self.root / place_of(event_id, file.kind)
         path.parent.mkdir(exist_ok=True)
-        part = path.with_name(path.name + PART)
+        # Another front end on this machine may write the same.
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
         try:
             file.write(part)
             with part.open("rb") as written:
