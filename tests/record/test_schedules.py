@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -94,7 +95,7 @@ def test_a_night_in_which_the_clock_is_changed_is_shorter_or_longer(
     midnight = _at(day, "Europe/Berlin")
     armed = [is_armed(stored, midnight + 60.0 * minute) for minute in range(12 * 60)]
     assert sum(armed) / 60.0 == hours_armed
-    assert sum(a != b for a, b in zip(armed, armed[1:], strict=False)) == 2, "one stretch"
+    assert sum(a != b for a, b in itertools.pairwise(armed)) == 2, "one stretch"
 
 
 def test_hours_that_the_clock_leaps_over_are_left_out() -> None:
