@@ -160,7 +160,7 @@ def test_frames_without_a_score_let_the_time_for_merging_pass() -> None:
 
 
 def test_a_run_that_begins_in_time_may_be_long_enough_later() -> None:
-    run = [HIGH] * 3 + [LOW] * 9
+    run = [HIGH] * 3 + [LOW] * 8
     assert len(_merging(run + [HIGH] * 2)[1]) == 1
     assert len(_merging([*run, HIGH, HIGH, HIGH])[1]) == 1
     broken = _merging([*run, HIGH, HIGH, LOW])[1]
