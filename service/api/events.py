@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Query
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session, defer
 
 from service.api.errors import field_refused
@@ -123,8 +123,9 @@ def batches(database: Database, wanted: EventFilter) -> Iterator[list[EventOut]]
     while True:
         batch = query
         if after is not None:
-            same = and_(EventRow.started_at == after[0], EventRow.id > after[1])
-            batch = query.where(or_(EventRow.started_at > after[0], same))
+            started_at, ident = after
+            behind = or_(EventRow.started_at > started_at, EventRow.id > ident)
+            batch = query.where(EventRow.started_at >= started_at, behind)
         with database.read() as session:
             found = session.execute(batch).all()
         yield [event_out(row, name, has_snapshot=has) for row, name, has in found]

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from service.api.events import BATCH
+from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import EventRow
-from tests.support.front_end import add_event
+from service.store.tables import EventRow, StreamRow
+from tests.support.front_end import add_event, client
 
 
 def _ids(answer: httpx.Response) -> list[str]:
@@ -22,10 +24,27 @@ def _ids(answer: httpx.Response) -> list[str]:
     return [item["id"] for item in answer.json()["items"]]
 
 
+@pytest.fixture(scope="module")
+def api(module_settings: Settings) -> Iterator[httpx.Client]:
+    """One front end for all of these."""
+    with client(module_settings) as made:
+        yield made
+
+
 @pytest.fixture
-def events(api: httpx.Client, rows: Database, stream_id: str) -> None:
-    """Three: two that ended, one that goes on."""
+def rows(api: httpx.Client, module_settings: Settings) -> Iterator[Database]:
+    """Its database, without streams; fixtures after this one make some."""
     assert api.get("/healthz").is_success
+    database = Database(module_settings.database)
+    with database.write() as session:
+        session.execute(delete(StreamRow))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def events(rows: Database, stream_id: str) -> None:
+    """Three: two that ended, one that goes on."""
     for number, ended_at in enumerate((110.0, 210.0, None)):
         add_event(rows, stream_id, f"e{number}", 100.0 * (number + 1), ended_at=ended_at)
 
@@ -80,8 +99,9 @@ def test_what_is_not_there_cannot_be_judged(api: httpx.Client) -> None:
         assert api.patch(f"/events/{ident}", json={"label": "real"}).status_code == 404
 
 
-@pytest.mark.usefixtures("events")
-def test_events_are_filtered_by_their_label(api: httpx.Client, stream_id: str) -> None:
+def test_events_are_filtered_by_their_label(
+    api: httpx.Client, events: None, stream_id: str
+) -> None:
     api.patch("/events/e0", json={"label": "normal"})
     api.patch("/events/e1", json={"label": "real"})
     assert _ids(api.get("/events", params={"label": "normal"})) == ["e0"]
@@ -94,9 +114,8 @@ def test_events_are_filtered_by_their_label(api: httpx.Client, stream_id: str) -
     assert wrong.json()["error"]["fields"][0]["field"] == "label"
 
 
-@pytest.mark.usefixtures("events")
 def test_a_file_holds_what_the_filters_leave_with_what_was_said(
-    api: httpx.Client, rows: Database
+    api: httpx.Client, rows: Database, events: None
 ) -> None:
     note = 'He said "hello",\nand left; näher'
     api.patch("/events/e1", json={"label": "real", "note": note})
@@ -118,6 +137,7 @@ def test_a_file_holds_what_the_filters_leave_with_what_was_said(
     assert event == api.get("/events/e1").json()
 
 
+@pytest.mark.usefixtures("rows")
 def test_a_file_of_nothing_is_a_line_of_names_or_empty(api: httpx.Client) -> None:
     assert api.get("/events/export").text.startswith("id,stream_id,stream_name,")
     assert api.get("/events/export").text.count("\n") == 1

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -276,6 +277,19 @@ def test_an_event_is_judged_in_the_list_and_in_its_dialog(scene: Scene, browser:
     expect(row.locator("[aria-pressed=true]")).to_have_count(0)
     found = httpx.get(f"{scene.url}/events/past").json()
     assert (found["label"], found["labelled_at"]) == (None, None)
+    page.close()
+
+
+def test_a_camera_that_is_not_armed_says_so(scene: Scene, browser: Browser) -> None:
+    day = f"{datetime.now(UTC) + timedelta(days=3):%a}".lower()
+    hours = [{"days": [day], "from": "08:00", "to": "09:00"}]
+    url = f"{scene.url}/streams/{scene.stream_id}"
+    httpx.patch(url, json={"schedule": {"timezone": "UTC", "hours": hours}}).raise_for_status()
+    page = scene.open(browser)
+    page.goto(scene.url)
+    expect(page.locator(".camera").first).to_contain_text("live · 10.0 frames/s · not armed")
+    httpx.patch(url, json={"schedule": None}).raise_for_status()
+    expect(page.locator(".camera").first).not_to_contain_text("not armed")
     page.close()
 
 
