@@ -6,6 +6,7 @@ They are hours of a clock on the wall there: daylight saving moves them with it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -13,7 +14,15 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -22,6 +31,7 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As `datetime.weekday` counts them."""
 LAST_TIME_S = 253_402_214_400.0
 """The last day of the year 9999 begins: no zone's clock goes beyond what Python can write."""
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 
 
 def _zone(name: str) -> str:
@@ -32,8 +42,18 @@ def _zone(name: str) -> str:
     return name
 
 
+def _clock(time: str) -> str:
+    if not _CLOCK.fullmatch(time):
+        raise ValueError("must be HH:MM, from 00:00 to 24:00")
+    return time
+
+
 TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_zone)]
-ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+ClockTime = Annotated[
+    str,
+    AfterValidator(_clock),
+    WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK.pattern})$", "examples": ["18:00"]}),
+]
 
 
 class Hours(BaseModel):
@@ -58,7 +78,10 @@ class Hours(BaseModel):
     @model_validator(mode="after")
     def _last(self) -> Hours:
         if self.since == self.until:
-            raise ValueError("from and to must differ; a whole day is from 00:00 to 24:00")
+            raise ValueError(
+                f"from and to must differ, and are both {self.since}: "
+                "a whole day is from 00:00 to 24:00"
+            )
         return self
 
     def hold(self, weekday: int, clock: str) -> bool:
