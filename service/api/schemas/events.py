@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.api.times import TimeOut
 from service.store.tables import EventRow
+
+Label = Literal["real", "normal"]
+
+
+def _readable(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+class EventPatch(BaseModel):
+    """What somebody says of an event. What is left out stays; null takes it back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"label": "normal", "note": "The cleaners, every Tuesday."}]
+        },
+    )
+
+    label: Label | None = Field(
+        None, description="`real`: it deserved an alert; `normal`: it did not."
+    )
+    note: Annotated[str, Field(max_length=2000), AfterValidator(_readable)] | None = None
 
 
 class EventOut(BaseModel):
@@ -25,6 +52,12 @@ class EventOut(BaseModel):
     """Left, top, right, bottom as shares of the picture, at the peak."""
     snapshot: str | None
     """Where its picture is; null where there is none."""
+    muted: bool
+    """Nobody was told: it started in the cooldown after another one's message."""
+    label: Label | None
+    """What somebody said that it was."""
+    note: str | None
+    labelled_at: TimeOut | None
 
 
 class EventsOut(BaseModel):
@@ -50,4 +83,8 @@ def event_out(row: EventRow, stream_name: str, *, has_snapshot: bool) -> EventOu
         threshold=row.threshold,
         region=row.region,
         snapshot=f"/events/{row.id}/snapshot.jpg" if has_snapshot else None,
+        muted=row.muted,
+        label=row.label,
+        note=row.label_note,
+        labelled_at=row.labelled_at,
     )

@@ -2,6 +2,7 @@
 
 import { get, picture } from "./api.js";
 import { byId, duration, element, figures, when } from "./dom.js";
+import { Review } from "./review.js";
 
 const PAGE = 30;
 
@@ -12,6 +13,9 @@ export class Events {
     this.wanted = PAGE;
     this.rows = new Map();
     this.turn = 0;
+    this.onJudged = (event) => this.judged(event);
+    this.review = new Review(this);
+    byId("event-figures").after(this.review.item);
     byId("only-this").addEventListener("change", () => this.refresh());
     byId("more-events").addEventListener("click", () => {
       this.wanted += PAGE;
@@ -52,7 +56,8 @@ export class Events {
   row(event) {
     let row = this.rows.get(event.id);
     if (!row) {
-      row = { ...rowElements(), url: null, event };
+      row = { ...rowElements(), review: new Review(this), url: null, event };
+      row.item.append(row.review.item);
       row.button.addEventListener("click", () => this.open(row));
       this.rows.set(event.id, row);
       if (event.snapshot) this.load(row);
@@ -62,8 +67,17 @@ export class Events {
     row.button.classList.toggle("open", isOpen);
     row.name.textContent = event.stream_name;
     row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${lasted(event)}`;
-    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}`;
+    const muted = event.muted ? " · muted" : "";
+    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}${muted}`;
+    row.peak.title = event.muted ? "Nobody was told: it came soon after another one" : "";
+    row.review.show(event);
     return row.item;
+  }
+
+  judged(event) {
+    this.turn += 1; // an answer that is on its way doesn't know of it
+    if (this.rows.has(event.id)) this.row(event);
+    if (this.review.event?.id === event.id) this.review.show(event);
   }
 
   async load(row) {
@@ -90,6 +104,7 @@ export class Events {
       ["Threshold", event.threshold.toFixed(3)],
       ["Frames", `${event.first_frame}–${event.last_frame}`],
     ]);
+    this.review.show(event);
     byId("event-dialog").showModal();
   }
 }
