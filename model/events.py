@@ -24,6 +24,8 @@ class EventRules:
     """Frames in a row below that which end it."""
     silence_s: float = 10.0
     """Seconds without any score that end it too."""
+    merge_s: float = 0.0
+    """Seconds after an event's last frame, by capture, within which another one is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class ScoredFrame:
     score: float | None
     threshold: float | None
     region: Region | None = None
+    armed: bool = True
+    """Whether events are wanted at all when it was captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +91,38 @@ class Detection:
     """Scores in a row too low for the open event."""
     scored_at: float | None = None
     """When the newest frame with a score was scored."""
+    fading: Event | None = None
+    """Over, unless another one begins within `merge_s`: its end isn't told yet."""
+
+    @property
+    def told(self) -> Event | None:
+        """The event that was started and not ended, by what was told."""
+        return self.event if self.is_open else self.fading
 
 
 def observe(
     state: Detection, scored: ScoredFrame, rules: EventRules
 ) -> tuple[Detection, tuple[Change, ...]]:
-    """Take the next frame's score in. A frame without one neither starts nor prolongs an event."""
+    """Take the next frame's score in. A frame without one neither starts nor prolongs an event.
+
+    One at which the stream isn't armed ends what is open.
+    """
     changes: tuple[Change, ...] = ()
-    if state.scored_at is not None and scored.scored_at - state.scored_at > rules.silence_s:
+    silent = state.scored_at is not None and scored.scored_at - state.scored_at > rules.silence_s
+    if silent or not scored.armed:
         state, changes = close(state)
+    if not scored.armed:
+        return state, changes
     value, threshold = scored.score, scored.threshold
     if value is None or threshold is None:
-        return (state if state.is_open else _without_run(state)), changes
-    state = replace(state, scored_at=scored.scored_at)
-    if state.is_open:
-        state, more = _go_on(state, scored, value, _lowest(threshold, rules), rules)
+        state = state if state.is_open else _without_run(state)
     else:
-        state, more = _rise(state, scored, value, threshold, rules)
+        state = replace(state, scored_at=scored.scored_at)
+        if state.is_open:
+            state = _go_on(state, scored, value, _lowest(threshold, rules), rules)
+        else:
+            state = _rise(state, scored, value, threshold)
+    state, more = _settled(state, scored.captured_at, rules)
     return state, changes + more
 
 
@@ -120,7 +139,7 @@ def observe_all(
 
 def close(state: Detection) -> tuple[Detection, tuple[Change, ...]]:
     """The stream has fallen silent: what is open ends, what was rising is forgotten."""
-    ended = (EventEnded(state.event),) if state.is_open and state.event is not None else ()
+    ended = () if state.told is None else (EventEnded(state.told),)
     return Detection(scored_at=state.scored_at), ended
 
 
@@ -133,26 +152,52 @@ def _lowest(threshold: float, rules: EventRules) -> float:
     return min(threshold, rules.release * threshold)
 
 
-def _rise(
-    state: Detection, scored: ScoredFrame, value: float, threshold: float, rules: EventRules
-) -> tuple[Detection, tuple[Change, ...]]:
+def _rise(state: Detection, scored: ScoredFrame, value: float, threshold: float) -> Detection:
     if value < threshold:
-        return _without_run(state), ()
+        return _without_run(state)
     event = _begin(scored, value, threshold) if state.event is None else state.event
-    event = _extend(event, scored, value)
-    state = replace(state, event=event, frames=state.frames + 1)
-    if state.frames < rules.min_frames:
-        return state, ()
-    return replace(state, is_open=True, frames=0, quiet_frames=0), (EventStarted(event),)
+    return replace(state, event=_extend(event, scored, value), frames=state.frames + 1)
 
 
 def _go_on(
     state: Detection, scored: ScoredFrame, value: float, lowest: float, rules: EventRules
-) -> tuple[Detection, tuple[Change, ...]]:
+) -> Detection:
     if value >= lowest and state.event is not None:
-        return replace(state, event=_extend(state.event, scored, value), quiet_frames=0), ()
-    state = replace(state, quiet_frames=state.quiet_frames + 1)
-    return close(state) if state.quiet_frames >= rules.quiet_frames else (state, ())
+        return replace(state, event=_extend(state.event, scored, value), quiet_frames=0)
+    if state.quiet_frames + 1 < rules.quiet_frames:
+        return replace(state, quiet_frames=state.quiet_frames + 1)
+    return Detection(scored_at=state.scored_at, fading=state.event)
+
+
+def _settled(
+    state: Detection, captured_at: float, rules: EventRules
+) -> tuple[Detection, tuple[Change, ...]]:
+    """What is fading ends where nothing can merge with it any more; a run long enough opens."""
+    changes: tuple[Change, ...] = ()
+    if state.fading is not None:
+        begins_at = captured_at if state.event is None else state.event.started_at
+        # A clock that was set back must not keep it from its end.
+        if not 0.0 <= begins_at - state.fading.last_at < rules.merge_s:
+            changes = (EventEnded(state.fading),)
+            state = replace(state, fading=None)
+    run = state.event
+    if run is None or state.is_open or state.frames < rules.min_frames:
+        return state, changes
+    if state.fading is None:
+        event, changes = run, (*changes, EventStarted(run))
+    else:
+        event = _merged(state.fading, run)
+    return Detection(event=event, is_open=True, scored_at=state.scored_at), changes
+
+
+def _merged(event: Event, later: Event) -> Event:
+    last_at = max(event.last_at, later.last_at)
+    event = replace(event, last_frame=later.last_frame, last_at=last_at)
+    if later.peak_score <= event.peak_score:
+        return event
+    return replace(
+        event, peak_score=later.peak_score, peak_frame=later.peak_frame, region=later.region
+    )
 
 
 def _begin(scored: ScoredFrame, value: float, threshold: float) -> Event:

@@ -34,7 +34,9 @@ class SceneRules:
     """Or from where the light was found last."""
     alike: float = 0.05
     alike_share: float = 0.7
-    """As many cells differ by no more from the light that was known first: it is that light."""
+    """As many cells differ by no more from the light that was known first: it is that light, ..."""
+    back_share: float = 0.9
+    """... and by so many, after a drift that was too slow to be found, it has come back."""
     least_step: float = 2.5
     """In grey levels: less is noise, however dark the picture."""
     light_share: float = 0.5
@@ -183,12 +185,21 @@ class Scene:
                 restless=too_long,
             )
         if change is None and self._anchor is not None:
-            smooth = self._smoothed(look.levels)
-            changed = self._changed(smooth, self._anchor, rules.drift)
-            if self._is_light(changed, look.fits, textured):
-                told = SceneChange(_told("drifted", changed, self._anchor, smooth))
+            told = self._drift(self._smoothed(look.levels), self._anchor, look, textured)
+            if told is not None:
                 return replace(look, change=told, warming=True, drifted=True)
         return replace(look, change=change, steady=steady, cut=cut, warming=change is not None)
+
+    def _drift(
+        self, smooth: Levels, anchor: Levels, look: Look, textured: NDArray[np.bool_]
+    ) -> SceneChange | None:
+        """A change since the light was found last, or the return to the light that is known."""
+        changed = self._changed(smooth, anchor, self.rules.drift)
+        if self._is_light(changed, look.fits, textured):
+            return SceneChange(_told("drifted", changed, anchor, smooth))
+        if self.relighting is not None and self._is_known(smooth, self.rules.back_share):
+            return SceneChange(f"the light is what it was first, mean {smooth.mean():.0f}")
+        return None
 
     def _step(self, look: Look, textured: NDArray[np.bool_]) -> tuple[SceneChange | None, bool]:
         """A change since one of the last frames, and whether it was the last."""
@@ -244,7 +255,8 @@ class Scene:
         self._unfit = 0
         self._rewarm = self._rewarm + 1 if look.warming and not look.settled else 0
         counted = look.steady and (look.warming or look.restless)
-        self._steady = self._steady + 1 if counted else 0
+        before = 0 if look.change is not None else self._steady
+        self._steady = before + 1 if counted else 0
         self._restless = look.restless
         self._drifted = look.drifted
         self._find_light(look)
@@ -268,10 +280,12 @@ class Scene:
     def _relighting(self, now: Reduced) -> Relighting | None:
         if self._known_frames < self.rules.young_frames:
             return None
-        differs = self._changed(cells(now), cells(self._known), self.rules.alike)
-        if differs.mean() <= 1.0 - self.rules.alike_share:
-            return None
-        return relighting(now, self._known)
+        is_known = self._is_known(cells(now), self.rules.alike_share)
+        return None if is_known else relighting(now, self._known)
+
+    def _is_known(self, levels: Levels, share: float) -> bool:
+        differs = self._changed(levels, cells(self._known), self.rules.alike)
+        return bool(differs.mean() <= 1.0 - share)
 
     def _learn(self, look: Look) -> None:
         """Follow the edges, and in the light that is known the levels, slowly; where the picture

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     """Frames in a row below it that end the event."""
     event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end it too."""
+    event_merge_s: float = Field(_EVENTS.merge_s, ge=0, le=86_400)
+    """What begins so many seconds after an event's last frame is the same event."""
+    event_cooldown_s: float = Field(0.0, ge=0, le=86_400)
+    """An event that starts so soon after a stream's last `event.started` message isn't told."""
 
     clip_fps: float = Field(5.0, ge=0, le=60)
     """Pictures a second that workers keep for events, `preview_width` wide; 0 keeps none."""

@@ -50,6 +50,8 @@ class EventData:
     peak_frame: int
     threshold: float
     region: tuple[float, float, float, float] | None
+    label: str | None = None
+    """`real` or `normal`, where somebody had judged it by then."""
 
     @property
     def subject(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -82,6 +83,7 @@ def views(context: Context, rows: Sequence[StreamRow]) -> list[StreamOut]:
                 _status(row, statuses.get(row.id), reason),
                 row.threshold if row.threshold is not None else thresholds.get(row.model),
             ),
+            time.time(),
         )
         for row in rows
     ]

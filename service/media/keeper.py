@@ -88,8 +88,7 @@ class Keeper:
             return
         stream_id = recording.stream.id
         told = [change.event for change in recording.changes]
-        state = recording.detection
-        current = state.event if state.is_open else None
+        current = recording.detection.told
         if current is not None:
             told.append(current)
         with self._lock:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from model.events import Detection, EventRules, ScoredFrame
 from service.messages import FrameScore, StreamState
+from service.record.schedules import Schedule
 from service.settings import Settings
 
 
@@ -21,11 +22,15 @@ def rules(settings: Settings) -> EventRules:
         release=settings.event_release,
         quiet_frames=settings.event_quiet_frames,
         silence_s=settings.event_silence_s,
+        merge_s=settings.event_merge_s,
     )
 
 
-def scored_frame(score: FrameScore) -> ScoredFrame:
-    """A worker's score as the machine takes it; one of a stream that isn't live counts as none."""
+def scored_frame(score: FrameScore, schedule: Schedule | None = None) -> ScoredFrame:
+    """A worker's score as the machine takes it; one of a stream that isn't live counts as none.
+
+    The schedule says whether the stream was armed when the frame was captured; None: always.
+    """
     return ScoredFrame(
         frame=score.frame,
         captured_at=score.captured_at,
@@ -33,6 +38,7 @@ def scored_frame(score: FrameScore) -> ScoredFrame:
         score=score.score if score.state is StreamState.LIVE else None,
         threshold=score.threshold,
         region=score.region,
+        armed=schedule is None or schedule.is_armed(score.captured_at),
     )
 
 

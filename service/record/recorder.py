@@ -27,6 +27,7 @@ from service.messages import FrameScore
 from service.metrics import Metrics
 from service.record.events import from_json, rules, scored_frame
 from service.record.publisher import publish_streams
+from service.record.schedules import schedule_of
 from service.record.storing import Position, Recording, store
 from service.record.watch import Watch
 from service.rounds import run_rounds
@@ -72,6 +73,7 @@ class Recorder:
         self._clock = clock
         self._on_recorded = on_recorded
         self._rules = rules(settings)
+        self._cooldown_s = settings.event_cooldown_s
         self._lock = RecorderLock(redis, owner)
         self._registry = Registry(redis)
         self._scores = Scores(redis, settings.max_score_backlog)
@@ -190,12 +192,29 @@ class Recorder:
             scores = _above(position.last_frame, waiting[stream.id])
             if not scores:
                 continue
-            detection, changes = observe_all(
-                position.detection, map(scored_frame, scores), self._rules
-            )
-            snapshot = self._snapshot(stream.id, changes)
-            recordings.append(Recording(stream, position, scores, detection, changes, snapshot))
+            schedule = schedule_of(stream.schedule)
+            frames = (scored_frame(score, schedule) for score in scores)
+            detection, changes = observe_all(position.detection, frames, self._rules)
+            recordings.append(self._recording(stream, position, scores, detection, changes))
         return recordings
+
+    def _recording(
+        self,
+        stream: StreamRow,
+        position: Position,
+        scores: Sequence[FrameScore],
+        detection: Detection,
+        changes: Sequence[Change],
+    ) -> Recording:
+        return Recording(
+            stream,
+            position,
+            scores,
+            detection,
+            changes,
+            snapshot=self._snapshot(stream.id, changes),
+            cooldown_s=self._cooldown_s if stream.cooldown_s is None else stream.cooldown_s,
+        )
 
     def _close_silent(self, heard: Collection[str]) -> None:
         """End events of streams that nothing was recorded of for a while.
@@ -213,7 +232,7 @@ class Recorder:
             found = session.execute(query).all()
         for stream, cursor in found:
             position = _position(cursor, stream.id)
-            if position.detection.is_open and stream.id not in heard:
+            if position.detection.told is not None and stream.id not in heard:
                 detection, changes = close(position.detection)
                 self._commit([Recording(stream, position, (), detection, changes)])
 
@@ -224,9 +243,11 @@ class Recorder:
         return None if preview is None else preview.jpeg
 
     def _commit(self, recordings: Sequence[Recording]) -> None:
+        muted = 0
         with self._database.write() as session:
             for recording in recordings:
-                store(session, recording, self._clock())
+                muted += store(session, recording, self._clock())
+        self._metrics.events.labels("muted").inc(muted)
         now = self._clock()
         for recording in recordings:
             self._count(recording, now)
@@ -276,7 +297,9 @@ def _position(cursor: CursorRow | None, stream_id: str) -> Position:
     except ValueError:
         log.error("the state of event detection can't be read; it starts anew", stream=stream_id)
         detection = Detection()
-    return Position(cursor.version, cursor.last_frame, cursor.recorded_at, detection)
+    return Position(
+        cursor.version, cursor.last_frame, cursor.recorded_at, detection, cursor.told_at
+    )
 
 
 def _above(last_frame: int, incoming: Sequence[Incoming]) -> list[FrameScore]:

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, update
+from sqlalchemy import Row, insert, update
 from sqlalchemy.orm import Session
 
-from model.events import Change, Detection, Event, EventStarted
+from model.events import Change, Detection, Event, EventEnded
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
 from service.errors import StaleCursor
 from service.messages import FrameScore
@@ -26,6 +26,8 @@ class Position:
     last_frame: int
     recorded_at: float
     detection: Detection
+    told_at: float | None = None
+    """When the stream's newest `event.started` message was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Recording:
     changes: Sequence[Change]
     snapshot: bytes | None = None
     """JPEG for events that start."""
+    cooldown_s: float = 0.0
+    """Seconds after a message on a start in which nobody is told of events that start."""
 
 
 def event_id(stream_id: str, first_frame: int) -> str:
@@ -47,9 +51,10 @@ def event_id(stream_id: str, first_frame: int) -> str:
     return "evt_" + hashlib.sha256(f"{stream_id}:{first_frame}".encode()).hexdigest()[:24]
 
 
-def store(session: Session, recording: Recording, now: float) -> None:
+def store(session: Session, recording: Recording, now: float) -> int:
     """Write scores, events and messages, and move the cursor.
 
+    Returns: how many events started that nobody is told of.
     Raises: StaleCursor: it was moved meanwhile; the transaction must be rolled back.
     """
     _move_cursor(session, recording, now)
@@ -57,17 +62,42 @@ def store(session: Session, recording: Recording, now: float) -> None:
     if recording.scores:
         rows = [_score_values(stream_id, score) for score in recording.scores]
         session.execute(insert(ScoreRow), rows)
+    told_at, muted = recording.position.told_at, 0
     for change in recording.changes:
-        if isinstance(change, EventStarted):
-            session.add(_event_row(stream_id, change.event, recording.snapshot))
-            session.flush()
-            _tell(session, recording.stream, EventType.STARTED, change.event, now)
+        if isinstance(change, EventEnded):
+            _end(session, recording.stream, change.event, now)
+        elif _is_cooling(told_at, recording.cooldown_s, now):
+            muted += 1
+            _start(session, recording, change.event, muted=True)
         else:
-            _update_event(session, stream_id, change.event, ended=True)
-            _tell(session, recording.stream, EventType.ENDED, change.event, now)
-    state = recording.detection
-    if state.is_open and state.event is not None:
-        _update_event(session, stream_id, state.event, ended=False)
+            _start(session, recording, change.event, muted=False)
+            if _tell(session, recording.stream, EventType.STARTED, change.event, now):
+                told_at = now
+    if told_at != recording.position.told_at:
+        cursor = update(CursorRow).where(CursorRow.stream_id == stream_id)
+        session.execute(cursor.values(told_at=told_at))
+    if recording.detection.told is not None:
+        _update_event(session, stream_id, recording.detection.told, ended=False)
+    return muted
+
+
+def _is_cooling(told_at: float | None, cooldown_s: float, now: float) -> bool:
+    # A clock that was set back must not mute a stream for as much longer.
+    return told_at is not None and 0.0 <= now - told_at < cooldown_s
+
+
+def _start(session: Session, recording: Recording, event: Event, *, muted: bool) -> None:
+    row = _event_row(recording.stream.id, event, recording.snapshot)
+    row.muted = muted
+    session.add(row)
+    session.flush()
+
+
+def _end(session: Session, stream: StreamRow, event: Event, now: float) -> None:
+    ended = _update_event(session, stream.id, event, ended=True)
+    if ended is None or not ended.muted:
+        label = None if ended is None else ended.label
+        _tell(session, stream, EventType.ENDED, event, now, label=label)
 
 
 def _move_cursor(session: Session, recording: Recording, now: float) -> None:
@@ -134,8 +164,11 @@ def _event_row(stream_id: str, event: Event, snapshot: bytes | None) -> EventRow
     )
 
 
-def _update_event(session: Session, stream_id: str, event: Event, *, ended: bool) -> None:
-    session.execute(
+def _update_event(
+    session: Session, stream_id: str, event: Event, *, ended: bool
+) -> Row[bool, str | None] | None:
+    """Whether it is muted, and how it was labelled; None: it isn't there any more."""
+    return session.execute(
         update(EventRow)
         .where(EventRow.id == event_id(stream_id, event.first_frame))
         .values(
@@ -145,12 +178,20 @@ def _update_event(session: Session, stream_id: str, event: Event, *, ended: bool
             region=_region(event),
             ended_at=event.last_at if ended else None,
         )
-    )
+        .returning(EventRow.muted, EventRow.label)
+    ).one_or_none()
 
 
 def _tell(
-    session: Session, stream: StreamRow, event_type: EventType, event: Event, now: float
-) -> None:
+    session: Session,
+    stream: StreamRow,
+    event_type: EventType,
+    event: Event,
+    now: float,
+    *,
+    label: str | None = None,
+) -> int:
+    """For how many webhooks there is a message."""
     ended = event_type is EventType.ENDED
     data = EventData(
         event_id=event_id(stream.id, event.first_frame),
@@ -164,8 +205,9 @@ def _tell(
         peak_frame=event.peak_frame,
         threshold=event.threshold,
         region=event.region,
+        label=label,
     )
-    enqueue(session, stream=stream, event_type=event_type, data=data, now=now)
+    return enqueue(session, stream=stream, event_type=event_type, data=data, now=now)
 
 
 def _region(event: Event) -> list[float] | None:

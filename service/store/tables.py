@@ -175,8 +175,8 @@ class EventRow(Base):
     """JPEG of the preview nearest to the start."""
     muted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     """Nobody was told: it came in the cooldown after another one's message."""
-    label: Mapped[str | None] = mapped_column(String(8))
-    """`real` or `normal`, as somebody judged it."""
+    label: Mapped[Literal["real", "normal"] | None] = mapped_column(String(8))
+    """As somebody judged it."""
     label_note: Mapped[str | None] = mapped_column(Text)
     labelled_at: Mapped[float | None] = mapped_column(Float)
 
@@ -215,6 +215,8 @@ class CursorRow(Base):
     last_frame: Mapped[int] = mapped_column(BigInteger, default=-1)
     recorded_at: Mapped[float] = mapped_column(Float, default=0.0)
     detection: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
+    told_at: Mapped[float | None] = mapped_column(Float)
+    """When its newest `event.started` message was made."""
 
 
 class StreamLogRow(Base):

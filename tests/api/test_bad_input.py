@@ -11,6 +11,8 @@ from service.settings import Settings
 from tests.support.front_end import client
 
 GOOD = '"name": "gate", "source": "upload"'
+HOURS = '"days": ["mon"], "from": "08:00"'
+ZONE = '"timezone": "UTC"'
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,8 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
         (f'{{{GOOD}, "model": "missing"}}', "model", "missing", "there are: small"),
         (f'{{{GOOD}, "model": "../small"}}', "model", "../small", "no such model"),
         (f'{{{GOOD}, "webhook_ids": ["x\\u0000"]}}', "webhook_ids[0]", "x\\x00", "no such"),
+        (f'{{{GOOD}, "cooldown_s": -1}}', "cooldown_s", "-1", "greater than or equal to 0"),
+        (f'{{{GOOD}, "cooldown_s": Infinity}}', "cooldown_s", "inf", "finite"),
         ('{"name": "x", "source": "ftp://h/x"}', "source", "ftp://h/x", "schemes rtsp"),
         ('{"name": "x", "source": "file:///etc"}', "source", "file:///etc", "schemes"),
         ('{"name": "x", "source": "rtsp://"}', "source", "rtsp://", "must name a host"),
@@ -99,6 +103,36 @@ def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
     assert answer.status_code == 422, answer.text
     assert [found["field"] for found in answer.json()["error"]["fields"]] == [field]
     assert api.get(f"/streams/{stream_id}").json() == before
+
+
+@pytest.mark.parametrize(
+    ("schedule", "field", "value"),
+    [
+        (f'{{{ZONE}, "hours": []}}', "schedule.hours", None),
+        (
+            f'{{"timezone": "CET/X", "hours": [{{{HOURS}, "to": "24:00"}}]}}',
+            "schedule.timezone",
+            "CET/X",
+        ),
+        (f'{{{ZONE}, "hours": [{{{HOURS}, "to": "25:00"}}]}}', "schedule.hours[0].to", "25:00"),
+        (f'{{{ZONE}, "hours": [{{{HOURS}, "to": "08:00"}}]}}', "schedule.hours[0]", None),
+        (f'{{{ZONE}, "hours": [{{{HOURS}}}]}}', "schedule.hours[0].to", None),
+        ("[]", "schedule", None),
+    ],
+)
+def test_a_schedule_that_cannot_be_names_the_hours(
+    api: httpx.Client, stream_id: str, schedule: str, field: str, value: str | None
+) -> None:
+    path = f"/streams/{stream_id}"
+    answer = api.patch(
+        path,
+        content=f'{{"schedule": {schedule}}}'.encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 422, answer.text
+    found = {each["field"]: each["value"] for each in answer.json()["error"]["fields"]}
+    assert found == {field: value}
+    assert api.get(path).json()["schedule"] is None
 
 
 @pytest.mark.parametrize(

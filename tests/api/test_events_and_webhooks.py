@@ -65,6 +65,10 @@ def test_an_event_has_its_picture(api: httpx.Client, rows: Database, stream_id: 
         "region": [0.1, 0.2, 0.5, 0.6],
         "snapshot": "/events/seen/snapshot.jpg",
         "media": [],
+        "muted": False,
+        "label": None,
+        "note": None,
+        "labelled_at": None,
     }
     assert api.get(event["snapshot"]).content == picture
     assert api.get("/events/blind").json()["snapshot"] is None

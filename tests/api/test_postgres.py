@@ -32,6 +32,11 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
         add_event(database, stream_id, "e1", now, snapshot=encoded())
         (event,) = api.get("/events", params={"open": "true"}).json()["items"]
         assert api.get(event["snapshot"]).content == encoded()
+        assert api.patch("/events/e1", json={"label": "real", "note": "näher"}).is_success
+        for label, count in (("real", 1), ("none", 0)):
+            found = api.get("/events", params={"label": label}).json()["items"]
+            assert len(found) == count
+        assert "näher" in api.get("/events/export", params={"format": "jsonl"}).text
         assert api.get(f"/webhooks/{hook}/deliveries").json() == {"items": []}
         assert api.delete(f"/webhooks/{hook}").status_code == 204
         assert api.get(path).json()["webhook_ids"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -113,6 +114,30 @@ def test_a_weight_is_one_until_it_is_set(api: httpx.Client, redis: Redis) -> Non
         answer = api.patch(path, json={"weight": wrong})
         assert answer.status_code == 422
         assert answer.json()["error"]["fields"][0]["field"] == "weight"
+
+
+def test_a_stream_says_when_it_is_armed_and_whether_it_is_now(
+    api: httpx.Client, redis: Redis
+) -> None:
+    made = _create(api)
+    assert (made["schedule"], made["armed"], made["cooldown_s"]) == (None, True, None)
+    path = f"/streams/{made['id']}"
+    today = datetime.now(UTC)
+    # Neither is true at midnight's turn alone.
+    days = [f"{today + timedelta(days=shift):%a}".lower() for shift in (-1, 0, 1)]
+    others = sorted({"mon", "tue", "wed", "thu", "fri", "sat", "sun"} - set(days))
+    for names, armed in ((days, True), (others, False)):
+        hours = [{"days": names, "from": "00:00", "to": "24:00"}]
+        schedule = {"timezone": "UTC", "hours": hours}
+        changed = api.patch(path, json={"schedule": schedule, "cooldown_s": 30}).json()
+        assert (changed["schedule"], changed["armed"]) == (schedule, armed)
+        assert changed["cooldown_s"] == 30.0
+    assert api.patch(path, json={"schedule": schedule}).json()["revision"] == 3, "the same again"
+    assert api.get(path).json()["armed"] is False
+    back = api.patch(path, json={"schedule": None, "cooldown_s": None}).json()
+    assert (back["schedule"], back["armed"], back["cooldown_s"]) == (None, True, None)
+    assert _create(api, schedule=schedule)["schedule"] == schedule
+    assert _create(api, cooldown_s=0)["cooldown_s"] == 0.0
 
 
 def test_how_a_camera_is_read_can_be_chosen(api: httpx.Client, redis: Redis) -> None:

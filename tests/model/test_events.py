@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -124,6 +125,71 @@ def test_a_negative_threshold_can_be_met() -> None:
     assert state.is_open
 
 
+MERGING = replace(RULES, merge_s=1.0)
+
+
+def _merging(values: list[float | None]) -> tuple[Detection, tuple[Change, ...]]:
+    scores = [_scored(frame, value) for frame, value in enumerate(values)]
+    return observe_all(Detection(), scores, MERGING)
+
+
+def test_what_begins_soon_after_an_event_is_the_same_event() -> None:
+    state, changes = _merging([HIGH] * 3 + [LOW] * 8 + [0.9] * 3)
+    assert [type(change) for change in changes] == [EventStarted]
+    assert state.is_open
+    assert state.told is not None
+    assert (state.told.first_frame, state.told.last_frame) == (0, 13)
+    assert (state.told.peak_score, state.told.peak_frame) == (0.9, 11)
+    assert state.told.started_at == 1000.0
+    assert state.told.last_at == pytest.approx(1001.3)
+
+
+def test_an_end_is_told_when_nothing_can_merge_with_it_any_more() -> None:
+    state, changes = _merging([HIGH] * 3 + [LOW] * 9)
+    assert [type(change) for change in changes] == [EventStarted]
+    assert (state.is_open, state.told is not None) == (False, True)
+    state, changes = _merging([HIGH] * 3 + [LOW] * 10)
+    assert [type(change) for change in changes] == [EventStarted, EventEnded]
+    assert changes[1].event.last_frame == 2
+    assert state.told is None
+
+
+def test_frames_without_a_score_let_the_time_for_merging_pass() -> None:
+    _, changes = _merging([HIGH] * 3 + [LOW] * 2 + [None] * 8)
+    assert [type(change) for change in changes] == [EventStarted, EventEnded]
+
+
+def test_a_run_that_begins_in_time_may_be_long_enough_later() -> None:
+    run = [HIGH] * 3 + [LOW] * 8
+    assert len(_merging(run + [HIGH] * 2)[1]) == 1
+    assert len(_merging([*run, HIGH, HIGH, HIGH])[1]) == 1
+    broken = _merging([*run, HIGH, HIGH, LOW])[1]
+    assert [type(change) for change in broken] == [EventStarted, EventEnded]
+    late = _merging([*run, LOW, HIGH, HIGH, HIGH])[1]
+    assert [type(change) for change in late] == [EventStarted, EventEnded, EventStarted]
+
+
+def test_an_end_that_waits_is_told_in_a_silence_and_when_the_clock_is_set_back() -> None:
+    fading, _ = _merging([HIGH] * 3 + [LOW] * 4)
+    assert [type(change) for change in close(fading)[1]] == [EventEnded]
+    for late in (_scored(7, HIGH, at=2000.0), replace(_scored(7, HIGH), captured_at=900.0)):
+        state, changes = observe_all(fading, [late], MERGING)
+        assert [type(change) for change in changes] == [EventEnded]
+        assert (state.told, state.frames) == (None, 1)
+
+
+def test_an_open_event_ends_when_the_stream_is_disarmed_and_none_starts() -> None:
+    scores = [_scored(frame, HIGH) for frame in range(30)]
+    armed = [replace(each, armed=not 5 <= each.frame < 20) for each in scores]
+    state, changes = observe_all(Detection(), armed, MERGING)
+    assert [type(change) for change in changes] == [EventStarted, EventEnded, EventStarted]
+    assert [change.event.first_frame for change in changes] == [0, 0, 20]
+    assert changes[1].event.last_frame == 4
+    assert state.is_open
+    off = [replace(each, armed=False) for each in scores]
+    assert observe_all(Detection(), off, RULES) == (Detection(), ())
+
+
 _VALUES = st.none() | st.sampled_from([LOW, MIDDLE, HIGH, 0.9])
 _STEPS = st.lists(st.tuples(_VALUES, st.sampled_from([0.1, 0.1, 0.1, 11.0])), max_size=60)
 _RULES = st.builds(
@@ -132,6 +198,7 @@ _RULES = st.builds(
     release=st.sampled_from([0.5, 0.8, 1.0]),
     quiet_frames=st.integers(1, 4),
     silence_s=st.just(10.0),
+    merge_s=st.sampled_from([0.0, 0.0, 0.35, 2.0, 30.0]),
 )
 
 
@@ -150,7 +217,7 @@ def test_starts_and_ends_alternate_and_no_two_events_overlap(
     state, changes = observe_all(Detection(), _scores(steps), rules)
     kinds = [type(change) for change in changes]
     assert kinds == [EventStarted, EventEnded] * (len(kinds) // 2) + (
-        [EventStarted] if state.is_open else []
+        [EventStarted] if state.told else []
     )
     for started, ended in zip(changes[::2], changes[1::2], strict=False):
         assert started.event.first_frame == ended.event.first_frame
@@ -179,3 +246,41 @@ def test_an_event_starts_exactly_where_enough_frames_in_a_row_are_high(
     )
     _, changes = observe_all(Detection(), _scores(steps), never_quiet)
     assert (changes[0].event.first_frame if changes else None) == expected
+
+
+@given(_STEPS, _RULES)
+def test_merging_joins_what_would_be_events_of_their_own(
+    steps: list[tuple[float | None, float]], rules: EventRules
+) -> None:
+    """Compared with the events that there are without it, joined one after the other."""
+    scores = _scores(steps)
+    silent = _silent_frames(scores)
+    joined: list[tuple[int, int, float]] = []
+    for first, last, peak in _events(scores, replace(rules, merge_s=0.0)):
+        if joined:
+            begun, before, highest = joined[-1]
+            pause_s = scores[first].captured_at - scores[before].captured_at
+            if pause_s < rules.merge_s and silent.isdisjoint(range(before + 1, first + 1)):
+                joined[-1] = (begun, last, max(highest, peak))
+                continue
+        joined.append((first, last, peak))
+    assert _events(scores, rules) == joined
+
+
+def _silent_frames(scores: list[ScoredFrame]) -> set[int]:
+    """Frames that come more than 10 s after the newest one with a score."""
+    found: set[int] = set()
+    last_at = math.inf
+    for each in scores:
+        if each.scored_at - last_at > 10.0:
+            found.add(each.frame)
+        if each.score is not None:
+            last_at = each.scored_at
+    return found
+
+
+def _events(scores: list[ScoredFrame], rules: EventRules) -> list[tuple[int, int, float]]:
+    """First and last frame and peak of all events, the last of which ends with the scores."""
+    state, changes = observe_all(Detection(), scores, rules)
+    ends = [each for each in changes + close(state)[1] if isinstance(each, EventEnded)]
+    return [(e.event.first_frame, e.event.last_frame, e.event.peak_score) for e in ends]

@@ -118,6 +118,16 @@ def test_dusk_is_followed_in_steps() -> None:
     assert not any(look.unfit for look in looks)
 
 
+def test_a_light_that_drifts_back_is_known_again_though_the_last_step_is_small() -> None:
+    scene = _settled()
+    _looks(scene, _still(np.float32(0.88) * _scene(), 60))
+    assert scene.relighting is not None
+    back = [_scene() * np.float32(0.88 + 0.12 * step / 200.0) for step in range(201)]
+    looks = _looks(scene, _shot(back + [back[-1]] * 60))
+    assert "what it was first" in _changes(looks)[-1]
+    assert scene.relighting is None and not looks[-1].quiet
+
+
 def test_small_changes_of_the_light_are_none() -> None:
     drawn = _scene()
     swaying = [drawn * np.float32(1.0 + 0.03 * np.sin(step / 8.0)) for step in range(150)]

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from redis import Redis
+from sqlalchemy import update
 
 from service.bus.registry import Preview, Registry
 from service.media.clip import write_clip
@@ -24,7 +26,7 @@ from service.media.shelf import FOLDER, NewFile, Shelf
 from service.messages import StreamState, StreamStatus, WorkerStatus
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import StreamLogRow
+from service.store.tables import EventRow, StreamLogRow
 from tests.media.shots import shot
 from tests.support.clips import encoded, picture
 from tests.support.front_end import add_event, add_scores, front_end, make_settings
@@ -292,6 +294,46 @@ def test_an_event_is_shown_with_its_peak_and_its_clip(
 
 def _write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
+
+
+def test_an_event_is_judged_in_the_list_and_in_its_dialog(scene: Scene, browser: Browser) -> None:
+    with scene.database.write() as session:
+        session.execute(update(EventRow).where(EventRow.id == "past").values(muted=True))
+    page = scene.open(browser)
+    page.goto(scene.url)
+    row = page.locator("#events li").nth(1)
+    expect(row).to_contain_text("muted")
+    normal, real = (row.get_by_role("button", name=name, exact=True) for name in ("Normal", "Real"))
+    expect(normal).to_have_attribute("aria-pressed", "false")
+    normal.click()
+    expect(normal).to_have_attribute("aria-pressed", "true")
+    assert httpx.get(f"{scene.url}/events/past").json()["label"] == "normal"
+    real.click()
+    expect(real).to_have_attribute("aria-pressed", "true")
+    expect(normal).to_have_attribute("aria-pressed", "false")
+    row.locator(".event").click()
+    pressed = page.locator("#event-dialog").get_by_role("button", name="Real", exact=True)
+    expect(pressed).to_have_attribute("aria-pressed", "true")
+    _shoot(page, "review")
+    pressed.click()
+    expect(pressed).to_have_attribute("aria-pressed", "false")
+    expect(row.locator("[aria-pressed=true]")).to_have_count(0)
+    found = httpx.get(f"{scene.url}/events/past").json()
+    assert (found["label"], found["labelled_at"]) == (None, None)
+    page.close()
+
+
+def test_a_camera_that_is_not_armed_says_so(scene: Scene, browser: Browser) -> None:
+    day = f"{datetime.now(UTC) + timedelta(days=3):%a}".lower()
+    hours = [{"days": [day], "from": "08:00", "to": "09:00"}]
+    url = f"{scene.url}/streams/{scene.stream_id}"
+    httpx.patch(url, json={"schedule": {"timezone": "UTC", "hours": hours}}).raise_for_status()
+    page = scene.open(browser)
+    page.goto(scene.url)
+    expect(page.locator(".camera").first).to_contain_text("live · 10.0 frames/s · not armed")
+    httpx.patch(url, json={"schedule": None}).raise_for_status()
+    expect(page.locator(".camera").first).not_to_contain_text("not armed")
+    page.close()
 
 
 def test_a_camera_is_added_paused_and_deleted(scene: Scene, browser: Browser) -> None:

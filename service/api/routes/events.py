@@ -2,75 +2,52 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import Select, and_, or_, select
-from sqlalchemy.orm import defer
+from fastapi.responses import StreamingResponse
+from sqlalchemy import and_, or_, select, update
 
 from service.api.context import Shared
 from service.api.errors import Refused, field_refused
-from service.api.schemas.events import EventOut, EventsOut, event_out
-from service.api.streams import IDENT, find_stream
-from service.api.times import ROUNDING_S, TimeIn, iso_time, parse_time
+from service.api.events import (
+    MEDIA_TYPES,
+    ExportFormat,
+    Wanted,
+    as_csv,
+    as_jsonl,
+    batches,
+    events_query,
+)
+from service.api.schemas.events import EventOut, EventPatch, EventsOut, event_out
+from service.api.streams import IDENT
+from service.api.times import parse_time
 from service.errors import NotFound
 from service.media.shelf import kinds_of
-from service.store.tables import EventRow, StreamRow
+from service.store.tables import EventRow
 
 router = APIRouter(tags=["events"])
-
-
-def _events() -> Select[EventRow, str, bool]:
-    """Events with their stream's name and whether there is a picture; never the picture itself."""
-    return (
-        select(EventRow, StreamRow.name, EventRow.snapshot.is_not(None))
-        .join(StreamRow, StreamRow.id == EventRow.stream_id)
-        .options(defer(EventRow.snapshot, raiseload=True))
-    )
 
 
 @router.get("/events", summary="Events, the newest first")
 def list_events(
     context: Shared,
-    stream_id: Annotated[str | None, Query(description="Of this stream alone.")] = None,
-    since: Annotated[
-        TimeIn | None, Query(alias="from", description="That went on at this time or later.")
-    ] = None,
-    until: Annotated[
-        TimeIn | None, Query(alias="to", description="That started at this time or earlier.")
-    ] = None,
-    is_open: Annotated[
-        bool | None, Query(alias="open", description="Only those that go on, or that ended.")
-    ] = None,
+    wanted: Wanted,
     before: Annotated[
         str | None, Query(max_length=100, description="The `next` of the page before.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> EventsOut:
     """Those that overlap the time asked for."""
-    if since is not None and until is not None and since > until:
-        raise field_refused(422, "from", "must not be later than to", iso_time(since))
-    query = _events()
-    if stream_id is not None:
-        query = query.where(EventRow.stream_id == stream_id)
-    if since is not None:
-        query = query.where(
-            or_(EventRow.ended_at.is_(None), EventRow.ended_at >= since - ROUNDING_S)
-        )
-    if until is not None:
-        query = query.where(EventRow.started_at <= until + ROUNDING_S)
-    if is_open is not None:
-        query = query.where(
-            EventRow.ended_at.is_(None) if is_open else EventRow.ended_at.is_not(None)
-        )
+    query = wanted.query()
     if before is not None:
         started_at, ident = _cursor(before)
         same = and_(EventRow.started_at == started_at, EventRow.id < ident)
         query = query.where(or_(EventRow.started_at < started_at, same))
     query = query.order_by(EventRow.started_at.desc(), EventRow.id.desc()).limit(limit + 1)
     with context.database.read() as session:
-        if stream_id is not None:
-            find_stream(session, stream_id)
+        wanted.check(session)
         found = session.execute(query).all()
         media = kinds_of(session, [row.id for row, _, _ in found])
     items = [
@@ -93,18 +70,60 @@ def _cursor(text: str) -> tuple[float, str]:
         raise field_refused(422, "before", "is not the next of an earlier page", text) from None
 
 
+@router.get(
+    "/events/export",
+    summary="Events as a file, the oldest first",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}}
+    },
+)
+def export_events(
+    context: Shared,
+    wanted: Wanted,
+    form: Annotated[
+        ExportFormat, Query(alias="format", description="A table, or a JSON object a line.")
+    ] = ExportFormat.CSV,
+) -> StreamingResponse:
+    """All that the filters leave, with what was said of them, and without a limit."""
+    with context.database.read() as session:
+        wanted.check(session)
+    found = batches(context.database, wanted)
+    return StreamingResponse(
+        as_csv(found) if form is ExportFormat.CSV else as_jsonl(found),
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="events.{form.value}"'},
+    )
+
+
 @router.get("/events/{event_id}", summary="One event")
 def read_event(event_id: str, context: Shared) -> EventOut:
     """`ended_at` is null while it goes on."""
     if not IDENT.fullmatch(event_id):
         raise NotFound("event", event_id)
     with context.database.read() as session:
-        found = session.execute(_events().where(EventRow.id == event_id)).one_or_none()
         media = kinds_of(session, [event_id])
+        found = session.execute(events_query().where(EventRow.id == event_id)).one_or_none()
     if found is None:
         raise NotFound("event", event_id)
     row, name, has_snapshot = found
     return event_out(row, name, has_snapshot=has_snapshot, media=media.get(row.id, ()))
+
+
+@router.patch("/events/{event_id}", summary="Say what an event was")
+def review_event(event_id: str, body: EventPatch, context: Shared) -> EventOut:
+    """`real`: it deserved an alert; `normal`: it did not. What is left out stays; null takes it
+    back."""
+    values: dict[str, object] = {}
+    if "label" in body.model_fields_set:
+        labelled_at = None if body.label is None else time.time()
+        values |= {"label": body.label, "labelled_at": labelled_at}
+    if "note" in body.model_fields_set:
+        values["label_note"] = body.note
+    if values and IDENT.fullmatch(event_id):
+        with context.database.write() as session:
+            session.execute(update(EventRow).where(EventRow.id == event_id).values(values))
+    return read_event(event_id, context)
 
 
 @router.get(

@@ -55,6 +55,8 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         paused=False,
         transport=body.transport,
         decode=body.decode,
+        schedule=None if body.schedule is None else body.schedule.to_json(),
+        cooldown_s=body.cooldown_s,
         revision=1,
         created_at=time.time(),
     )
@@ -94,6 +96,8 @@ def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamO
     changes: dict[str, object] = {name: getattr(body, name) for name in given - {"webhook_ids"}}
     if body.source is not None:
         changes["source"] = checked_source(body.source, context.settings.media_dirs)
+    if body.schedule is not None:
+        changes["schedule"] = body.schedule.to_json()
     if "model" in given:
         changes["model"] = chosen_model(body.model, context.settings)
     if body.source is not None:

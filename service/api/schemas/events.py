@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.api.times import TimeOut
 from service.media.kinds import Kind
 from service.store.tables import EventRow
+
+Label = Literal["real", "normal"]
+
+
+def _readable(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+class EventPatch(BaseModel):
+    """What somebody says of an event. What is left out stays; null takes it back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"label": "normal", "note": "The cleaners, every Tuesday."}]
+        },
+    )
+
+    label: Label | None = Field(
+        None, description="`real`: it deserved an alert; `normal`: it did not."
+    )
+    note: Annotated[str, Field(max_length=2000), AfterValidator(_readable)] | None = None
 
 
 class EventOut(BaseModel):
@@ -31,6 +57,12 @@ class EventOut(BaseModel):
     media: list[Kind]
     """What else shows it, as far as it is there: `peak` and `heat` at `peak.jpg`, `clip` at
     `clip.mp4`."""
+    muted: bool
+    """Nobody was told: it started in the cooldown after another one's message."""
+    label: Label | None
+    """What somebody said that it was."""
+    note: str | None
+    labelled_at: TimeOut | None
 
 
 class EventsOut(BaseModel):
@@ -59,4 +91,8 @@ def event_out(
         region=row.region,
         snapshot=f"/events/{row.id}/snapshot.jpg" if has_snapshot else None,
         media=list(media),
+        muted=row.muted,
+        label=row.label,
+        note=row.label_note,
+        labelled_at=row.labelled_at,
     )

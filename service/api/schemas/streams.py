@@ -17,6 +17,7 @@ from service.api.shown import shown_url
 from service.api.times import TimeOut
 from service.messages import DropReason, StreamState, StreamStatus
 from service.record.journal import LogKind
+from service.record.schedules import Schedule, is_armed, schedule_of
 from service.store.tables import StreamLogRow, StreamRow
 
 
@@ -110,6 +111,24 @@ WebhookIds = Annotated[
     ),
 ]
 
+ArmedHours = Annotated[
+    Schedule | None,
+    Field(
+        description="When it is armed. Outside these hours scores are recorded, and no events. "
+        "Null is always."
+    ),
+]
+Cooldown = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds after a message on an event's start in which nobody is told of "
+        "events that start. Null takes NORMWATCH_EVENT_COOLDOWN_S.",
+    ),
+]
+
 
 class StreamIn(BaseModel):
     """A camera to watch."""
@@ -147,6 +166,8 @@ class StreamIn(BaseModel):
     transport: Transport = "tcp"
     decode: Decode = "all"
     webhook_ids: WebhookIds = None
+    schedule: ArmedHours = None
+    cooldown_s: Cooldown = None
 
 
 class StreamPatch(BaseModel):
@@ -172,6 +193,8 @@ class StreamPatch(BaseModel):
     transport: Transport | None = None
     decode: Decode | None = None
     webhook_ids: WebhookIds = None
+    schedule: ArmedHours = None
+    cooldown_s: Cooldown = None
 
     @field_validator(
         "name", "source", "weight", "loop", "paused", "transport", "decode", mode="before"
@@ -233,6 +256,10 @@ class StreamOut(BaseModel):
     transport: Transport
     decode: Decode
     webhook_ids: list[str] | None
+    schedule: Schedule | None
+    armed: bool
+    """Whether it is now, by its schedule."""
+    cooldown_s: float | None
     revision: int
     created_at: TimeOut
     status: StatusOut
@@ -289,8 +316,8 @@ def status_out(status: StreamStatus, threshold: float | None) -> StatusOut:
     )
 
 
-def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
-    """A row, as it is shown."""
+def stream_out(row: StreamRow, status: StatusOut, now: float) -> StreamOut:
+    """A row, as it is shown at this time."""
     return StreamOut(
         id=row.id,
         name=row.name,
@@ -307,6 +334,9 @@ def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
         transport=row.transport,
         decode=row.decode,
         webhook_ids=row.webhook_ids,
+        schedule=schedule_of(row.schedule),
+        armed=is_armed(row.schedule, now),
+        cooldown_s=row.cooldown_s,
         revision=row.revision,
         created_at=row.created_at,
         status=status,

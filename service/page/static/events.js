@@ -3,6 +3,7 @@
 import { get, picture } from "./api.js";
 import { byId, duration, element, figures, when } from "./dom.js";
 import { EventMedia } from "./media.js";
+import { Review } from "./review.js";
 
 const PAGE = 30;
 
@@ -14,6 +15,9 @@ export class Events {
     this.rows = new Map();
     this.turn = 0;
     this.media = new EventMedia();
+    this.onJudged = (event) => this.judged(event);
+    this.review = new Review(this);
+    byId("event-figures").after(this.review.item);
     byId("only-this").addEventListener("change", () => this.refresh());
     byId("more-events").addEventListener("click", () => {
       this.wanted += PAGE;
@@ -54,7 +58,8 @@ export class Events {
   row(event) {
     let row = this.rows.get(event.id);
     if (!row) {
-      row = { ...rowElements(), url: null, event };
+      row = { ...rowElements(), review: new Review(this), url: null, event };
+      row.item.append(row.review.item);
       row.button.addEventListener("click", () => this.open(row));
       this.rows.set(event.id, row);
       if (event.snapshot) this.load(row);
@@ -64,8 +69,17 @@ export class Events {
     row.button.classList.toggle("open", isOpen);
     row.name.textContent = event.stream_name;
     row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${lasted(event)}`;
-    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}`;
+    const muted = event.muted ? " · muted" : "";
+    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}${muted}`;
+    row.peak.title = event.muted ? "Nobody was told: it came soon after another one" : "";
+    row.review.show(event);
     return row.item;
+  }
+
+  judged(event) {
+    this.turn += 1; // an answer that is on its way doesn't know of it
+    if (this.rows.has(event.id)) this.row(event);
+    if (this.review.event?.id === event.id) this.review.show(event);
   }
 
   async load(row) {
@@ -83,13 +97,14 @@ export class Events {
     byId("event-title").textContent = event.stream_name;
     byId("event-when").textContent = when(event.started_at);
     this.media.show(event, row.url);
-    showRegion(row.url ? event.region : null);
+    showRegion(row.url || event.media.includes("peak") ? event.region : null);
     figures(byId("event-figures"), [
       ["Lasted", event.ended_at === null ? "goes on" : lasted(event)],
       ["Peak", event.peak_score.toFixed(3)],
       ["Threshold", event.threshold.toFixed(3)],
       ["Frames", `${event.first_frame}–${event.last_frame}`],
     ]);
+    this.review.show(event);
     byId("event-dialog").showModal();
   }
 }

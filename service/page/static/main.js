@@ -40,7 +40,7 @@ function render() {
 
 function renderList() {
   const list = byId("cameras");
-  const shown = streams.map(({ id, name, status }) => [id, name, status, openEvents.has(id)]);
+  const shown = streams.map(({ id, name, status, armed }) => [id, name, status, armed, openEvents.has(id)]);
   const drawing = JSON.stringify([selected, shown]);
   if (drawing === drawn) return; // what hasn't changed stays in place, under finger and focus
   drawn = drawing;
@@ -51,7 +51,8 @@ function renderList() {
 
 function cameraButton(stream) {
   const { state, reason } = stream.status;
-  const text = state === "live" ? `live · ${rate(stream.status)} frames/s` : reason ? `${state} · ${reason}` : state;
+  const live = `live · ${rate(stream.status)} frames/s${stream.armed ? "" : " · not armed"}`;
+  const text = state === "live" ? live : reason ? `${state} · ${reason}` : state;
   const button = element(
     "button",
     {

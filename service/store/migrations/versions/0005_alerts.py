@@ -36,6 +36,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("label", sa.String(length=8), nullable=True))
         batch_op.add_column(sa.Column("label_note", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("labelled_at", sa.Float(), nullable=True))
+    with op.batch_alter_table("cursors", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("told_at", sa.Float(), nullable=True))
     with op.batch_alter_table("webhooks", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("name", sa.String(length=200), nullable=False, server_default="")
@@ -112,6 +114,7 @@ def downgrade() -> None:
         op.drop_table(table)
     for table, columns in (
         ("webhooks", WEBHOOK_COLUMNS),
+        ("cursors", ("told_at",)),
         ("events", EVENT_COLUMNS),
         ("streams", STREAM_COLUMNS),
     ):
