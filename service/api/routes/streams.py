@@ -21,6 +21,7 @@ from service.api.schemas.streams import (
     StreamsOut,
     log_entry_out,
 )
+from service.api.schemas.zones import stored
 from service.api.sources import check_content, checked_source
 from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
 from service.store.tables import StreamLogRow, StreamRow
@@ -55,6 +56,7 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         paused=False,
         transport=body.transport,
         decode=body.decode,
+        zones=stored(body.zones),
         revision=1,
         created_at=time.time(),
     )
@@ -84,9 +86,9 @@ def read_stream(stream_id: str, context: Shared) -> StreamOut:
 
 @router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
 def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
-    """What is left out stays; null takes an override back. γ, λ, threshold, rate, weight, pause and
-    the memory's rule apply while the camera runs, without losing its memory; another transport or
-    way to decode opens the source again; another source or model starts it anew."""
+    """What is left out stays; null takes an override back. γ, λ, threshold, zones, rate, weight,
+    pause and the memory's rule apply while the camera runs, without losing its memory; another
+    transport or way to decode opens the source again; another source or model starts it anew."""
     given = body.model_fields_set
     with context.database.read() as session:
         find_stream(session, stream_id)
@@ -96,6 +98,8 @@ def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamO
         changes["source"] = checked_source(body.source, context.settings.media_dirs)
     if "model" in given:
         changes["model"] = chosen_model(body.model, context.settings)
+    if "zones" in given:
+        changes["zones"] = stored(body.zones)
     if body.source is not None:
         check_content(str(changes["source"]))
     row, last_frame = _apply(context, stream_id, body, changes)

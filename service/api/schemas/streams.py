@@ -13,6 +13,7 @@ from pydantic import (
     field_validator,
 )
 
+from service.api.schemas.zones import ZoneOut, Zones
 from service.api.shown import shown_url
 from service.api.times import TimeOut
 from service.messages import DropReason, StreamState, StreamStatus
@@ -146,6 +147,7 @@ class StreamIn(BaseModel):
     loop: bool = Field(False, description="Play a file or folder again when it ends.")
     transport: Transport = "tcp"
     decode: Decode = "all"
+    zones: Zones = None
     webhook_ids: WebhookIds = None
 
 
@@ -171,6 +173,7 @@ class StreamPatch(BaseModel):
     paused: bool | None = None
     transport: Transport | None = None
     decode: Decode | None = None
+    zones: Zones = None
     webhook_ids: WebhookIds = None
 
     @field_validator(
@@ -232,6 +235,8 @@ class StreamOut(BaseModel):
     paused: bool
     transport: Transport
     decode: Decode
+    zones: list[ZoneOut] | None
+    """Null: the whole picture counts."""
     webhook_ids: list[str] | None
     revision: int
     created_at: TimeOut
@@ -306,6 +311,7 @@ def stream_out(row: StreamRow, status: StatusOut) -> StreamOut:
         paused=row.paused,
         transport=row.transport,
         decode=row.decode,
+        zones=None if row.zones is None else [ZoneOut.model_validate(z) for z in row.zones],
         webhook_ids=row.webhook_ids,
         revision=row.revision,
         created_at=row.created_at,
