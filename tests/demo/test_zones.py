@@ -1,4 +1,4 @@
-"""A zone over something that is always odd: no event of it, and events of all else."""
+"""A zone over something that is always odd: no alarm of it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from model.frames import Frame, fit
 from model.zones import watched_part
 from service.demo.scene import frames
 
-SECONDS = 6.0
+SECONDS = 5.0
 SCREEN = (0.1, 0.05, 0.3, 0.25)
 """Left, top, right, bottom of a screen on the wall that is switched on after a while."""
+AROUND = ((0.06, 0.01), (0.34, 0.01), (0.34, 0.29), (0.06, 0.29))
 
 
 @pytest.fixture(autouse=True)
@@ -42,30 +43,20 @@ def _footage(detector: Detector, on: int) -> Iterator[Frame]:
         yield frame
 
 
-def _corners(grown: float, right: float = 0.0) -> list[tuple[float, float]]:
-    x0, y0, x1, y1 = SCREEN
-    x0, y0, x1, y1 = x0 - grown + right, y0 - grown, x1 + grown + right, y1 + grown
-    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-
-
-def test_a_flickering_screen_is_no_event_where_it_is_ignored() -> None:
+def test_a_flickering_screen_gives_no_alarm_where_it_is_ignored() -> None:
     """Though each frame of it is a part of what the next is predicted from."""
     detector = Detector(bundles.load(find("demo")))
     shape = detector.bundle.frame_shape
-    parts = [
-        None,
-        watched_part([], [_corners(0.04)], shape.height, shape.width),
-        watched_part([], [_corners(0.04, 0.5)], shape.height, shape.width),
-    ]
-    options = [CameraOptions(watch_scene=False, watched=part) for part in parts]
+    part = watched_part([], [AROUND], shape.height, shape.width)
+    options = [CameraOptions(watch_scene=False, watched=each) for each in (None, part)]
     cameras = [detector.start() for _ in options]
     over: list[list[bool]] = []
-    for frame in _footage(detector, on=30):
+    for frame in _footage(detector, on=25):
         seen = detector.observe(cameras, [frame] * len(cameras), options)
         over.append(
             [each.score is not None and each.score >= (each.threshold or 0.0) for each in seen]
         )
-    before, after = np.sum(over[:30], axis=0), np.sum(over[30:], axis=0)
-    assert before.tolist() == [0, 0, 0]
-    assert after[0] > 5 and after[2] > 5
+    before, after = np.sum(over[:25], axis=0), np.sum(over[25:], axis=0)
+    assert before.tolist() == [0, 0]
+    assert after[0] > 5
     assert after[1] == 0
