@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,11 +21,13 @@ from model.engines.choice import open_engine
 from model.engines.engine import EngineOutput, FrameStack
 from model.engines.forms import COLUMNS, Wanted
 from model.engines.names import EngineName
+from model.engines.narrowing import narrowed, zoned
 from model.frames import Frame
 from model.looks import Look, SceneChange
 from model.memories import memory_of
 from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
 from model.score import Measures, Scorer
+from model.zones import Box, WatchedPart, region_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class CameraOptions:
     """Whether changes of the light and a covered or turned camera are looked for."""
     update: UpdateRule = PAPER_UPDATE
     """How frames below γ update the memory."""
+    watched: WatchedPart | None = None
+    """What counts of the picture; None is all of it."""
 
     def __post_init__(self) -> None:
         if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0.0):
@@ -71,9 +74,9 @@ class Observation:
     the farthest; after this frame's update."""
     heat: NDArray[np.float32] | None = None
     """(rows, columns), >= 0: error, or what is judged abnormal, by place; 1 is where the pooled
-    value of the most abnormal normal frame lay."""
-    region: tuple[float, float, float, float] | None = None
-    """Left, top, right, bottom of where the heat is largest, as shares of the picture."""
+    value of the most abnormal normal frame lay. 0 where the camera isn't watched."""
+    region: Box | None = None
+    """Of where the heat is largest."""
     measures: Measures | None = None
     scene: SceneChange | None = None
     """Not None on the frame at which a change of the light as a whole was found, or another scene
@@ -106,6 +109,7 @@ class Detector:
         self.bundle = bundle
         self.device = torch.device(device)
         wanted = wanted_of(bundle, scores)
+        self._wanted = wanted
         self._keys = tuple(step.key for step in wanted.errors)
         if engine is None:
             engine = EngineName.CUDA_FP32 if self.device.type == "cuda" else EngineName.TORCH_FP32
@@ -222,6 +226,9 @@ class Detector:
         for frame in frames:
             if frame.dtype != np.uint8 or frame.shape != shape:
                 raise ValueError(f"a frame must be uint8 {shape}, got {frame.dtype} {frame.shape}")
+        for option in options:
+            if option.watched is not None and option.watched.pixels.shape != shape[:2]:
+                raise ValueError(f"zones of {shape[:2]}, got {option.watched.pixels.shape}")
 
     def _stacked(self, cameras: Sequence[CameraState], frames: Sequence[Frame]) -> FrameStack:
         """The last frames of each camera and its new one, (B, N*C, H, W)."""
@@ -267,7 +274,9 @@ class Detector:
         """Of those that are quiet nothing is scored, and nothing learned."""
         rules = [option.update for option in options]
         items = self._items(cameras, rules)
-        output = self._engine.run(self._stacked(cameras, frames), items, _reads(rules))
+        stack, parts = self._stacked(cameras, frames), [option.watched for option in options]
+        output = self._engine.run(stack, items, _reads(rules), zoned(parts))
+        output = narrowed(output, stack, parts, self._wanted)
         measured = self._measures(output)
         below = [
             row.gate_error < self._gamma(option)
@@ -352,6 +361,8 @@ class Detector:
             if threshold is None:
                 threshold = self.bundle.calibration.thresholds.get(self.bundle.score.name)
             score = camera.scorer.score(measured, option.appearance_weight, threshold)
+        part, step = option.watched, self._wanted.heat
+        region = region_of(cells) if part is None else part.region_of(cells, step)
         return Observation(
             warming=score is None,
             psnr=measured.psnr,
@@ -362,7 +373,7 @@ class Detector:
             memory_updated=updated,
             memory_drift_deg=drift_deg,
             heat=cells * np.float32(self._heat_scale),
-            region=region_of(cells),
+            region=region,
             measures=measured,
         )
 
@@ -407,18 +418,3 @@ def _taken_in(
 
 def _reads(rules: Sequence[UpdateRule]) -> NDArray[np.bool_]:
     return np.array([rule.reads for rule in rules])
-
-
-def region_of(cells: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Box around the cells that are connected to the largest and at least half as large.
-
-    Args:
-        cells: (rows, columns), >= 0.
-    Returns: left, top, right, bottom as shares of the picture, each in [0, 1].
-    """
-    rows, columns = cells.shape
-    peak_row, peak_column = divmod(int(cells.argmax()), columns)
-    strong = (cells >= 0.5 * cells[peak_row, peak_column]).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
-    left, top, width, height, _ = (int(v) for v in stats[labels[peak_row, peak_column]])
-    return left / columns, top / rows, (left + width) / columns, (top + height) / rows

@@ -142,12 +142,24 @@ def _gaussian(size: int, sigma: float) -> NDArray[np.float32]:
     return matrix.astype(np.float32)
 
 
-def pool_top(cells: Tensor, count: int) -> Tensor:
-    """Mean of the `count` largest cells, or of all where that is 0: (B, h, w) to (B,)."""
+def pool_top(cells: Tensor, count: int, counted: Tensor | None = None) -> Tensor:
+    """Mean of the `count` largest cells, or of all where that is 0: (B, h, w) to (B,).
+
+    Args:
+        counted: (B, h, w), bool, at least one of each: the others are left out. Where fewer than
+            `count` are left, the mean is of those.
+    """
     flat = cells.flatten(1)
-    if count == 0 or count >= flat.shape[1]:
-        return flat.mean(dim=1)
-    return flat.topk(count, dim=1).values.mean(dim=1)
+    if counted is None:
+        if count == 0 or count >= flat.shape[1]:
+            return flat.mean(dim=1)
+        return flat.topk(count, dim=1).values.mean(dim=1)
+    kept = counted.flatten(1)
+    left = kept.sum(dim=1, keepdim=True)  # (B, 1)
+    most = min(count, flat.shape[1]) or flat.shape[1]
+    largest = flat.masked_fill(~kept, -math.inf).topk(most, dim=1).values
+    taken = torch.arange(most, device=flat.device) < left  # (B, most)
+    return largest.where(taken, 0.0).sum(dim=1) / left[:, 0].clamp(max=most)
 
 
 def frame_error(

@@ -22,6 +22,16 @@ class EngineError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What the network gave of P cameras of a batch by pixel, on the engine's device."""
+
+    predicted: Tensor
+    """(P, C, H, W), about [0, 1]."""
+    judged: Tensor | None
+    """(P, 1, H, W) in [0, 1], where it judges."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOutput:
     """A batch, measured."""
 
@@ -31,6 +41,8 @@ class EngineOutput:
     """(B, rows, columns), >= 0."""
     queries: Tensor
     """(B, K, channels), on the engine's device."""
+    shown: Shown | None = None
+    """Of the cameras that it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +61,19 @@ class Engine(Protocol):
     def name(self) -> EngineName:
         """What it is."""
 
-    def run(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
+    def run(
+        self,
+        frames: FrameStack,
+        items: Tensor,
+        reads: NDArray[np.bool_],
+        shows: NDArray[np.bool_] | None = None,
+    ) -> EngineOutput:
         """Predict and measure the newest frame of each camera.
 
         Args:
             frames: their last frames. items: (B, M, channels) or (1, M, channels).
             reads: whose memory is on.
+            shows: of whom the pixels are wanted too; None is nobody.
         """
 
     def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:

@@ -131,7 +131,7 @@ class Measuring(nn.Module):
         wanted = self.wanted
         actual = frames[:, -self.config.channels :].float() / 255.0
         chosen = self.memory.nearest_items(queries, items)
-        cells = _Cells(predicted, actual, None if judged is None else judged[:, 0])
+        cells = Cells(predicted, actual, None if judged is None else judged[:, 0])
         columns = [
             measures.psnr(predicted, actual, wanted.peak),
             measures.query_distance(queries, chosen, wanted.form),
@@ -141,24 +141,42 @@ class Measuring(nn.Module):
         return torch.stack(columns, dim=1), cells.of(wanted.heat)
 
 
-class _Cells:
+class Cells:
     """Pooled maps of one batch, each made once."""
 
-    def __init__(self, predicted: Tensor, actual: Tensor, judged: Tensor | None) -> None:
+    def __init__(
+        self,
+        predicted: Tensor,
+        actual: Tensor,
+        judged: Tensor | None,
+        watched: Tensor | None = None,
+    ) -> None:
+        """Args:
+        predicted: (B, C, H, W), about [0, 1]. actual: the same.
+        judged: (B, H, W) in [0, 1].
+        watched: (B, H, W), bool: pixels that aren't have no error.
+        """
         self._pictures = (predicted, actual)
         self._judged = judged
+        self._watched = watched
         self._maps: dict[ErrorKind, Tensor] = {}
         self._cells: dict[tuple[object, ...], Tensor] = {}
 
     def of(self, step: ErrorStep) -> Tensor:
+        """The pooled cells, (B, rows, columns)."""
         key = (step.form, step.cell, step.stride, step.blur_cells)
         if key not in self._cells:
             if step.form not in self._maps:
-                self._maps[step.form] = error_map(step.form, *self._pictures, self._judged)
+                self._maps[step.form] = self._map(step.form)
             self._cells[key] = pool_cells(self._maps[step.form], step)
         return self._cells[key]
 
+    def _map(self, form: ErrorKind) -> Tensor:
+        found = error_map(form, *self._pictures, self._judged)
+        return found if self._watched is None else found * self._watched
+
     def error(self, step: ErrorStep) -> Tensor:
+        """The pooled error of whole frames, (B,)."""
         if step.form is ErrorKind.PSNR:
             return -measures.psnr(*self._pictures, step.peak)
         return pool_top(self.of(step), step.top_cells)

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.engines.engine import EngineError, EngineOutput, FrameStack, Program
+from model.engines.engine import EngineError, EngineOutput, FrameStack, Program, Shown
 from model.engines.forms import example
 from model.engines.names import EngineName
 
@@ -58,7 +58,8 @@ class _Lane:
             self._network.get_input_tensor(index).data for index in range(3)
         )
         outputs = [self._network.get_output_tensor(i) for i in range(len(network.outputs))]
-        self.predicted, self.queries = outputs[0].data, outputs[1].data
+        self.predicted, self.queries, *judged = (output.data for output in outputs)
+        self.judged = judged[0] if judged else None
         # What the network writes is read where it lies.
         given = (
             *outputs[:2],
@@ -79,8 +80,15 @@ class _Lane:
         self._network.infer()
         self._measuring.infer()
 
+    def shown(self, *, wanted: bool) -> Arrays:
+        """A copy of what the network gave by pixel, of one frame or of none."""
+        arrays = (self.predicted,) if self.judged is None else (self.predicted, self.judged)
+        return tuple(array[: int(wanted)].copy() for array in arrays)
 
-Work = Callable[[_Lane], tuple[NDArray[np.float32], ...]]
+
+Arrays = tuple[NDArray[np.float32], ...]
+Work = Callable[[_Lane, int], Arrays]
+"""What is made of one camera of a batch, of which it is told which."""
 
 
 class OpenVinoEngine:
@@ -117,13 +125,29 @@ class OpenVinoEngine:
     def name(self) -> EngineName:
         return self._name
 
-    def run(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
-        columns, heat, queries = self._each(_measured, frames, items, reads)
-        return EngineOutput(columns, heat, torch.from_numpy(queries))
+    def run(
+        self,
+        frames: FrameStack,
+        items: Tensor,
+        reads: NDArray[np.bool_],
+        shows: NDArray[np.bool_] | None = None,
+    ) -> EngineOutput:
+        def measured(lane: _Lane, camera: int) -> Arrays:
+            lane.measure()
+            # Copies: the lane's memory is written over by the next frame.
+            copies = lane.columns.copy(), lane.heat.copy(), lane.queries.copy()
+            return copies if shows is None else copies + lane.shown(wanted=bool(shows[camera]))
+
+        columns, heat, queries, *shown = self._each(measured, frames, items, reads)
+        return EngineOutput(columns, heat, torch.from_numpy(queries), _shown(shown))
 
     def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:
-        (predicted,) = self._each(_predicted, frames, items, reads)
-        return torch.from_numpy(predicted)
+        def predicted(lane: _Lane, _: int) -> Arrays:
+            lane.predict()
+            return (lane.predicted.copy(),)
+
+        (pictures,) = self._each(predicted, frames, items, reads)
+        return torch.from_numpy(pictures)
 
     def _each(
         self, work: Work, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]
@@ -131,13 +155,13 @@ class OpenVinoEngine:
         """What `work` gives of each camera, one below the other."""
         places = items.expand(len(frames), -1, -1).numpy()
 
-        def one(camera: int) -> tuple[NDArray[np.float32], ...]:
+        def one(camera: int) -> Arrays:
             lane = self._lanes.get()
             try:
                 lane.frames[0] = frames[camera]
                 lane.items[0] = places[camera]
                 lane.reads[0] = reads[camera]
-                return work(lane)
+                return work(lane, camera)
             finally:
                 self._lanes.put(lane)
 
@@ -149,15 +173,11 @@ class OpenVinoEngine:
         return [np.concatenate(each) for each in zip(*done, strict=True)]
 
 
-def _measured(lane: _Lane) -> tuple[NDArray[np.float32], ...]:
-    lane.measure()
-    # Copies: the lane's memory is written over by the next frame.
-    return lane.columns.copy(), lane.heat.copy(), lane.queries.copy()
-
-
-def _predicted(lane: _Lane) -> tuple[NDArray[np.float32], ...]:
-    lane.predict()
-    return (lane.predicted.copy(),)
+def _shown(arrays: list[NDArray[np.float32]]) -> Shown | None:
+    if not arrays:
+        return None
+    predicted, *judged = map(torch.from_numpy, arrays)
+    return Shown(predicted, judged[0] if judged else None)
 
 
 def _converted(module: nn.Module, inputs: tuple[Tensor, ...]) -> Model:

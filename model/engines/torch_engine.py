@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engines.engine import EngineOutput, FrameStack, Program
+from model.engines.engine import EngineOutput, FrameStack, Program, Shown
 from model.engines.names import EngineName
 
 HALVES = {
@@ -19,6 +19,25 @@ HALVES = {
 }
 BATCHES = (1, 2, 4, 8, 16)
 """Sizes that a GPU's graphs are captured for; a batch is filled up to the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """What the two passes give of a batch, on the engine's device."""
+
+    columns: Tensor
+    heat: Tensor
+    queries: Tensor
+    predicted: Tensor
+    judged: Tensor | None
+
+    def shown(self, shows: NDArray[np.bool_] | None) -> Shown | None:
+        """A copy of what is wanted of the first cameras."""
+        if shows is None:
+            return None
+        chosen = torch.from_numpy(np.flatnonzero(shows)).to(self.predicted.device)
+        judged = self.judged
+        return Shown(self.predicted[chosen], None if judged is None else judged[chosen])
 
 
 class TorchEngine:
@@ -36,9 +55,17 @@ class TorchEngine:
         return self._name
 
     @torch.inference_mode()
-    def run(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
-        columns, heat, queries = self._passes(*self._moved(frames, items, reads))
-        return EngineOutput(columns.cpu().numpy(), heat.cpu().numpy(), queries)
+    def run(
+        self,
+        frames: FrameStack,
+        items: Tensor,
+        reads: NDArray[np.bool_],
+        shows: NDArray[np.bool_] | None = None,
+    ) -> EngineOutput:
+        done = self._passes(*self._moved(frames, items, reads))
+        return EngineOutput(
+            done.columns.cpu().numpy(), done.heat.cpu().numpy(), done.queries, done.shown(shows)
+        )
 
     @torch.inference_mode()
     def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:
@@ -54,12 +81,10 @@ class TorchEngine:
             torch.from_numpy(reads).to(self._device),
         )
 
-    def _passes(
-        self, frames: Tensor, items: Tensor, reads: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _passes(self, frames: Tensor, items: Tensor, reads: Tensor) -> _Passed:
         predicted, queries, *judged = self._network(frames, items, reads)
         columns, heat = self._measuring(predicted, queries, items, frames, *judged)
-        return columns, heat, queries
+        return _Passed(columns, heat, queries, predicted, judged[0] if judged else None)
 
 
 @dataclass(slots=True)
@@ -69,7 +94,7 @@ class _Captured:
     frames: Tensor
     items: Tensor
     reads: Tensor
-    outputs: tuple[Tensor, Tensor, Tensor]
+    outputs: _Passed
     graph: torch.cuda.CUDAGraph | None
 
 
@@ -90,22 +115,37 @@ class CudaEngine(TorchEngine):
         self._captured: dict[int, _Captured] = {}
 
     @torch.inference_mode()
-    def run(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
+    def run(
+        self,
+        frames: FrameStack,
+        items: Tensor,
+        reads: NDArray[np.bool_],
+        shows: NDArray[np.bool_] | None = None,
+    ) -> EngineOutput:
+        size = BATCHES[-1]
         parts = [
             self._replay(
-                frames[start : start + BATCHES[-1]],
-                items if len(items) == 1 else items[start : start + BATCHES[-1]],
-                reads[start : start + BATCHES[-1]],
+                frames[start : start + size],
+                items if len(items) == 1 else items[start : start + size],
+                reads[start : start + size],
+                None if shows is None else shows[start : start + size],
             )
-            for start in range(0, len(frames), BATCHES[-1])
+            for start in range(0, len(frames), size)
         ]
         return EngineOutput(
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.heat for part in parts]),
             torch.cat([part.queries for part in parts]),
+            _together([part.shown for part in parts if part.shown is not None]),
         )
 
-    def _replay(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
+    def _replay(
+        self,
+        frames: FrameStack,
+        items: Tensor,
+        reads: NDArray[np.bool_],
+        shows: NDArray[np.bool_] | None,
+    ) -> EngineOutput:
         count = len(frames)
         size = next(size for size in BATCHES if size >= count)
         captured = self._captured.get(size) or self._capture(size, items)
@@ -116,10 +156,13 @@ class CudaEngine(TorchEngine):
             captured.outputs = self._passes(captured.frames, captured.items, captured.reads)
         else:
             captured.graph.replay()
-        columns, heat, queries = captured.outputs
-        # The queries are copied: the next replay writes over them.
+        done = captured.outputs
+        # What stays on the device is copied: the next replay writes over it.
         return EngineOutput(
-            columns[:count].cpu().numpy(), heat[:count].cpu().numpy(), queries[:count].clone()
+            done.columns[:count].cpu().numpy(),
+            done.heat[:count].cpu().numpy(),
+            done.queries[:count].clone(),
+            done.shown(shows),
         )
 
     def _capture(self, size: int, items: Tensor) -> _Captured:
@@ -143,3 +186,12 @@ class CudaEngine(TorchEngine):
         with torch.cuda.graph(graph):
             outputs = self._passes(frames, items, reads)
         return _Captured(frames, items, reads, outputs, graph)
+
+
+def _together(parts: list[Shown]) -> Shown | None:
+    if not parts:
+        return None
+    judged = [part.judged for part in parts if part.judged is not None]
+    return Shown(
+        torch.cat([part.predicted for part in parts]), torch.cat(judged) if judged else None
+    )

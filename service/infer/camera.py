@@ -11,9 +11,9 @@ import structlog
 from model.camera_state import CameraState
 from model.catalog import BundleError
 from model.detector import CameraOptions, Observation
-from model.rules import UPDATE_RULES, UpdateRule
 from service.capture.camera import CaptureState
 from service.infer.models import LoadedModel, ModelPool
+from service.infer.options import options_of
 from service.infer.outbox import Outbox
 from service.infer.ownership import Owned
 from service.infer.pictures import Pictures
@@ -122,15 +122,10 @@ class Camera:
             self._ended = False
 
     def _configure(self) -> None:
-        config = self.config
         self._failure = ""
+        shape = self.model.detector.bundle.frame_shape if self.model else None
         try:
-            self.options = CameraOptions(
-                config.gamma,
-                config.appearance_weight,
-                config.threshold,
-                update=_rule(config.memory_rule or self._memory_rule),
-            )
+            self.options = options_of(self.config, self._memory_rule, shape)
         except ValueError as error:
             self._failure = str(error)
 
@@ -386,15 +381,6 @@ class Camera:
 def _overload(fps: float, target: float | None) -> str:
     wanted = f" of {target:g}" if target else ""
     return f"the worker is overloaded: {fps:.1f}{wanted} frames a second are scored"
-
-
-def _rule(name: str) -> UpdateRule:
-    """Raises: ValueError: a newer front end knows a rule that this worker doesn't."""
-    try:
-        return UPDATE_RULES[name]
-    except KeyError:
-        known = ", ".join(UPDATE_RULES)
-        raise ValueError(f"memory_rule must be one of {known}, got {name!r}") from None
 
 
 def _first_life(told: StreamStatus | None) -> Life:

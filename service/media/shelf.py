@@ -74,7 +74,7 @@ class Shelf:
         """As `name`, but None where there is no such folder: its disk may not be mounted."""
         try:
             text = (self.root / MARK).read_text()
-        except (FileNotFoundError, UnicodeDecodeError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
         return text if _MARK_FORM.fullmatch(text) else None
 

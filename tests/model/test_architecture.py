@@ -25,6 +25,7 @@ TORCHLESS = (
     "relighting",
     "rules",
     "scene",
+    "zones",
 )
 
 PUBLIC = {
@@ -47,7 +48,7 @@ PUBLIC = {
     "cost": {"Cost", "KERNEL", "LayerCost", "Part", "Precision", "Work", "cost"},
     "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
     "detector": {
-        "CameraOptions", "Detector", "Observation", "region_of", "wanted_of",
+        "CameraOptions", "Detector", "Observation", "wanted_of",
     },
     "engines.choice": {
         "CPUINFO", "Choice", "LEAST_RANK_CORRELATION", "Processor", "ROUNDS", "SLOW_S",
@@ -55,15 +56,16 @@ PUBLIC = {
         "require",
     },
     "engines.engine": {
-        "Engine", "EngineError", "EngineOutput", "FrameStack", "Program",
+        "Engine", "EngineError", "EngineOutput", "FrameStack", "Program", "Shown",
     },
     "engines.names": {"EngineName"},
     "engines.exactness": {
         "COMPARED_FRAMES", "LEAST_COMPARED", "RANGE_FRAMES", "quantise",
         "rank_correlation", "scores",
     },
-    "engines.forms": {"COLUMNS", "LiveNetwork", "Measuring", "Wanted", "example"},
-    "engines.openvino_engine": {"OpenVinoEngine", "PRECISIONS", "Work", "runtime"},
+    "engines.forms": {"COLUMNS", "Cells", "LiveNetwork", "Measuring", "Wanted", "example"},
+    "engines.narrowing": {"narrowed", "zoned"},
+    "engines.openvino_engine": {"Arrays", "OpenVinoEngine", "PRECISIONS", "Work", "runtime"},
     "engines.quantisation": {
         "FIRST", "LEAST_RANGE", "LEVELS", "RANGE_QUANTILE", "WEIGHT_LEVELS",
         "convolution_names", "convolutions", "measured_ranges", "quantised",
@@ -179,6 +181,10 @@ PUBLIC = {
     },
     "windows": {
         "Batch", "LOOK_SHARE", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig", "Windows",
+    },
+    "zones": {
+        "Box", "LEAST_SHARE", "Polygon", "SUBPIXEL_BITS", "WatchedPart", "area", "region_of",
+        "watched_part",
     },
 }  # fmt: skip
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from model.bundle import Bundle
 from model.camera_state import CameraState
 from model.config import PAPER, Calibration, NetConfig, Span, Task
-from model.detector import CameraOptions, Detector, Observation, region_of
+from model.detector import CameraOptions, Detector, Observation
 from model.rules import UPDATE_RULES
+from model.zones import region_of
 from tests.support.bundles import small_bundle
 
 Frame = NDArray[np.uint8]

@@ -21,6 +21,7 @@ from service.api.schemas.streams import (
     StreamsOut,
     log_entry_out,
 )
+from service.api.schemas.zones import stored
 from service.api.sources import check_content, checked_source
 from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
 from service.store.tables import StreamLogRow, StreamRow
@@ -57,6 +58,7 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         decode=body.decode,
         schedule=None if body.schedule is None else body.schedule.to_json(),
         cooldown_s=body.cooldown_s,
+        zones=stored(body.zones),
         revision=1,
         created_at=time.time(),
     )
@@ -86,9 +88,9 @@ def read_stream(stream_id: str, context: Shared) -> StreamOut:
 
 @router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
 def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
-    """What is left out stays; null takes an override back. γ, λ, threshold, rate, weight, pause and
-    the memory's rule apply while the camera runs, without losing its memory; another transport or
-    way to decode opens the source again; another source or model starts it anew."""
+    """What is left out stays; null takes an override back. γ, λ, threshold, zones, rate, weight,
+    pause and the memory's rule apply while the camera runs, without losing its memory; another
+    transport or way to decode opens the source again; another source or model starts it anew."""
     given = body.model_fields_set
     with context.database.read() as session:
         find_stream(session, stream_id)
@@ -100,6 +102,8 @@ def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamO
         changes["schedule"] = body.schedule.to_json()
     if "model" in given:
         changes["model"] = chosen_model(body.model, context.settings)
+    if "zones" in given:
+        changes["zones"] = stored(body.zones)
     if body.source is not None:
         check_content(str(changes["source"]))
     row, last_frame = _apply(context, stream_id, body, changes)

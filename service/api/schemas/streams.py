@@ -13,6 +13,7 @@ from pydantic import (
     field_validator,
 )
 
+from service.api.schemas.zones import ZoneOut, Zones
 from service.api.shown import shown_url
 from service.api.times import TimeOut
 from service.messages import DropReason, StreamState, StreamStatus
@@ -165,6 +166,7 @@ class StreamIn(BaseModel):
     loop: bool = Field(False, description="Play a file or folder again when it ends.")
     transport: Transport = "tcp"
     decode: Decode = "all"
+    zones: Zones = None
     webhook_ids: WebhookIds = None
     schedule: ArmedHours = None
     cooldown_s: Cooldown = None
@@ -192,6 +194,7 @@ class StreamPatch(BaseModel):
     paused: bool | None = None
     transport: Transport | None = None
     decode: Decode | None = None
+    zones: Zones = None
     webhook_ids: WebhookIds = None
     schedule: ArmedHours = None
     cooldown_s: Cooldown = None
@@ -255,6 +258,8 @@ class StreamOut(BaseModel):
     paused: bool
     transport: Transport
     decode: Decode
+    zones: list[ZoneOut] | None
+    """Null: the whole picture counts."""
     webhook_ids: list[str] | None
     schedule: Schedule | None
     armed: bool
@@ -333,6 +338,7 @@ def stream_out(row: StreamRow, status: StatusOut, now: float) -> StreamOut:
         paused=row.paused,
         transport=row.transport,
         decode=row.decode,
+        zones=None if row.zones is None else [ZoneOut.model_validate(z) for z in row.zones],
         webhook_ids=row.webhook_ids,
         schedule=schedule_of(row.schedule),
         armed=is_armed(row.schedule, now),

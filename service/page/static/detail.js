@@ -3,6 +3,7 @@
 import { ApiError, change, follow, get, picture } from "./api.js";
 import { Curve } from "./curve.js";
 import { byId, clock, duration, element, figures, rate, when } from "./dom.js";
+import { drawZones } from "./zones.js";
 
 const PICTURE_EVERY_MS = 1000;
 const NO_PICTURE_EVERY_MS = 5000;
@@ -30,6 +31,7 @@ export class Detail {
     byId("delete").addEventListener("click", () => byId("delete-dialog").showModal());
     byId("delete-dialog").addEventListener("close", (event) => this.remove(event.target));
     byId("heat").addEventListener("change", () => this.showPicture());
+    byId("picture").addEventListener("load", () => this.showZones());
     byId("threshold-reset").addEventListener("click", () => this.setThreshold(null));
     byId("threshold-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -74,6 +76,7 @@ export class Detail {
     byId("detail-reason").hidden = !status.reason;
     byId("threshold").placeholder = status.threshold?.toFixed(2) ?? "";
     this.curve.setThreshold(status.threshold);
+    this.showZones();
     const dropped = Object.values(status.dropped).reduce((sum, count) => sum + count, 0);
     figures(byId("figures"), [
       ["State", status.state],
@@ -161,6 +164,10 @@ export class Detail {
       if (error instanceof ApiError && error.status === 404) this.hidePicture();
       return false;
     }
+  }
+
+  showZones() {
+    drawZones(byId("zones"), byId("picture"), this.stream?.zones ?? []);
   }
 
   putPicture(url) {

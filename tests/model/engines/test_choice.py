@@ -104,9 +104,15 @@ class Watched:
     name: EngineName = EngineName.TORCH_FP32
     threads: list[int] = field(default_factory=list)
 
-    def run(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> EngineOutput:
+    def run(
+        self,
+        frames: FrameStack,
+        items: Tensor,
+        reads: NDArray[np.bool_],
+        shows: NDArray[np.bool_] | None = None,
+    ) -> EngineOutput:
         self.threads.append(torch.get_num_threads())
-        return self.engine.run(frames, items, reads)
+        return self.engine.run(frames, items, reads, shows)
 
     def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:
         return self.engine.predict(frames, items, reads)
