@@ -18,6 +18,7 @@ from pytest_httpserver import HTTPServer
 from service.alert.posting import (
     MAX_ANSWER_BYTES,
     MAX_RETRY_AFTER_S,
+    MAX_SHOWN_CHARACTERS,
     Poster,
     Undelivered,
     retry_after_s,
@@ -181,6 +182,23 @@ def test_an_endless_answer_is_left_after_its_beginning() -> None:
     with _raw_server(serve) as port:
         assert _post(Poster(True, 60.0), f"http://{LOOPBACK}:{port}/") == 200
     assert sent < 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b" taken \n", "taken"),
+        (b"a\x00b\x1b[1m\r\nc", "a b [1m  c"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"y" * 5000, "y" * MAX_SHOWN_CHARACTERS),
+        (b"", ""),
+    ],
+)
+def test_the_beginning_of_an_answer_is_kept_as_printable_text(
+    httpserver: HTTPServer, body: bytes, shown: str
+) -> None:
+    httpserver.expect_request("/").respond_with_data(body)
+    assert Poster(True, 20.0).post(httpserver.url_for("/"), "{}", {}).beginning == shown
 
 
 @pytest.fixture(scope="module")
