@@ -11,6 +11,8 @@ from service.api.streams import IDENT
 from service.errors import NotFound
 from service.store.tables import StreamRow, WebhookRow
 
+SWITCHED_OFF = "it was switched off"
+
 
 def find_webhook(session: Session, webhook_id: str, *, locked: bool = False) -> WebhookRow:
     """The row; `locked` against other changes until the transaction ends. Raises: NotFound."""

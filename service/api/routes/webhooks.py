@@ -27,13 +27,11 @@ from service.api.schemas.webhooks import (
     trial_out,
     webhook_out,
 )
-from service.api.webhooks import checked_streams, find_webhook, forget_webhook
+from service.api.webhooks import SWITCHED_OFF, checked_streams, find_webhook, forget_webhook
 from service.store.tables import WebhookRow
 
 router = APIRouter(tags=["webhooks"])
 router.include_router(deliveries.router)
-
-SWITCHED_OFF = "it was switched off"
 
 
 @router.post("/webhooks", status_code=201, summary="Be told of events")
