@@ -501,7 +501,7 @@ def test_slow_receivers_however_many_leave_places_for_others(
         other.expect_request("/slow").respond_with_handler(slow)
         for place in range(2):
             add_webhook(database, f"slow-{place}", url=other.url_for("/slow"))
-            for number in range(200):
+            for number in range(40):
                 add_message(
                     database,
                     f"msg_{place}_{number}",
