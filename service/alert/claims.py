@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.alert.attempts import Attempt, Message
@@ -103,18 +103,24 @@ def settle_dead(session: Session, claimed: Claim, attempt: Attempt) -> bool:
     return _settle(session, claimed, attempt, state=DeliveryState.DEAD.value)
 
 
-def hold_webhook(session: Session, webhook_id: str, until: float) -> None:
-    """Send the webhook nothing before then."""
-    session.execute(update(WebhookRow).where(WebhookRow.id == webhook_id).values(held_until=until))
+def hold_webhook(session: Session, claimed: Claim, until: float) -> None:
+    """Send the receiver nothing before then."""
+    session.execute(update(WebhookRow).where(*_same_receiver(claimed)).values(held_until=until))
 
 
-def disable_webhook(session: Session, webhook_id: str, reason: str) -> None:
-    """The receiver wants nothing any more: all that waits for it is given up."""
-    session.execute(
+def disable_webhook(session: Session, claimed: Claim, reason: str) -> bool:
+    """The receiver wants nothing any more. False where the webhook has another one by now."""
+    disabled = session.scalar(
         update(WebhookRow)
-        .where(WebhookRow.id == webhook_id)
+        .where(*_same_receiver(claimed))
         .values(enabled=False, disabled_reason=reason)
+        .returning(WebhookRow.id)
     )
+    return disabled is not None
+
+
+def give_up_all(session: Session, webhook_id: str, reason: str) -> None:
+    """All that waits for the webhook becomes dead letters."""
     session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == _WAITING)
@@ -179,6 +185,10 @@ def _due_heads(now: float) -> Select[DeliveryRow, WebhookRow]:
             or_(WebhookRow.held_until.is_(None), WebhookRow.held_until <= now),
         )
     )
+
+
+def _same_receiver(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return WebhookRow.id == claimed.webhook_id, WebhookRow.url == claimed.message.url
 
 
 def _message(row: DeliveryRow, webhook: WebhookRow, now: float) -> Message:

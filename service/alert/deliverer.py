@@ -131,14 +131,19 @@ class Deliverer:
                 claims.settle_delivered(session, claimed, result, now=self._clock())
             self._count("delivered", claimed)
         elif result.status == GONE:
-            with self._database.write() as session:
-                claims.settle_dead(session, claimed, result)
-                claims.disable_webhook(
-                    session, claimed.webhook_id, "the receiver answered 410 Gone"
-                )
-            self._count("gone", claimed, result.error)
+            self._gone(claimed, result, result.error)
         else:
             self._failed(claimed, result, result.error)
+
+    def _gone(self, claimed: Claim, result: Attempt, error: str) -> None:
+        reason = "the receiver answered 410 Gone"
+        with self._database.write() as session:
+            if claims.disable_webhook(session, claimed, reason):
+                claims.settle_dead(session, claimed, result)
+                claims.give_up_all(session, claimed.webhook_id, reason)
+            else:
+                claims.settle_retry(session, claimed, result, at=self._clock())
+        self._count("gone", claimed, error)
 
     def _failed(self, claimed: Claim, result: Attempt, error: str) -> None:
         now = self._clock()
@@ -146,13 +151,13 @@ class Deliverer:
         asked_s = retry_after_s(result.retry_after, now) if asks else 0.0
         dead = claimed.recent_attempts >= self._max_attempts
         with self._database.write() as session:
+            if asked_s:
+                claims.hold_webhook(session, claimed, now + asked_s)
             if dead:
                 claims.settle_dead(session, claimed, result)
             else:
                 at = now + delay_s(claimed.recent_attempts, asked_s)
                 claims.settle_retry(session, claimed, result, at=at)
-            if asked_s:
-                claims.hold_webhook(session, claimed.webhook_id, now + asked_s)
         self._count("dead" if dead else "failed", claimed, error)
 
     def _count(self, outcome: str, claimed: Claim, error: str = "") -> None:
