@@ -50,7 +50,7 @@ def test_every_attempt_is_recorded(each_database: Database, httpserver: HTTPServ
     assert (first.at, first.status, first.answer) == (NOW, 500, "out of order")
     assert first.error == "the receiver answered 500"
     assert (second.at, second.status, second.error) == (NOW + 10, 200, None)
-    assert 0 < second.took_s < 20
+    assert second.took_s > 0
     (failed, *_) = attempt_rows(each_database, "msg_2")
     assert (failed.status, failed.answer) == (None, None)
     assert "can't be found" in (failed.error or "")

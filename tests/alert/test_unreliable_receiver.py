@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
@@ -33,12 +33,17 @@ LATER_WAYS = (
 """What the receiver does to one request after the other, after an hour of errors."""
 
 
+SLOW_WAYS = (Way.HANG, Way.DRIP)
+"""They take the time limit in real time: with one of the databases that is enough."""
+TIMEOUT_S = 4.0
+
+
 class Script:
     """Errors for an hour, then each of the ways, then all is well."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ways: Iterable[Way]) -> None:
         self._clock = clock
-        self._ways: Iterator[Way] = iter(LATER_WAYS)
+        self._ways: Iterator[Way] = iter(ways)
 
     def __call__(self) -> Way:
         """What becomes of this request."""
@@ -149,17 +154,18 @@ def test_nothing_is_lost_disordered_or_doubled_under_another_id(
     database = each_database
     httpserver.expect_request("/inside").respond_with_data("not for you")
     inside = httpserver.url_for("/inside")
+    ways = [way for way in LATER_WAYS if database.is_sqlite or way not in SLOW_WAYS]
     for stream_id in STREAMS:
         add_stream(database, stream_id)
     with (
-        Unreliable(SECRET, Script(clock), clock, inside) as bad,
+        Unreliable(SECRET, Script(clock, ways), clock, inside) as bad,
         Unreliable(SECRET, lambda: Way.ACCEPT, clock) as good,
     ):
         add_webhook(database, "bad", url=bad.url)
         add_webhook(database, "good", url=good.url)
-        deliverer = make_deliverer(database, clock, timeout_s=2.0)
+        deliverer = make_deliverer(database, clock, timeout_s=TIMEOUT_S)
         _run(database, deliverer, clock, _plan())
-        assert {got.way for got in bad.got} >= set(Way) - {Way.ACCEPT}
+        assert {got.way for got in bad.got} == {Way.ERROR, *ways}
         dead = [row for row in _rows(database) if row.state == "dead"]
         assert dead
         assert {row.last_error for row in dead} <= {

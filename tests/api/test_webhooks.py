@@ -207,7 +207,7 @@ def test_a_test_message_is_signed_with_both_secrets_and_its_answer_shown(
     shown = api.post(f"/webhooks/{hook}/test").json()
     assert (shown["accepted"], shown["status"], shown["error"]) == (True, 202, None)
     assert shown["answer"] == "welcome"
-    assert 0 <= shown["took_s"] < 10
+    assert shown["took_s"] >= 0
     ((request, _),) = httpserver.log
     body, headers = request.get_data(as_text=True), dict(request.headers)
     assert headers["Webhook-Id"] == shown["message_id"]
