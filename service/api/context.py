@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis
 
+from service.alert.trials import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
 from service.metrics import Metrics
@@ -25,6 +26,7 @@ class Context:
     registry: Registry
     uploads: Uploads
     metrics: Metrics
+    trials: Trials
 
 
 def _context(request: Request) -> Context:
