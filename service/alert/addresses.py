@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpcore
 import httpx
@@ -24,6 +24,10 @@ Resolver = Callable[[str, int], list[str]]
 """Host and port to addresses, best first. Raises: OSError: there are none."""
 
 MAX_URL_LENGTH = 2000
+_ALSO_SPECIAL = tuple(
+    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "3fff::/20", "5f00::/16"))
+)
+"""Networks that some versions of Python count as global."""
 _NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 
 
@@ -59,6 +63,8 @@ def is_public(address: str) -> bool:
     inner = _inner_address(ip)
     if inner is not None:
         return is_public(str(inner))
+    if any(ip in network for network in _ALSO_SPECIAL):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 

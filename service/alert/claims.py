@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from service.alert.attempts import Attempt, Message
 from service.alert.outbox import DeliveryState
-from service.store.tables import DeliveryRow, WebhookRow
+from service.store.tables import AttemptRow, DeliveryRow, WebhookRow
 
 KEEP_FINISHED_S = 30 * 86_400.0
 KEEP_FINISHED_ROWS = 100_000
+KEEP_ATTEMPTS = 20
+"""The newest of a message."""
 MAX_WAIT_S = 3 * 86_400.0
 """A message that couldn't be delivered for this long, behind others or not, is given up."""
 CLEAR_ROWS = 500
 """Rows that one turn of clearing deletes at most, so that it never holds the database for long."""
+CUT_OFF = "it is under way, or was cut off"
+"""What an attempt says until its end is written."""
 
 _WAITING = DeliveryState.WAITING.value
 
@@ -28,13 +33,14 @@ _WAITING = DeliveryState.WAITING.value
 class Claim:
     """A message that is this front end's to send now."""
 
-    message_id: str
+    message: Message
     webhook_id: str
-    url: str
-    secret: str
-    body: str
     attempts: int
-    """With the one that was claimed, from 1."""
+    """With the one that was claimed, from 1; no two claims of a message have the same."""
+    recent_attempts: int
+    """Those of them since it was written, or replayed."""
+    attempt_id: int
+    """The row that tells of this one."""
 
 
 def due_webhooks(session: Session, now: float) -> list[str]:
@@ -53,7 +59,8 @@ def claim(
     """
     query = _due_heads(now).where(DeliveryRow.webhook_id == webhook_id)
     for row, webhook in session.execute(query.order_by(DeliveryRow.sequence)).all():
-        exhausted = row.attempts >= max_attempts
+        recent = row.attempts - row.attempts_before
+        exhausted = recent >= max_attempts
         values = (
             {"state": DeliveryState.DEAD.value, "last_error": "the last attempt was cut off"}
             if exhausted
@@ -72,44 +79,48 @@ def claim(
         )
         if taken is not None and not exhausted:
             return Claim(
-                row.id, webhook_id, webhook.url, webhook.secret, row.body, row.attempts + 1
+                message=_message(row, webhook, now),
+                webhook_id=webhook_id,
+                attempts=row.attempts + 1,
+                recent_attempts=recent + 1,
+                attempt_id=_begin_attempt(session, row, now),
             )
     return None
 
 
-def settle_delivered(session: Session, claimed: Claim, *, now: float, status: int) -> bool:
+def settle_delivered(session: Session, claimed: Claim, attempt: Attempt, *, now: float) -> bool:
     """The receiver has it. False where the message is somebody else's by now."""
-    return _settle(
-        session,
-        claimed,
-        state=DeliveryState.DELIVERED.value,
-        delivered_at=now,
-        last_status=status,
-        last_error=None,
-    )
+    return _settle(session, claimed, attempt, state=DeliveryState.DELIVERED.value, delivered_at=now)
 
 
-def settle_retry(
-    session: Session, claimed: Claim, *, at: float, status: int | None, error: str
-) -> bool:
+def settle_retry(session: Session, claimed: Claim, attempt: Attempt, *, at: float) -> bool:
     """It is tried again at that time."""
-    return _settle(session, claimed, next_attempt_at=at, last_status=status, last_error=error)
+    return _settle(session, claimed, attempt, next_attempt_at=at)
 
 
-def settle_dead(session: Session, claimed: Claim, *, status: int | None, error: str) -> bool:
+def settle_dead(session: Session, claimed: Claim, attempt: Attempt) -> bool:
     """It is given up."""
-    return _settle(
-        session, claimed, state=DeliveryState.DEAD.value, last_status=status, last_error=error
-    )
+    return _settle(session, claimed, attempt, state=DeliveryState.DEAD.value)
 
 
-def disable_webhook(session: Session, webhook_id: str, reason: str) -> None:
-    """The receiver wants nothing any more: all that waits for it is given up."""
-    session.execute(
+def hold_webhook(session: Session, claimed: Claim, until: float) -> None:
+    """Send the receiver nothing before then."""
+    session.execute(update(WebhookRow).where(*_same_receiver(claimed)).values(held_until=until))
+
+
+def disable_webhook(session: Session, claimed: Claim, reason: str) -> bool:
+    """The receiver wants nothing any more. False where the webhook has another one by now."""
+    disabled = session.scalar(
         update(WebhookRow)
-        .where(WebhookRow.id == webhook_id)
+        .where(*_same_receiver(claimed))
         .values(enabled=False, disabled_reason=reason)
+        .returning(WebhookRow.id)
     )
+    return disabled is not None
+
+
+def give_up_all(session: Session, webhook_id: str, reason: str) -> None:
+    """All that waits for the webhook becomes dead letters."""
     session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == _WAITING)
@@ -118,13 +129,20 @@ def disable_webhook(session: Session, webhook_id: str, reason: str) -> None:
 
 
 def clear(session: Session, now: float) -> int:
-    """Give up what waited too long, and delete finished messages that are old or too many.
+    """Give up what waited too long, delete finished messages that are old or too many, and forget
+    secrets whose time is over.
 
-    Returns: rows deleted; `CLEAR_ROWS` means that there may be more.
+    Returns: messages deleted; `CLEAR_ROWS` means that there may be more.
     """
     session.execute(
+        update(WebhookRow)
+        .where(WebhookRow.old_secret_until <= now)
+        .values(old_secret=None, old_secret_until=None)
+    )
+    waits_since = func.coalesce(DeliveryRow.replayed_at, DeliveryRow.created_at)
+    session.execute(
         update(DeliveryRow)
-        .where(DeliveryRow.state == _WAITING, DeliveryRow.created_at < now - MAX_WAIT_S)
+        .where(DeliveryRow.state == _WAITING, waits_since < now - MAX_WAIT_S)
         .values(state=DeliveryState.DEAD.value, last_error="it waited too long")
     )
     finished = DeliveryRow.state != _WAITING
@@ -164,19 +182,57 @@ def _due_heads(now: float) -> Select[DeliveryRow, WebhookRow]:
             DeliveryRow.state == _WAITING,
             DeliveryRow.next_attempt_at <= now,
             WebhookRow.enabled,
+            or_(WebhookRow.held_until.is_(None), WebhookRow.held_until <= now),
         )
     )
 
 
-def _settle(session: Session, claimed: Claim, **values: object) -> bool:
+def _same_receiver(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return WebhookRow.id == claimed.webhook_id, WebhookRow.url == claimed.message.url
+
+
+def _message(row: DeliveryRow, webhook: WebhookRow, now: float) -> Message:
+    return Message(row.id, row.body, webhook.url, webhook.secret, valid_old_secret(webhook, now))
+
+
+def valid_old_secret(webhook: WebhookRow, now: float) -> str | None:
+    """The secret before the present one, while it signs beside it."""
+    until = webhook.old_secret_until
+    return webhook.old_secret if until is not None and now < until else None
+
+
+def _begin_attempt(session: Session, row: DeliveryRow, now: float) -> int:
+    """Write that an attempt began, before it can be cut off; only the newest are kept."""
+    values = {"delivery_id": row.id, "at": now, "took_s": 0.0, "error": CUT_OFF}
+    ident = session.execute(insert(AttemptRow).values(values).returning(AttemptRow.id)).scalar_one()
+    if row.attempts >= KEEP_ATTEMPTS:
+        of_row = AttemptRow.delivery_id == row.id
+        newest = select(AttemptRow.id).where(of_row).order_by(AttemptRow.id.desc())
+        last_kept = session.scalar(newest.offset(KEEP_ATTEMPTS - 1).limit(1))
+        session.execute(delete(AttemptRow).where(of_row, AttemptRow.id < last_kept))
+    return ident
+
+
+def _settle(session: Session, claimed: Claim, attempt: Attempt, **values: object) -> bool:
+    session.execute(
+        update(AttemptRow)
+        .where(AttemptRow.id == claimed.attempt_id)
+        .values(
+            at=attempt.at,
+            took_s=attempt.took_s,
+            status=attempt.status,
+            answer=attempt.answer,
+            error=attempt.error,
+        )
+    )
     settled = session.scalar(
         update(DeliveryRow)
         .where(
-            DeliveryRow.id == claimed.message_id,
+            DeliveryRow.id == claimed.message.id,
             DeliveryRow.state == _WAITING,
             DeliveryRow.attempts == claimed.attempts,
         )
-        .values(values)
+        .values(last_status=attempt.status, last_error=attempt.error, **values)
         .returning(DeliveryRow.id)
     )
     return settled is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -10,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import structlog
 
 from service.alert import claims
+from service.alert.attempts import Attempt, attempt
 from service.alert.claims import Claim
-from service.alert.posting import Answer, Poster, Undelivered, retry_after_s
+from service.alert.posting import Poster, retry_after_s
 from service.alert.retries import delay_s
-from service.alert.signing import sign
 from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings
@@ -27,6 +28,8 @@ PARALLEL = 16
 """Webhooks that are served at the same moment."""
 HOLD_MARGIN_S = 15.0
 """A claim outlives the request by this, for the look-up of the host's name and the commit."""
+SLOW_S = 2.0
+"""A receiver that took longer for one message gives its place to others between two."""
 GONE = 410
 ASKS_TO_WAIT = (429, 503)
 
@@ -86,6 +89,8 @@ class Deliverer:
             # No more than the pool has threads for: none must wait behind another in a queue
             # while its messages could be another front end's.
             free = [webhook_id for webhook_id in due if webhook_id not in self._busy]
+            # By chance: slow ones, however many, can't have all places for ever.
+            random.shuffle(free)
             taken = free[: PARALLEL - len(self._busy)]
             self._busy.update(taken)
         return [pool.submit(self._serve, webhook_id) for webhook_id in taken]
@@ -107,7 +112,10 @@ class Deliverer:
                 if claimed is None:
                     break
                 attempts += 1
-                self._attempt(claimed)
+                result = attempt(claimed.message, self._poster, self._clock)
+                self._settle(claimed, result)
+                if result.took_s > SLOW_S:
+                    break
         except Exception:
             # The claim runs out by itself, and the message is sent again.
             self._metrics.deliveries.labels("error").inc()
@@ -117,46 +125,39 @@ class Deliverer:
                 self._busy.discard(webhook_id)
         return attempts
 
-    def _attempt(self, claimed: Claim) -> None:
-        try:
-            headers = sign(
-                claimed.secret,
-                message_id=claimed.message_id,
-                body=claimed.body,
-                now=self._clock(),
-            )
-            answer = self._poster.post(claimed.url, claimed.body, headers)
-        except Undelivered as error:
-            self._failed(claimed, None, str(error))
-        else:
-            self._answered(claimed, answer)
-
-    def _answered(self, claimed: Claim, answer: Answer) -> None:
-        if 200 <= answer.status < 300:
+    def _settle(self, claimed: Claim, result: Attempt) -> None:
+        if result.error is None:
             with self._database.write() as session:
-                claims.settle_delivered(session, claimed, now=self._clock(), status=answer.status)
+                claims.settle_delivered(session, claimed, result, now=self._clock())
             self._count("delivered", claimed)
-        elif answer.status == GONE:
-            reason = "the receiver answered 410 Gone"
-            with self._database.write() as session:
-                claims.settle_dead(session, claimed, status=GONE, error=reason)
-                claims.disable_webhook(session, claimed.webhook_id, reason)
-            self._count("gone", claimed, reason)
+        elif result.status == GONE:
+            self._gone(claimed, result, result.error)
         else:
-            asked = answer.retry_after if answer.status in ASKS_TO_WAIT else None
-            self._failed(claimed, answer.status, f"the receiver answered {answer.status}", asked)
+            self._failed(claimed, result, result.error)
 
-    def _failed(
-        self, claimed: Claim, status: int | None, error: str, retry_after: str | None = None
-    ) -> None:
-        now = self._clock()
-        dead = claimed.attempts >= self._max_attempts
+    def _gone(self, claimed: Claim, result: Attempt, error: str) -> None:
+        reason = "the receiver answered 410 Gone"
         with self._database.write() as session:
-            if dead:
-                claims.settle_dead(session, claimed, status=status, error=error)
+            if claims.disable_webhook(session, claimed, reason):
+                claims.settle_dead(session, claimed, result)
+                claims.give_up_all(session, claimed.webhook_id, reason)
             else:
-                at = now + delay_s(claimed.attempts, retry_after_s(retry_after, now))
-                claims.settle_retry(session, claimed, at=at, status=status, error=error)
+                claims.settle_retry(session, claimed, result, at=self._clock())
+        self._count("gone", claimed, error)
+
+    def _failed(self, claimed: Claim, result: Attempt, error: str) -> None:
+        now = self._clock()
+        asks = result.status in ASKS_TO_WAIT
+        asked_s = retry_after_s(result.retry_after, now) if asks else 0.0
+        dead = claimed.recent_attempts >= self._max_attempts
+        with self._database.write() as session:
+            if asked_s:
+                claims.hold_webhook(session, claimed, now + asked_s)
+            if dead:
+                claims.settle_dead(session, claimed, result)
+            else:
+                at = now + delay_s(claimed.recent_attempts, asked_s)
+                claims.settle_retry(session, claimed, result, at=at)
         self._count("dead" if dead else "failed", claimed, error)
 
     def _count(self, outcome: str, claimed: Claim, error: str = "") -> None:
@@ -165,7 +166,7 @@ class Deliverer:
             log.warning(
                 "a webhook was not delivered",
                 webhook=claimed.webhook_id,
-                message=claimed.message_id,
+                message=claimed.message.id,
                 outcome=outcome,
                 attempts=claimed.attempts,
                 error=error,

@@ -140,6 +140,8 @@ def message_id(subject: str, event_type: EventType, webhook_id: str) -> str:
 def _wants(webhook: WebhookRow, stream: StreamRow, event_type: EventType) -> bool:
     if stream.webhook_ids is not None and webhook.id not in stream.webhook_ids:
         return False
+    if webhook.stream_ids is not None and stream.id not in webhook.stream_ids:
+        return False
     return not webhook.event_types or event_type.value in webhook.event_types
 
 

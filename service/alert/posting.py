@@ -15,6 +15,8 @@ from service.alert.addresses import CheckedBackend, Resolver, resolve
 from service.errors import AddressRefused, NormwatchError
 
 MAX_ANSWER_BYTES = 1024
+MAX_SHOWN_CHARACTERS = 300
+"""Of an answer's body."""
 MAX_RETRY_AFTER_S = 86_400.0
 
 
@@ -28,6 +30,8 @@ class Answer:
 
     status: int
     retry_after: str | None = None
+    beginning: str = ""
+    """The first bytes of the body, as printable text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,8 @@ class Poster:
             ) as pool,
             pool.stream("POST", target, headers=sent, content=body.encode()) as response,
         ):
-            _read_some(response)
-            return Answer(response.status, _header(response, b"retry-after"))
+            beginning = _printable(_read_some(response))
+            return Answer(response.status, _header(response, b"retry-after"), beginning)
 
 
 def retry_after_s(text: str | None, now: float) -> float:
@@ -108,13 +112,20 @@ def _usual_tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _read_some(response: httpcore.Response) -> None:
+def _read_some(response: httpcore.Response) -> bytes:
     """Take a short answer to its end; leave the rest of a long one."""
-    taken = 0
+    taken = bytearray()
     for part in response.iter_stream():
-        taken += len(part)
-        if taken >= MAX_ANSWER_BYTES:
-            return
+        taken += part
+        if len(taken) >= MAX_ANSWER_BYTES:
+            break
+    return bytes(taken[:MAX_ANSWER_BYTES])
+
+
+def _printable(body: bytes) -> str:
+    text = body.decode("utf-8", "replace")
+    spaced = "".join(char if char.isprintable() else " " for char in text).strip()
+    return spaced[:MAX_SHOWN_CHARACTERS]
 
 
 def _header(response: httpcore.Response, name: bytes) -> str | None:

@@ -14,14 +14,23 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def sign(secret: str, *, message_id: str, body: str, now: float) -> dict[str, str]:
+def sign(
+    secret: str, *, message_id: str, body: str, now: float, old_secret: str | None = None
+) -> dict[str, str]:
     """The three headers that let a receiver check who sent the body, and when.
 
-    Raises: ValueError: the secret isn't one.
+    Args:
+        old_secret: signs beside the other: a receiver that knows either of them is content.
+
+    Raises: ValueError: a secret isn't one.
     """
     at = datetime.fromtimestamp(int(now), tz=UTC)
+    secrets_in_force = [secret] if old_secret is None else [secret, old_secret]
+    signatures = [
+        Webhook(each).sign(msg_id=message_id, timestamp=at, data=body) for each in secrets_in_force
+    ]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now)),
-        "webhook-signature": Webhook(secret).sign(msg_id=message_id, timestamp=at, data=body),
+        "webhook-signature": " ".join(signatures),
     }

@@ -18,6 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from service.alert.deliverer import Deliverer
+from service.alert.posting import Poster
+from service.alert.trials import Trials
 from service.api import errors
 from service.api.auth import Gate, api_key, bearer
 from service.api.background import Background
@@ -142,6 +144,7 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         uploads=Uploads(redis),
         metrics=metrics,
         shelf=Shelf(settings.data_dir / FOLDER, database),
+        trials=Trials(Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis
 
+from service.alert.trials import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
 from service.media.shelf import Shelf
@@ -27,6 +28,7 @@ class Context:
     uploads: Uploads
     metrics: Metrics
     shelf: Shelf
+    trials: Trials
 
 
 def _context(request: Request) -> Context:

@@ -282,6 +282,8 @@ class WebhookRow(Base):
     """Empty: all."""
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    held_until: Mapped[float | None] = mapped_column(Float)
+    """Its receiver asked for nothing before then (`Retry-After`)."""
     created_at: Mapped[float] = mapped_column(Float)
 
 
@@ -297,7 +299,8 @@ class DeliveryRow(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     """`msg_…`, sent as webhook-id; the same at every attempt."""
     sequence: Mapped[int] = mapped_column(BigInteger)
-    """Order in which a webhook's messages of one stream were made (nanoseconds since 1970)."""
+    """Order in which a webhook's messages of one stream were made or replayed (nanoseconds since
+    1970)."""
     webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     stream_id: Mapped[str] = mapped_column(String(32))
     event_type: Mapped[str] = mapped_column(String(50))
@@ -306,15 +309,20 @@ class DeliveryRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     """`waiting`, `delivered` or `dead`."""
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    """All that were begun; it only rises, and so tells claims apart."""
+    attempts_before: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Those of them that came before the last replay."""
     next_attempt_at: Mapped[float] = mapped_column(Float)
     created_at: Mapped[float] = mapped_column(Float)
+    replayed_at: Mapped[float | None] = mapped_column(Float)
+    """When somebody last had it sent again."""
     delivered_at: Mapped[float | None] = mapped_column(Float)
     last_status: Mapped[int | None] = mapped_column(Integer)
     last_error: Mapped[str | None] = mapped_column(Text)
 
 
 class AttemptRow(Base):
-    """One attempt to deliver a message."""
+    """One attempt to deliver a message, written as it begins; the newest of a message are kept."""
 
     __tablename__ = "delivery_attempts"
     __table_args__ = (Index("attempts_of_delivery", "delivery_id", "id"),)

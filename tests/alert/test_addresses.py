@@ -39,6 +39,7 @@ def test_a_public_url_is_taken(url: str) -> None:
         ("https://a%2fb.com/", "host"),
         ("https://\x00/", "URL"),
         ("https://[::1/", "URL"),
+        ("http://0177.0.0.1/", "URL"),
         ("https://example.com/" + "x" * 3000, "longer"),
     ],
 )
@@ -71,6 +72,13 @@ _PRIVATE = [
     "http://[ff02::1]/",
     "http://[2002:7f00:1::]/",
     "http://[64:ff9b::7f00:1]/",
+    "http://[::127.0.0.1]/",
+    "http://[fec0::1]/",
+    "http://[fe80::5efe:7f00:1]/",
+    "http://[2001::1]/",
+    "http://192.0.0.8/",
+    "http://192.88.99.1/",
+    "http://198.18.0.1/",
 ]
 
 

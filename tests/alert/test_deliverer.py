@@ -5,110 +5,36 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 from pytest_httpserver import HTTPServer
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
 from service.alert import claims
-from service.alert.deliverer import Deliverer
+from service.alert.attempts import Attempt
 from service.metrics import Metrics
-from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import DeliveryRow, WebhookRow
+from tests.alert.parts import (
+    NOW,
+    Clock,
+    Receiver,
+    add_message,
+    attempt_rows,
+    make_deliverer,
+    message_row,
+)
 from tests.record.rows import SECRET, add_webhook
 from tests.support.servers import wait_for
-
-NOW = 1795507200.0
-
-
-class Clock:
-    """Time that tests move."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Receiver:
-    """Answers as it is told, and remembers what it got."""
-
-    def __init__(self, server: HTTPServer, path: str = "/") -> None:
-        self.statuses: list[int] = []
-        """Of the next answers; 200 when there are none left."""
-        self.headers: dict[str, str] = {}
-        self.got: list[tuple[dict[str, str], str]] = []
-        self.url = server.url_for(path)
-        server.expect_request(path, method="POST").respond_with_handler(self._answer)
-
-    def _answer(self, request: Request) -> Response:
-        self.got.append((dict(request.headers), request.get_data(as_text=True)))
-        status = self.statuses.pop(0) if self.statuses else 200
-        return Response("", status, headers=self.headers)
-
-    def has(self, count: int) -> bool:
-        """Whether that many requests have come."""
-        return len(self.got) >= count
-
-    @property
-    def ids(self) -> list[str]:
-        """Message ids in the order in which they came."""
-        return [headers["Webhook-Id"] for headers, _ in self.got]
 
 
 @pytest.fixture
 def receiver(httpserver: HTTPServer) -> Receiver:
     """A receiver at the path /."""
     return Receiver(httpserver)
-
-
-def _deliverer(
-    database: Database,
-    clock: Callable[[], float],
-    *,
-    metrics: Metrics | None = None,
-    max_attempts: int = 12,
-    allow_private: bool = True,
-    timeout_s: float = 20.0,
-) -> Deliverer:
-    settings = Settings(
-        allow_private_webhooks=allow_private,
-        webhook_max_attempts=max_attempts,
-        webhook_timeout_s=timeout_s,
-    )
-    return Deliverer(database, settings, metrics or Metrics(), clock=clock)
-
-
-def _add_message(
-    database: Database, message_id: str = "msg_1", *, stream: str = "cam", webhook: str = "hook"
-) -> None:
-    with database.write() as session:
-        newest = session.scalar(select(func.max(DeliveryRow.sequence))) or 0
-        session.add(
-            DeliveryRow(
-                id=message_id,
-                sequence=newest + 1,
-                webhook_id=webhook,
-                stream_id=stream,
-                event_type="event.started",
-                body=json.dumps({"type": "event.started", "data": {"id": message_id}}),
-                state="waiting",
-                attempts=0,
-                next_attempt_at=NOW,
-                created_at=NOW,
-            )
-        )
-
-
-def _row(database: Database, message_id: str = "msg_1") -> DeliveryRow:
-    with database.read() as session:
-        return session.get_one(DeliveryRow, message_id)
 
 
 def _webhook(database: Database) -> WebhookRow:
@@ -121,16 +47,16 @@ def test_a_message_is_delivered_once_with_a_signature_that_verifies(
 ) -> None:
     receiver = Receiver(httpserver)
     add_webhook(each_database, url=receiver.url)
-    _add_message(each_database)
+    add_message(each_database)
     metrics = Metrics()
     clock = Clock()
     clock.now = now = time.time()  # what verifies compares with the real time
-    deliverer = _deliverer(each_database, clock, metrics=metrics)
+    deliverer = make_deliverer(each_database, clock, metrics=metrics)
     assert deliverer.step() == 1
     assert deliverer.step() == 0
     ((headers, body),) = receiver.got
-    assert Webhook(SECRET).verify(body, headers) == json.loads(_row(each_database).body)
-    row = _row(each_database)
+    assert Webhook(SECRET).verify(body, headers) == json.loads(message_row(each_database).body)
+    row = message_row(each_database)
     assert (row.state, row.attempts, row.last_status) == ("delivered", 1, 200)
     assert row.delivered_at == pytest.approx(now)
     labels = {"outcome": "delivered"}
@@ -143,32 +69,32 @@ def test_a_failed_message_comes_again_with_the_same_id(
     receiver = Receiver(httpserver)
     receiver.statuses = [500, 302]
     add_webhook(each_database, url=receiver.url)
-    _add_message(each_database)
+    add_message(each_database)
     clock = Clock()
-    deliverer = _deliverer(each_database, clock)
+    deliverer = make_deliverer(each_database, clock)
     assert deliverer.step() == 1
-    row = _row(each_database)
+    row = message_row(each_database)
     assert (row.state, row.last_status) == ("waiting", 500)
     assert row.last_error == "the receiver answered 500"
     assert 5 <= row.next_attempt_at - NOW <= 6
     assert deliverer.step() == 0
     clock.now += 7
     assert deliverer.step() == 1
-    assert 30 <= _row(each_database).next_attempt_at - clock.now <= 36
+    assert 30 <= message_row(each_database).next_attempt_at - clock.now <= 36
     clock.now += 40
     assert deliverer.step() == 1
     assert receiver.ids == ["msg_1"] * 3
     assert len({body for _, body in receiver.got}) == 1
-    row = _row(each_database)
+    row = message_row(each_database)
     assert (row.state, row.attempts, row.last_error) == ("delivered", 3, None)
 
 
 def test_each_attempt_is_signed_for_its_own_time(database: Database, receiver: Receiver) -> None:
     receiver.statuses = [500]
     add_webhook(database, url=receiver.url)
-    _add_message(database)
+    add_message(database)
     clock = Clock()
-    deliverer = _deliverer(database, clock)
+    deliverer = make_deliverer(database, clock)
     deliverer.step()
     clock.now += 60
     deliverer.step()
@@ -181,14 +107,14 @@ def test_a_message_is_given_up_after_its_last_attempt(
 ) -> None:
     receiver.statuses = [500] * 9
     add_webhook(database, url=receiver.url)
-    _add_message(database)
+    add_message(database)
     clock = Clock()
-    deliverer = _deliverer(database, clock, max_attempts=3)
+    deliverer = make_deliverer(database, clock, max_attempts=3)
     for _ in range(5):
         deliverer.step()
         clock.now += 86_400 / 2
     assert len(receiver.got) == 3
-    assert (_row(database).state, _row(database).attempts) == ("dead", 3)
+    assert (message_row(database).state, message_row(database).attempts) == ("dead", 3)
     assert _webhook(database).enabled
 
 
@@ -199,17 +125,42 @@ def test_gone_disables_the_webhook_and_all_that_waits_for_it(
     receiver.statuses = [410]
     add_webhook(each_database, url=receiver.url)
     add_webhook(each_database, "other", url=receiver.url)
-    _add_message(each_database, "msg_1")
-    _add_message(each_database, "msg_2")
-    deliverer = _deliverer(each_database, Clock())
+    add_message(each_database, "msg_1")
+    add_message(each_database, "msg_2")
+    deliverer = make_deliverer(each_database, Clock())
     deliverer.step()
     assert receiver.ids == ["msg_1"]
-    assert [_row(each_database, name).state for name in ("msg_1", "msg_2")] == ["dead", "dead"]
+    assert [message_row(each_database, name).state for name in ("msg_1", "msg_2")] == [
+        "dead",
+        "dead",
+    ]
     webhook = _webhook(each_database)
     assert not webhook.enabled
     assert webhook.disabled_reason == "the receiver answered 410 Gone"
-    _add_message(each_database, "msg_3", webhook="other")
+    add_message(each_database, "msg_3", webhook="other")
     assert deliverer.step() == 1
+
+
+@pytest.mark.parametrize("status", [410, 429])
+def test_what_an_old_receiver_asked_for_doesnt_concern_the_next_one(
+    each_database: Database, httpserver: HTTPServer, status: int
+) -> None:
+    """The webhook's URL is changed while the old one's answer is under way."""
+    new = Receiver(httpserver, "/new")
+
+    def answer(_: Request) -> Response:
+        with each_database.write() as session:
+            session.get_one(WebhookRow, "hook").url = new.url
+        return Response("", status, headers={"Retry-After": "5000"})
+
+    httpserver.expect_request("/old").respond_with_handler(answer)
+    add_webhook(each_database, url=httpserver.url_for("/old"))
+    add_message(each_database, "msg_1")
+    add_message(each_database, "msg_2", stream="second")
+    make_deliverer(each_database, Clock()).step()
+    webhook = _webhook(each_database)
+    assert (webhook.enabled, webhook.held_until) == (True, None)
+    assert new.ids == (["msg_1", "msg_2"] if status == 410 else ["msg_2"])
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -217,17 +168,37 @@ def test_retry_after_is_honoured(database: Database, receiver: Receiver, status:
     receiver.statuses = [status, status]
     receiver.headers = {"Retry-After": "1000"}
     add_webhook(database, url=receiver.url)
-    _add_message(database)
+    add_message(database)
     clock = Clock()
-    deliverer = _deliverer(database, clock)
+    deliverer = make_deliverer(database, clock)
     deliverer.step()
     clock.now += 999
     assert deliverer.step() == 0
     clock.now += 202
     receiver.headers = {"Retry-After": "9999999"}
     assert deliverer.step() == 1
-    assert _row(database).next_attempt_at <= clock.now + 1.2 * 86_400
-    assert _row(database).next_attempt_at >= clock.now + 86_400
+    assert message_row(database).next_attempt_at <= clock.now + 1.2 * 86_400
+    assert message_row(database).next_attempt_at >= clock.now + 86_400
+
+
+def test_retry_after_holds_all_that_waits_for_the_webhook(
+    each_database: Database, httpserver: HTTPServer
+) -> None:
+    receiver = Receiver(httpserver)
+    receiver.statuses = [429]
+    receiver.headers = {"Retry-After": "1000"}
+    add_webhook(each_database, url=receiver.url)
+    add_message(each_database, "msg_1")
+    add_message(each_database, "msg_2", stream="second")
+    clock = Clock()
+    deliverer = make_deliverer(each_database, clock)
+    deliverer.step()
+    add_message(each_database, "msg_3", stream="third")
+    clock.now += 999
+    assert deliverer.step() == 0
+    clock.now += 202
+    deliverer.step()
+    assert receiver.ids == ["msg_1", "msg_1", "msg_2", "msg_3"]
 
 
 def test_retry_after_of_another_status_means_nothing(
@@ -236,9 +207,9 @@ def test_retry_after_of_another_status_means_nothing(
     receiver.statuses = [500]
     receiver.headers = {"Retry-After": "1000"}
     add_webhook(database, url=receiver.url)
-    _add_message(database)
-    _deliverer(database, Clock()).step()
-    assert _row(database).next_attempt_at <= NOW + 6
+    add_message(database)
+    make_deliverer(database, Clock()).step()
+    assert message_row(database).next_attempt_at <= NOW + 6
 
 
 def test_a_private_receiver_is_refused_and_a_redirect_to_one_not_followed(
@@ -246,11 +217,11 @@ def test_a_private_receiver_is_refused_and_a_redirect_to_one_not_followed(
 ) -> None:
     receiver = Receiver(httpserver)
     add_webhook(database, url=receiver.url.replace("127.0.0.1", "localhost"))
-    _add_message(database)
-    _deliverer(database, Clock(), allow_private=False).step()
+    add_message(database)
+    make_deliverer(database, Clock(), allow_private=False).step()
     assert receiver.got == []
-    assert "may not call" in (_row(database).last_error or "")
-    assert _row(database).state == "waiting"
+    assert "may not call" in (message_row(database).last_error or "")
+    assert message_row(database).state == "waiting"
 
 
 def test_a_failure_is_logged_without_url_and_secret(
@@ -259,15 +230,15 @@ def test_a_failure_is_logged_without_url_and_secret(
     receiver.statuses = [500]
     add_webhook(database, url=receiver.url + "?token=hidden")
     add_webhook(database, "unreachable", url="http://no-such-host.invalid/?token=hidden")
-    _add_message(database)
-    _add_message(database, "msg_2", webhook="unreachable")
-    _deliverer(database, Clock()).step()
+    add_message(database)
+    add_message(database, "msg_2", webhook="unreachable")
+    make_deliverer(database, Clock()).step()
     logged = "".join(capfd.readouterr())
     assert "the receiver answered 500" in logged
     assert "can't be found" in logged
     assert "hidden" not in logged
     assert SECRET not in logged
-    assert "hidden" not in (_row(database, "msg_2").last_error or "hidden")
+    assert "hidden" not in (message_row(database, "msg_2").last_error or "hidden")
 
 
 def test_messages_of_a_stream_keep_their_order(
@@ -277,10 +248,10 @@ def test_messages_of_a_stream_keep_their_order(
     receiver.statuses = [500]
     add_webhook(each_database, url=receiver.url)
     for message_id in ("msg_1", "msg_2", "msg_3"):
-        _add_message(each_database, message_id)
-    _add_message(each_database, "msg_other", stream="other")
+        add_message(each_database, message_id)
+    add_message(each_database, "msg_other", stream="other")
     clock = Clock()
-    deliverer = _deliverer(each_database, clock)
+    deliverer = make_deliverer(each_database, clock)
     deliverer.step()
     assert receiver.ids == ["msg_1", "msg_other"]
     clock.now += 10
@@ -293,9 +264,9 @@ def test_a_message_that_was_given_up_lets_the_next_one_go(
 ) -> None:
     receiver.statuses = [500]
     add_webhook(database, url=receiver.url)
-    _add_message(database, "msg_1")
-    _add_message(database, "msg_2")
-    _deliverer(database, Clock(), max_attempts=1).step()
+    add_message(database, "msg_1")
+    add_message(database, "msg_2")
+    make_deliverer(database, Clock(), max_attempts=1).step()
     assert receiver.ids == ["msg_1", "msg_2"]
 
 
@@ -316,20 +287,22 @@ def test_a_slow_receiver_keeps_nobody_else_waiting(
         other.expect_request("/slow").respond_with_handler(slow)
         add_webhook(database, "a-slow", url=other.url_for("/slow"))
         add_webhook(database, "b-quick", url=quick.url)
-        _add_message(database, "msg_slow_1", webhook="a-slow")
-        _add_message(database, "msg_slow_2", stream="second", webhook="a-slow")
+        add_message(database, "msg_slow_1", webhook="a-slow")
+        add_message(database, "msg_slow_2", stream="second", webhook="a-slow")
         stop = threading.Event()
-        deliverer = _deliverer(database, Clock(), timeout_s=60.0)
+        deliverer = make_deliverer(database, Clock(), timeout_s=60.0)
         thread = threading.Thread(target=deliverer.run, args=(stop,))
         thread.start()
         try:
             wait_for(lambda: under_way, "the slow receiver's first request")
             for i in range(3):
-                _add_message(database, f"msg_{i}", webhook="b-quick")
+                add_message(database, f"msg_{i}", webhook="b-quick")
                 wait_for(partial(quick.has, i + 1), "the quick receiver's message")
             assert under_way == ["msg_slow_1"]  # one at a time to a receiver
             released.set()
-            wait_for(lambda: _row(database, "msg_slow_2").state == "delivered", "the slow ones")
+            wait_for(
+                lambda: message_row(database, "msg_slow_2").state == "delivered", "the slow ones"
+            )
         finally:
             released.set()
             stop.set()
@@ -342,7 +315,7 @@ def test_a_kill_between_sending_and_commit_sends_the_same_message_again(
 ) -> None:
     receiver = Receiver(httpserver)
     add_webhook(each_database, url=receiver.url)
-    _add_message(each_database)
+    add_message(each_database)
     clock = Clock()
 
     def dies(*_: object, **__: object) -> bool:
@@ -350,23 +323,23 @@ def test_a_kill_between_sending_and_commit_sends_the_same_message_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(claims, "settle_delivered", dies)
-        _deliverer(each_database, clock).step()
-    assert _row(each_database).state == "waiting"
-    deliverer = _deliverer(each_database, clock)
+        make_deliverer(each_database, clock).step()
+    assert message_row(each_database).state == "waiting"
+    deliverer = make_deliverer(each_database, clock)
     assert deliverer.step() == 0
     clock.now += 60
     assert deliverer.step() == 1
     assert receiver.ids == ["msg_1", "msg_1"]
-    assert _row(each_database).state == "delivered"
+    assert message_row(each_database).state == "delivered"
 
 
 def test_a_message_whose_last_attempt_was_cut_off_is_given_up(database: Database) -> None:
     add_webhook(database)
-    _add_message(database)
+    add_message(database)
     with database.write() as session:
         session.execute(update(DeliveryRow).values(attempts=12))
-    assert _deliverer(database, Clock()).step() == 0
-    assert _row(database).state == "dead"
+    assert make_deliverer(database, Clock()).step() == 0
+    assert message_row(database).state == "dead"
 
 
 def test_several_front_ends_send_each_message_once(
@@ -376,11 +349,11 @@ def test_several_front_ends_send_each_message_once(
     add_webhook(each_database, url=receiver.url)
     names = [f"msg_{i:02}" for i in range(24)]
     for i, name in enumerate(names):
-        _add_message(each_database, name, stream=f"cam{i % 6}")
+        add_message(each_database, name, stream=f"cam{i % 6}")
     start = threading.Barrier(3)
 
     def deliver() -> None:
-        deliverer = _deliverer(each_database, Clock())
+        deliverer = make_deliverer(each_database, Clock())
         start.wait()
         while deliverer.step():
             pass
@@ -390,7 +363,7 @@ def test_several_front_ends_send_each_message_once(
         thread.start()
     for thread in threads:
         thread.join()
-    _deliverer(each_database, Clock()).step()
+    make_deliverer(each_database, Clock()).step()
     assert sorted(receiver.ids) == names
     for i in range(6):
         of_stream = [name for name in receiver.ids if int(name[4:]) % 6 == i]
@@ -400,7 +373,7 @@ def test_several_front_ends_send_each_message_once(
 def test_a_result_that_comes_too_late_changes_nothing(each_database: Database) -> None:
     """Its claim has run out, and another front end has claimed the message since."""
     add_webhook(each_database)
-    _add_message(each_database)
+    add_message(each_database)
     claim = partial(claims.claim, webhook_id="hook", hold_s=10.0, max_attempts=5)
     with each_database.write() as session:
         first = claim(session, now=NOW)
@@ -409,18 +382,21 @@ def test_a_result_that_comes_too_late_changes_nothing(each_database: Database) -
         second = claim(session, now=NOW + 11)
     assert first is not None
     assert second is not None
-    assert (first.message_id, first.attempts) == ("msg_1", 1)
-    assert (second.message_id, second.attempts) == ("msg_1", 2)
+    assert (first.message.id, first.attempts) == ("msg_1", 1)
+    assert (second.message.id, second.attempts) == ("msg_1", 2)
+    late = Attempt(NOW, 11.0, 500, "", "the receiver answered 500")
+    quick = Attempt(NOW + 11, 0.1, 200, "", None)
     with each_database.write() as session:
-        assert not claims.settle_dead(session, first, status=500, error="late")
-        assert claims.settle_delivered(session, second, now=NOW + 12, status=200)
-    assert _row(each_database).state == "delivered"
+        assert not claims.settle_dead(session, first, late)
+        assert claims.settle_delivered(session, second, quick, now=NOW + 12)
+    assert message_row(each_database).state == "delivered"
+    assert [row.status for row in attempt_rows(each_database)] == [500, 200]
 
 
 def test_a_disabled_webhook_gets_nothing(database: Database, receiver: Receiver) -> None:
     add_webhook(database, url=receiver.url, enabled=False)
-    _add_message(database)
-    assert _deliverer(database, Clock()).step() == 0
+    add_message(database)
+    assert make_deliverer(database, Clock()).step() == 0
 
 
 def test_old_and_surplus_messages_go(
@@ -429,7 +405,7 @@ def test_old_and_surplus_messages_go(
     add_webhook(each_database)
     ages_days = {"old": 40, "older": 50, "recent": 20, "waiting": 1, "stuck": 4}
     for name, days in ages_days.items():
-        _add_message(each_database, name)
+        add_message(each_database, name)
         state = "waiting" if name in ("waiting", "stuck") else "delivered"
         with each_database.write() as session:
             session.execute(
@@ -447,7 +423,7 @@ def test_old_and_surplus_messages_go(
     monkeypatch.setattr(claims, "CLEAR_ROWS", 1)
     assert clear() == {"old", "recent", "waiting", "stuck"}
     assert clear() == {"recent", "waiting", "stuck"}
-    assert _row(each_database, "stuck").state == "dead"
-    assert _row(each_database, "waiting").state == "waiting"
+    assert message_row(each_database, "stuck").state == "dead"
+    assert message_row(each_database, "waiting").state == "waiting"
     monkeypatch.setattr(claims, "KEEP_FINISHED_ROWS", 1)
     assert clear() == {"waiting", "stuck"}

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
 from service.store.database import Database
-from service.store.tables import DeliveryRow, StreamRow
+from service.store.tables import DeliveryRow, StreamRow, WebhookRow
 from tests.record.rows import add_stream, add_webhook
 
 NOW = 1795507200.25
@@ -84,6 +84,16 @@ def test_only_webhooks_that_want_it_are_told(database: Database) -> None:
     assert _enqueue(database, EventType.ENDED) == 2
     told = {(row.webhook_id, row.event_type) for row in _rows(database)}
     assert told == {("all", "event.started"), ("all", "event.ended"), ("ends", "event.ended")}
+
+
+def test_a_webhook_may_name_its_streams(database: Database) -> None:
+    add_stream(database)
+    for ident, stream_ids in (("all", None), ("this", ["cam", "x"]), ("other", ["x"]), ("no", [])):
+        add_webhook(database, ident)
+        with database.write() as session:
+            session.get_one(WebhookRow, ident).stream_ids = stream_ids
+    assert _enqueue(database) == 2
+    assert {row.webhook_id for row in _rows(database)} == {"all", "this"}
 
 
 def test_a_stream_with_an_empty_list_tells_nobody(database: Database) -> None:

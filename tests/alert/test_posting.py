@@ -18,6 +18,7 @@ from pytest_httpserver import HTTPServer
 from service.alert.posting import (
     MAX_ANSWER_BYTES,
     MAX_RETRY_AFTER_S,
+    MAX_SHOWN_CHARACTERS,
     Poster,
     Undelivered,
     retry_after_s,
@@ -75,7 +76,8 @@ def test_a_body_is_posted_as_json_under_the_hosts_name(httpserver: HTTPServer) -
 def test_a_private_address_is_refused_before_anything_is_sent(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/").respond_with_data("")
     poster = Poster(False, 20.0)
-    for host in (LOOPBACK, "localhost", "[::1]"):
+    # The last ones are ways to write 127.0.0.1 that only the look-up understands.
+    for host in (LOOPBACK, "localhost", "[::1]", "127.1", "2130706433", "0x7f.1"):
         with pytest.raises(Undelivered, match="may not call"):
             _post(poster, f"http://{host}:{httpserver.port}/")
     for addresses in (["10.0.0.1"], ["8.8.8.8", LOOPBACK], ["::ffff:127.0.0.1"]):
@@ -92,6 +94,19 @@ def test_a_name_is_looked_up_once_and_its_checked_address_is_the_one_called(
     names = Names([LOOPBACK], ["192.0.2.1"])
     assert _post(Poster(True, 20.0, names), f"http://a.test:{httpserver.port}/") == 200
     assert names.asked == ["a.test"]
+
+
+def test_a_name_that_turns_to_a_private_address_is_refused_from_then_on(
+    httpserver: HTTPServer,
+) -> None:
+    """Each request looks the name up anew, and each answer is checked."""
+    httpserver.expect_request("/").respond_with_data("")
+    names = Names(["2001:db8::1"], [LOOPBACK], ["169.254.169.254"])
+    poster = Poster(False, 20.0, names)
+    for address in ("2001:db8::1", LOOPBACK, "169.254.169.254"):
+        with pytest.raises(Undelivered, match=rf"is at {address}, and webhooks may not call"):
+            _post(poster, f"http://a.test:{httpserver.port}/")
+    assert httpserver.log == []
 
 
 def test_the_next_address_is_tried_when_the_first_refuses(httpserver: HTTPServer) -> None:
@@ -181,6 +196,23 @@ def test_an_endless_answer_is_left_after_its_beginning() -> None:
     with _raw_server(serve) as port:
         assert _post(Poster(True, 60.0), f"http://{LOOPBACK}:{port}/") == 200
     assert sent < 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b" taken \n", "taken"),
+        (b"a\x00b\x1b[1m\r\nc", "a b [1m  c"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"y" * 5000, "y" * MAX_SHOWN_CHARACTERS),
+        (b"", ""),
+    ],
+)
+def test_the_beginning_of_an_answer_is_kept_as_printable_text(
+    httpserver: HTTPServer, body: bytes, shown: str
+) -> None:
+    httpserver.expect_request("/").respond_with_data(body)
+    assert Poster(True, 20.0).post(httpserver.url_for("/"), "{}", {}).beginning == shown
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,16 @@ def test_a_signature_holds_for_its_body_id_and_secret_only() -> None:
             Webhook(other).verify(changed_body, changed_headers)
 
 
+def test_two_secrets_sign_side_by_side() -> None:
+    new, old, body = new_secret(), new_secret(), "{}"
+    headers = sign(new, message_id="msg_1", body=body, now=time.time(), old_secret=old)
+    assert len(headers["webhook-signature"].split(" ")) == 2
+    for secret in (new, old):
+        Webhook(secret).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_secret()).verify(body, headers)
+
+
 def test_attempts_are_spread_over_hours() -> None:
     delays = [delay_s(attempts) for attempts in range(1, 12)]
     for delay, planned in zip(delays, DELAYS_S, strict=False):

@@ -191,6 +191,7 @@ def test_events_are_asked_for_properly(api: httpx.Client, query: dict[str, str])
         "/events/%00/snapshot.jpg",
         "/webhooks/unknown",
         "/webhooks/unknown/deliveries",
+        "/webhooks/unknown/deliveries/unknown",
         "/nothing/here",
         "/static/nothing.js",
     ],
@@ -231,6 +232,8 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_read(api: httpx.Client)
         ({"url": "https://example.com/", "secret": "whsec_geheim"}, "secret"),
         ({"url": "https://example.com/", "secret": "geheim"}, "secret"),
         ({"url": "https://example.com/", "extra": 1}, "extra"),
+        ({"url": "https://example.com/", "name": "x\x00"}, "name"),
+        ({"url": "https://example.com/", "stream_ids": ["x\x00"]}, "stream_ids[0]"),
     ],
 )
 def test_a_webhook_that_cannot_be_is_refused(

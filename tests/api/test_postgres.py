@@ -8,6 +8,7 @@ import httpx
 
 from service.settings import Settings
 from service.store.database import Database
+from service.store.tables import DeliveryRow
 from tests.support.clips import encoded
 from tests.support.front_end import add_event, add_scores, client
 
@@ -37,7 +38,7 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
             found = api.get("/events", params={"label": label}).json()["items"]
             assert len(found) == count
         assert "näher" in api.get("/events/export", params={"format": "jsonl"}).text
-        assert api.get(f"/webhooks/{hook}/deliveries").json() == {"items": []}
+        _sends_again(api, database, hook)
         assert api.delete(f"/webhooks/{hook}").status_code == 204
         assert api.get(path).json()["webhook_ids"] == []
         assert api.get("/readyz").is_success
@@ -45,6 +46,38 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
         assert api.delete(path).status_code == 204
         assert api.get("/events").json()["items"] == []
     database.close()
+
+
+def _sends_again(api: httpx.Client, database: Database, hook: str) -> None:
+    """Its port refuses at once; what waits is due in the far future."""
+    with database.write() as session:
+        for number, state in enumerate(("dead", "dead", "waiting")):
+            session.add(
+                DeliveryRow(
+                    id=f"msg_{number}",
+                    sequence=number,
+                    webhook_id=hook,
+                    stream_id="cam",
+                    event_type="event.started",
+                    body="{}",
+                    state=state,
+                    attempts=1,
+                    next_attempt_at=4e9,
+                    created_at=4e9,
+                )
+            )
+    path = f"/webhooks/{hook}/deliveries"
+    page = api.get(path, params={"limit": 2}).json()
+    rest = api.get(path, params={"before": page["next"]}).json()
+    shown = [item["id"] for item in page["items"] + rest["items"]]
+    assert shown == ["msg_2", "msg_1", "msg_0"]
+    assert api.post(f"{path}/msg_2/replay").status_code == 409
+    assert api.post(f"{path}/msg_1/replay").json()["state"] == "waiting"
+    assert api.post(f"/webhooks/{hook}/replay").json() == {"replayed": 1, "dead": 0}
+    assert api.get(f"{path}/msg_2").json()["history"] == []
+    assert api.post(f"/webhooks/{hook}/secret").json()["old_secret_until"] is not None
+    assert "connection failed" in api.post(f"/webhooks/{hook}/test").json()["error"]
+    assert api.patch(f"/webhooks/{hook}", json={"enabled": False}).json()["enabled"] is False
 
 
 def _refuses_what_postgresql_cannot_hold(api: httpx.Client, path: str) -> None:

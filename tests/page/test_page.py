@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from pytest_httpserver import HTTPServer
 from redis import Redis
 from sqlalchemy import update
 
@@ -26,11 +27,11 @@ from service.media.shelf import FOLDER, NewFile, Shelf
 from service.messages import StreamState, StreamStatus, WorkerStatus
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import EventRow, StreamLogRow
+from service.store.tables import DeliveryRow, EventRow, StreamLogRow
 from tests.media.shots import shot
 from tests.support.clips import encoded, picture
 from tests.support.front_end import add_event, add_scores, front_end, make_settings
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, wait_for
 
 CHROMIUM = shutil.which("chromium")
 OPTIONS = [
@@ -402,6 +403,55 @@ def test_what_is_wrong_is_said_at_its_field(scene: Scene, browser: Browser) -> N
     assert [fault for fault in scene.faults if "422" not in fault] == []
     scene.faults.clear()
     page.close()
+
+
+def test_webhooks_are_tested_and_their_dead_letters_sent_again(
+    settings: Settings, browser: Browser, redis: Redis, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/hook", method="POST").respond_with_data("thanks", 202)
+    allowing = settings.model_copy(update={"allow_private_webhooks": True})
+    database = Database(allowing.database)
+    with front_end(allowing) as url:
+        scene = Scene(url, database, redis, "")
+        body = {"url": httpserver.url_for("/hook"), "name": "On <b>call</b>"}
+        hook = httpx.post(f"{url}/webhooks", json=body).json()["id"]
+        httpx.patch(f"{url}/webhooks/{hook}", json={"enabled": False})
+        with database.write() as session:
+            session.add(
+                DeliveryRow(
+                    id="msg_1",
+                    sequence=1,
+                    webhook_id=hook,
+                    stream_id="cam",
+                    event_type="event.started",
+                    body="{}",
+                    state="dead",
+                    next_attempt_at=0.0,
+                    created_at=time.time(),
+                )
+            )
+        page = scene.open(browser)
+        page.goto(url)
+        page.get_by_role("button", name="Webhooks").click()
+        dialog = page.locator("#webhooks-dialog")
+        expect(dialog.locator(".name")).to_have_text("On <b>call</b>")
+        expect(dialog).to_contain_text("off: it was switched off · 1 not delivered")
+        dialog.get_by_role("button", name="Test").click()
+        expect(dialog.locator(".result")).to_contain_text("Taken: 202 after")
+        dialog.get_by_role("button", name="Switch on").click()
+        _shoot(page, "webhooks")
+        dialog.get_by_role("button", name="Send 1 again").click()
+        expect(dialog.get_by_role("button", name="Send 1 again")).to_be_hidden()
+        dialog.get_by_role("button", name="Close").click()
+        expect(dialog).to_be_hidden()
+        page.close()
+        assert scene.faults == []
+
+        def came() -> bool:
+            return any(request.headers["webhook-id"] == "msg_1" for request, _ in httpserver.log)
+
+        wait_for(came, "the dead letter")
+    database.close()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(scene: Scene, browser: Browser) -> None:

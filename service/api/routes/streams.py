@@ -24,6 +24,7 @@ from service.api.schemas.streams import (
 from service.api.schemas.zones import stored
 from service.api.sources import check_content, checked_source
 from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
+from service.api.webhooks import forget_stream
 from service.store.tables import StreamLogRow, StreamRow
 
 log = structlog.get_logger(__name__)
@@ -151,6 +152,7 @@ def delete_stream(stream_id: str, context: Shared) -> None:
     """Its scores and events go with it."""
     with context.database.write() as session:
         session.delete(find_stream(session, stream_id, locked=True))
+        forget_stream(session, stream_id)
     try:
         context.registry.remove(stream_id)
     except RedisError as error:

@@ -5,6 +5,7 @@ import { Detail } from "./detail.js";
 import { askForKey, setUpAdding } from "./dialogs.js";
 import { byId, element, rate } from "./dom.js";
 import { Events } from "./events.js";
+import { setUpWebhooks } from "./webhooks.js";
 
 const REFRESH_MS = 2000;
 
@@ -98,6 +99,7 @@ async function run() {
 }
 
 onKeyNeeded(askForKey);
+setUpWebhooks();
 setUpAdding({
   onAdded: async (stream) => {
     selected = stream.id;

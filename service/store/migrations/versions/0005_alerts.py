@@ -12,7 +12,8 @@ depends_on = None
 
 STREAM_COLUMNS = ("zones", "schedule", "cooldown_s", "false_alarms_per_day", "calibrated_threshold")
 EVENT_COLUMNS = ("muted", "label", "label_note", "labelled_at")
-WEBHOOK_COLUMNS = ("name", "old_secret", "old_secret_until", "stream_ids")
+WEBHOOK_COLUMNS = ("name", "old_secret", "old_secret_until", "stream_ids", "held_until")
+DELIVERY_COLUMNS = ("attempts_before", "replayed_at")
 ROLLUPS = ("scores_by_second", "scores_by_minute")
 
 
@@ -45,6 +46,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("old_secret", sa.String(length=200), nullable=True))
         batch_op.add_column(sa.Column("old_secret_until", sa.Float(), nullable=True))
         batch_op.add_column(sa.Column("stream_ids", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("held_until", sa.Float(), nullable=True))
+    with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("attempts_before", sa.Integer(), nullable=False, server_default="0")
+        )
+        batch_op.add_column(sa.Column("replayed_at", sa.Float(), nullable=True))
     for table in ROLLUPS:
         op.create_table(
             table,
@@ -113,6 +120,7 @@ def downgrade() -> None:
     for table in ROLLUPS:
         op.drop_table(table)
     for table, columns in (
+        ("deliveries", DELIVERY_COLUMNS),
         ("webhooks", WEBHOOK_COLUMNS),
         ("cursors", ("told_at",)),
         ("events", EVENT_COLUMNS),

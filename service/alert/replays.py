@@ -1,0 +1,73 @@
+"""Messages that are sent again because somebody asks: with their ids, behind all that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from service.alert.outbox import DeliveryState
+from service.store.tables import DeliveryRow, WebhookRow
+
+MAX_AT_ONCE = 1000
+
+
+def lock_webhook(session: Session, webhook_id: str) -> WebhookRow | None:
+    """The webhook, until the transaction ends: replays, changes and rotations take turns.
+
+    Messages may still be written for it meanwhile.
+    """
+    return session.get(WebhookRow, webhook_id, with_for_update={"key_share": True})
+
+
+def replay(session: Session, rows: Sequence[DeliveryRow], *, now: float) -> None:
+    """Let messages of one webhook wait again, all attempts before them, in the order given.
+
+    They come after what waits already, so that its order stays. The caller has locked the webhook,
+    and none of the rows is waiting.
+    """
+    if not rows:
+        return
+    newest = session.scalar(
+        select(func.max(DeliveryRow.sequence)).where(
+            DeliveryRow.webhook_id == rows[0].webhook_id,
+            DeliveryRow.state == DeliveryState.WAITING.value,
+        )
+    )
+    first = max(int(now * 1e9), 0 if newest is None else newest + 1)
+    values = [
+        {
+            "id": row.id,
+            "sequence": first + place,
+            "state": DeliveryState.WAITING.value,
+            "attempts_before": row.attempts,
+            "next_attempt_at": now,
+            "replayed_at": now,
+            "delivered_at": None,
+        }
+        for place, row in enumerate(rows)
+    ]
+    session.execute(update(DeliveryRow), values)
+
+
+def replay_dead(session: Session, webhook_id: str, *, now: float, limit: int) -> int:
+    """Replay the oldest dead letters of a webhook that the caller has locked; how many."""
+    query = (
+        select(DeliveryRow)
+        .where(DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == DeliveryState.DEAD.value)
+        .order_by(DeliveryRow.sequence, DeliveryRow.id)
+        .limit(limit)
+        .with_for_update()
+    )
+    rows = session.scalars(query).all()
+    replay(session, rows, now=now)
+    return len(rows)
+
+
+def count_dead(session: Session, webhook_id: str) -> int:
+    """Dead letters of a webhook."""
+    query = select(func.count()).where(
+        DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == DeliveryState.DEAD.value
+    )
+    return session.scalar(query) or 0

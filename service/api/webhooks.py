@@ -1,0 +1,56 @@
+"""Webhooks in the database: found, and the streams that they name."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.alert.replays import lock_webhook
+from service.api.errors import Refused, wrong_field
+from service.api.streams import IDENT
+from service.errors import NotFound
+from service.store.tables import StreamRow, WebhookRow
+
+SWITCHED_OFF = "it was switched off"
+
+
+def find_webhook(session: Session, webhook_id: str, *, locked: bool = False) -> WebhookRow:
+    """The row; `locked` against other changes until the transaction ends. Raises: NotFound."""
+    row = None
+    if IDENT.fullmatch(webhook_id):
+        row = lock_webhook(session, webhook_id) if locked else session.get(WebhookRow, webhook_id)
+    if row is None:
+        raise NotFound("webhook", webhook_id)
+    return row
+
+
+def checked_streams(session: Session, stream_ids: list[str] | None) -> list[str] | None:
+    """The ids, each once. Raises: Refused: one names no stream."""
+    if stream_ids is None:
+        return None
+    wanted = list(dict.fromkeys(stream_ids))
+    shaped = [ident for ident in wanted if IDENT.fullmatch(ident)]
+    known = set(session.scalars(select(StreamRow.id).where(StreamRow.id.in_(shaped))))
+    fields = [
+        wrong_field(f"stream_ids[{place}]", ident, "no such stream")
+        for place, ident in enumerate(stream_ids)
+        if ident not in known
+    ]
+    if fields:
+        raise Refused(422, f"{fields[0].field}: {fields[0].reason}", fields)
+    return wanted
+
+
+def forget_stream(session: Session, stream_id: str) -> None:
+    """Take a deleted stream out of the webhooks that name it; one that named it alone hears of
+    none, rather than of all."""
+    for webhook in session.scalars(select(WebhookRow).with_for_update(key_share=True)):
+        if webhook.stream_ids and stream_id in webhook.stream_ids:
+            webhook.stream_ids = [ident for ident in webhook.stream_ids if ident != stream_id]
+
+
+def forget_webhook(session: Session, webhook_id: str) -> None:
+    """Take a deleted webhook out of the streams that name it."""
+    for stream in session.scalars(select(StreamRow).with_for_update()):
+        if stream.webhook_ids and webhook_id in stream.webhook_ids:
+            stream.webhook_ids = [ident for ident in stream.webhook_ids if ident != webhook_id]

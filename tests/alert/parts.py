@@ -1,0 +1,109 @@
+"""What tests of deliveries begin with: a clock, a receiver, messages that wait."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from pytest_httpserver import HTTPServer
+from sqlalchemy import func, select
+from werkzeug import Request, Response
+
+from service.alert.deliverer import Deliverer
+from service.metrics import Metrics
+from service.settings import Settings
+from service.store.database import Database
+from service.store.tables import AttemptRow, DeliveryRow
+
+NOW = 1795507200.0
+
+
+class Clock:
+    """Time that tests move."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Receiver:
+    """Answers as it is told, and remembers what it got."""
+
+    def __init__(self, server: HTTPServer, path: str = "/") -> None:
+        self.statuses: list[int] = []
+        """Of the next answers; 200 when there are none left."""
+        self.headers: dict[str, str] = {}
+        self.answer = ""
+        """The body of its answers."""
+        self.got: list[tuple[dict[str, str], str]] = []
+        self.url = server.url_for(path)
+        server.expect_request(path, method="POST").respond_with_handler(self._answer)
+
+    def _answer(self, request: Request) -> Response:
+        self.got.append((dict(request.headers), request.get_data(as_text=True)))
+        status = self.statuses.pop(0) if self.statuses else 200
+        return Response(self.answer, status, headers=self.headers)
+
+    def has(self, count: int) -> bool:
+        """Whether that many requests have come."""
+        return len(self.got) >= count
+
+    @property
+    def ids(self) -> list[str]:
+        """Message ids in the order in which they came."""
+        return [headers["Webhook-Id"] for headers, _ in self.got]
+
+
+def make_deliverer(
+    database: Database,
+    clock: Callable[[], float],
+    *,
+    metrics: Metrics | None = None,
+    max_attempts: int = 12,
+    allow_private: bool = True,
+    timeout_s: float = 20.0,
+) -> Deliverer:
+    """One that may call this machine, unless told otherwise."""
+    settings = Settings(
+        allow_private_webhooks=allow_private,
+        webhook_max_attempts=max_attempts,
+        webhook_timeout_s=timeout_s,
+    )
+    return Deliverer(database, settings, metrics or Metrics(), clock=clock)
+
+
+def add_message(
+    database: Database, message_id: str = "msg_1", *, stream: str = "cam", webhook: str = "hook"
+) -> None:
+    """A message that waits since NOW, behind those that were added before."""
+    with database.write() as session:
+        newest = session.scalar(select(func.max(DeliveryRow.sequence))) or 0
+        session.add(
+            DeliveryRow(
+                id=message_id,
+                sequence=newest + 1,
+                webhook_id=webhook,
+                stream_id=stream,
+                event_type="event.started",
+                body=json.dumps({"type": "event.started", "data": {"id": message_id}}),
+                state="waiting",
+                attempts=0,
+                next_attempt_at=NOW,
+                created_at=NOW,
+            )
+        )
+
+
+def message_row(database: Database, message_id: str = "msg_1") -> DeliveryRow:
+    """How the message stands."""
+    with database.read() as session:
+        return session.get_one(DeliveryRow, message_id)
+
+
+def attempt_rows(database: Database, message_id: str = "msg_1") -> list[AttemptRow]:
+    """How its attempts went, the first one first."""
+    query = select(AttemptRow).where(AttemptRow.delivery_id == message_id).order_by(AttemptRow.id)
+    with database.read() as session:
+        return list(session.scalars(query))
