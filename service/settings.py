@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     """Frames in a row below it that end the event."""
     event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end it too."""
+    false_alarms_per_day: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    """Of each stream that has no number of its own; thresholds are made to keep it."""
 
     log_level: str = "INFO"
     log_json: bool = False

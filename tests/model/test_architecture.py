@@ -22,12 +22,20 @@ TORCHLESS = (
     "labels",
     "looks",
     "masks",
+    "peaks",
     "relighting",
     "rules",
     "scene",
+    "tails",
 )
 
 PUBLIC = {
+    "peaks": {"LARGEST", "PeakFinder", "magnitude", "peaks", "score_of"},
+    "tails": {
+        "COVERED", "DAY_S", "Found", "LEAST_PEAKS", "LEAST_THRESHOLD", "MOST_DISPERSION",
+        "MOST_PEAKS", "MOST_THRESHOLD", "SHAPE_DEVIATION", "SHAPE_LIMIT", "Stretch", "TAIL_SHARE",
+        "Tail", "TooFew", "find_threshold",
+    },
     "bundle": {"Bundle", "ITEMS", "load", "save"},
     "calibration": {
         "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",

@@ -1,0 +1,106 @@
+"""Simulated scores whose tail and autocorrelation are those of real ones, and events in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_toeplitz
+from scipy.ndimage import minimum_filter1d
+from scipy.signal import lfilter
+from scipy.stats import genpareto, norm
+
+from model.evaluation.events import alarms
+from model.events import EventRules
+from model.peaks import magnitude
+
+FPS = 10.0
+ORDER = 12
+"""Of the autoregression: so many frames back are seen to matter."""
+TAIL_FROM = 0.95
+"""Quantile above which scores are continued by a fitted tail."""
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An autoregression of normal scores, mapped to magnitudes as the real ones are spread."""
+
+    coefficients: Values
+    noise: float
+    """Standard deviation."""
+    body: Values
+    """Sorted real magnitudes."""
+    level: float
+    shape: float
+    scale: float
+    slow: float
+    """Share of the variance that swings slowly, over about half an hour."""
+
+    def scores(self, frames: int, random: np.random.Generator) -> Values:
+        """So many scores in a row."""
+        warm = 2000
+        drive = random.normal(0.0, self.noise, frames + warm)
+        fast = lfilter([1.0], np.concatenate(([1.0], -self.coefficients)), drive)[warm:]
+        if self.slow:
+            keep = np.exp(-1.0 / (1800.0 * FPS))
+            start = random.normal()
+            swing, _ = lfilter(
+                [np.sqrt(1.0 - keep**2)], [1.0, -keep], random.normal(size=frames), zi=[keep * start]
+            )
+            fast = np.sqrt(1.0 - self.slow) * fast + np.sqrt(self.slow) * swing
+        z = self._magnitudes(fast)
+        return np.where(z <= 0.5, z, 1.0 - 0.25 / np.maximum(z, 0.5))
+
+    def _magnitudes(self, values: Values) -> Values:
+        shares = norm.cdf(values)
+        z = np.quantile(self.body, np.minimum(shares, TAIL_FROM))
+        high = shares > TAIL_FROM
+        # The upper tail's own probability: 1 - share would be rounded off.
+        beyond = norm.sf(values[high]) / (1.0 - TAIL_FROM)
+        z[high] = self.level + genpareto.isf(beyond, self.shape, scale=self.scale)
+        return z
+
+
+def modelled(clips: Sequence[Sequence[float | None]], slow: float = 0.0) -> Model:
+    """From scores of real normal footage."""
+    runs = [np.array([magnitude(s) for s in clip if s is not None]) for clip in clips]
+    body = np.sort(np.concatenate(runs))
+    level = float(np.quantile(body, TAIL_FROM))
+    excesses = body[body > level] - level
+    shape, _, scale = genpareto.fit(excesses, floc=0.0)
+    ranks = [norm.ppf((np.searchsorted(body, run, "right") - 0.5) / len(body)) for run in runs]
+    long = [each for each in ranks if len(each) > 3 * ORDER]
+    covariance = np.array([_covariance(long, lag) for lag in range(ORDER + 1)])
+    correlation = covariance / covariance[0]
+    coefficients = solve_toeplitz(correlation[:-1], correlation[1:])
+    noise = float(np.sqrt(1.0 - coefficients @ correlation[1:]))
+    return Model(coefficients, noise, body, level, float(shape), float(scale), slow)
+
+
+def _covariance(runs: Sequence[Values], lag: int) -> float:
+    products = [run[lag:] * run[: len(run) - lag] for run in runs]
+    return float(np.concatenate(products).mean())
+
+
+def count_events(scores: Values, threshold: float, rules: EventRules) -> int:
+    """Events of a long run of scores at a threshold, by the service's own machine where any is."""
+    return sum(len(alarms(part, threshold, rules, FPS)) for part in _risen(scores, threshold, rules))
+
+
+def _risen(scores: Values, threshold: float, rules: EventRules) -> Iterator[Values]:
+    """The parts of a run in which an event could start, with what follows."""
+    places = np.flatnonzero(levels(scores, rules) >= threshold)
+    if not len(places):
+        return
+    after = 50 * rules.quiet_frames
+    for group in np.split(places, np.flatnonzero(np.diff(places) > after) + 1):
+        yield scores[max(0, group[0] - rules.min_frames) : group[-1] + after]
+
+
+def levels(scores: Values, rules: EventRules) -> Values:
+    """At each frame the lowest of the newest `min_frames` scores."""
+    size = rules.min_frames
+    return minimum_filter1d(scores, size, origin=(size - 1) // 2, mode="constant", cval=0.0)
