@@ -22,16 +22,18 @@ LEAST_THRESHOLD = 0.1
 """A lower threshold would make events of noise."""
 MOST_THRESHOLD = 0.99
 """A higher one could hardly be reached."""
-LEAST_PEAKS = 30
+LEAST_PEAKS = 20
 """Fewer don't tell of a tail."""
-MOST_PEAKS = 400
-"""More are no better: the level above which they lie rises instead."""
 TAIL_SHARE = 0.25
-"""Of all peaks that are known, so many are of the tail."""
+"""Of all peaks that are known, so many are of the tail, ..."""
+SMALL_TAIL, LARGE_TAIL = 30, 800
+"""... but so many at least, if there are, and no more."""
 SHAPE_LIMIT = 0.5
+SHAPE_MEAN = -0.1
 SHAPE_DEVIATION = 0.15
-"""The shape is taken to be near 0, give or take this, and within the limit: hydrology's prior
-(Martins and Stedinger, 2000) is as narrow."""
+"""What is held of the shape before any footage: means over many cells and frames have tails that
+are lighter than an exponential's, if anything. As narrow as hydrology's prior (Martins and
+Stedinger, 2000); footage of hours overrules it."""
 MOST_DISPERSION = 10.0
 COVERED = 0.95
 """Of the interval."""
@@ -134,8 +136,10 @@ def _level(stretches: Sequence[Stretch]) -> float:
     known = sorted((peak for stretch in stretches for peak in stretch.peaks), reverse=True)
     if len(known) < LEAST_PEAKS:
         raise TooFew(f"{LEAST_PEAKS} peaks are needed, there are {len(known)}")
-    count = min(max(LEAST_PEAKS, round(TAIL_SHARE * len(known))), MOST_PEAKS, len(known) - 1)
-    return known[count]
+    wanted = min(max(SMALL_TAIL, round(TAIL_SHARE * len(known))), LARGE_TAIL)
+    count = min(wanted, len(known) - 1)
+    # Peaks that are all alike lie above it, too.
+    return known[count] * (1.0 - 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,7 @@ def _likely(stretches: Sequence[Stretch], level: float, confirmed: Sequence[floa
     steps = np.linspace(-4.0, 4.0, 25) / math.sqrt(len(within))
     rates = len(within) / seen * np.exp(steps)[None, None, :]
     log_weights = (
-        -0.5 * (shapes / SHAPE_DEVIATION) ** 2
+        -0.5 * ((shapes - SHAPE_MEAN) / SHAPE_DEVIATION) ** 2
         + _log_densities(excesses, shapes, scales)
         + len(within) * np.log(rates)
         - rates * seen

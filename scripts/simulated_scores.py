@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.ndimage import minimum_filter1d
 from scipy.signal import lfilter
 from scipy.stats import genpareto, norm
 
-from model.evaluation.events import alarms
+from model.evaluation.events import Alarm, alarms
 from model.events import EventRules
 from model.peaks import magnitude
 
@@ -48,7 +48,10 @@ class Model:
             keep = np.exp(-1.0 / (1800.0 * FPS))
             start = random.normal()
             swing, _ = lfilter(
-                [np.sqrt(1.0 - keep**2)], [1.0, -keep], random.normal(size=frames), zi=[keep * start]
+                [np.sqrt(1.0 - keep**2)],
+                [1.0, -keep],
+                random.normal(size=frames),
+                zi=[keep * start],
             )
             fast = np.sqrt(1.0 - self.slow) * fast + np.sqrt(self.slow) * swing
         z = self._magnitudes(fast)
@@ -64,20 +67,24 @@ class Model:
         return z
 
 
-def modelled(clips: Sequence[Sequence[float | None]], slow: float = 0.0) -> Model:
-    """From scores of real normal footage."""
+def modelled(
+    clips: Sequence[Sequence[float | None]], *, slow: float = 0.0, shape: float | None = None
+) -> Model:
+    """From scores of real normal footage; `shape` stands for the shape of their tail."""
     runs = [np.array([magnitude(s) for s in clip if s is not None]) for clip in clips]
     body = np.sort(np.concatenate(runs))
     level = float(np.quantile(body, TAIL_FROM))
     excesses = body[body > level] - level
-    shape, _, scale = genpareto.fit(excesses, floc=0.0)
+    fitted, _, scale = genpareto.fit(excesses, floc=0.0)
+    if shape is not None:
+        fitted, scale = shape, float(excesses.mean()) * (1.0 - shape)
     ranks = [norm.ppf((np.searchsorted(body, run, "right") - 0.5) / len(body)) for run in runs]
     long = [each for each in ranks if len(each) > 3 * ORDER]
     covariance = np.array([_covariance(long, lag) for lag in range(ORDER + 1)])
     correlation = covariance / covariance[0]
     coefficients = solve_toeplitz(correlation[:-1], correlation[1:])
     noise = float(np.sqrt(1.0 - coefficients @ correlation[1:]))
-    return Model(coefficients, noise, body, level, float(shape), float(scale), slow)
+    return Model(coefficients, noise, body, level, float(fitted), float(scale), slow)
 
 
 def _covariance(runs: Sequence[Values], lag: int) -> float:
@@ -85,22 +92,38 @@ def _covariance(runs: Sequence[Values], lag: int) -> float:
     return float(np.concatenate(products).mean())
 
 
-def count_events(scores: Values, threshold: float, rules: EventRules) -> int:
-    """Events of a long run of scores at a threshold, by the service's own machine where any is."""
-    return sum(len(alarms(part, threshold, rules, FPS)) for part in _risen(scores, threshold, rules))
+@dataclass(frozen=True)
+class Watched:
+    """A long run of scores, in which events are counted at many thresholds."""
 
-
-def _risen(scores: Values, threshold: float, rules: EventRules) -> Iterator[Values]:
-    """The parts of a run in which an event could start, with what follows."""
-    places = np.flatnonzero(levels(scores, rules) >= threshold)
-    if not len(places):
-        return
-    after = 50 * rules.quiet_frames
-    for group in np.split(places, np.flatnonzero(np.diff(places) > after) + 1):
-        yield scores[max(0, group[0] - rules.min_frames) : group[-1] + after]
-
-
-def levels(scores: Values, rules: EventRules) -> Values:
+    scores: Values
+    levels: Values
     """At each frame the lowest of the newest `min_frames` scores."""
-    size = rules.min_frames
-    return minimum_filter1d(scores, size, origin=(size - 1) // 2, mode="constant", cval=0.0)
+    rules: EventRules
+
+    @classmethod
+    def of(cls, scores: Values, rules: EventRules) -> Watched:
+        """Reckon the levels once."""
+        size = rules.min_frames
+        lowest = minimum_filter1d(scores, size, origin=(size - 1) // 2, mode="constant", cval=0.0)
+        return cls(scores, lowest, rules)
+
+    def events(self, threshold: float) -> list[Alarm]:
+        """Those that the service's machine makes; it is shown only where any could be."""
+        places = np.flatnonzero(self.levels >= threshold)
+        after = 50 * self.rules.quiet_frames
+        found: list[Alarm] = []
+        for group in np.split(places, np.flatnonzero(np.diff(places) > after) + 1):
+            if not len(group):
+                continue
+            first = max(0, int(group[0]) - self.rules.min_frames)
+            part = self.scores[first : group[-1] + after]
+            found += [
+                Alarm(first + a.first_frame, first + a.raised_frame, first + a.last_frame)
+                for a in alarms(part, threshold, self.rules, FPS)
+            ]
+        return found
+
+    def count(self, threshold: float) -> int:
+        """How many there are."""
+        return len(self.events(threshold))

@@ -16,7 +16,7 @@ from model.peaks import PeakFinder, magnitude
 
 STRETCH_S = 900.0
 """A stretch has so much footage, or less where the threshold changed in it."""
-KEPT_PEAKS = 16
+KEPT_PEAKS = 48
 """Of a stretch, the highest."""
 KEPT_EVENTS = 100
 """Of a stretch."""
@@ -128,6 +128,10 @@ class Collector:
             event_row=list(self._event_row),
             event_peak=self._event_peak,
         )
+
+    def finish(self) -> None:
+        """No frame follows: the last peak is over by that."""
+        self._current.add(self._peaks.cut())
 
     def take(self, scores: Iterable[Scored], events: Sequence[Span]) -> None:
         """The next frames. `events` are all that these frames may lie in or near, in order."""

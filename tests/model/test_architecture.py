@@ -33,7 +33,7 @@ PUBLIC = {
     "peaks": {"LARGEST", "PeakFinder", "magnitude", "peaks", "score_of"},
     "tails": {
         "COVERED", "DAY_S", "Found", "LEAST_PEAKS", "LEAST_THRESHOLD", "MOST_DISPERSION",
-        "MOST_PEAKS", "MOST_THRESHOLD", "SHAPE_DEVIATION", "SHAPE_LIMIT", "Stretch", "TAIL_SHARE",
+        "MOST_THRESHOLD", "SHAPE_DEVIATION", "SHAPE_LIMIT", "SHAPE_MEAN", "Stretch", "TAIL_SHARE",
         "Tail", "TooFew", "find_threshold",
     },
     "bundle": {"Bundle", "ITEMS", "load", "save"},
