@@ -125,5 +125,16 @@ class Watched:
         return found
 
     def count(self, threshold: float) -> int:
-        """How many there are."""
-        return len(self.events(threshold))
+        """How many there are: as many as stretches in which events could start, apart by enough
+        quiet. The same as `events` gives, and far quicker."""
+        places = np.flatnonzero(self.levels >= threshold)
+        if not len(places):
+            return 0
+        gaps = np.flatnonzero(np.diff(places) > self.rules.quiet_frames)
+        return 1 + sum(self._ends(int(places[i]), int(places[i + 1]), threshold) for i in gaps)
+
+    def _ends(self, start: int, stop: int, threshold: float) -> bool:
+        """Whether an event ends between two frames."""
+        kept = self.scores[start:stop] >= self.rules.release * threshold
+        ends = np.flatnonzero(np.concatenate(([True], kept, [True])))
+        return bool(np.diff(ends).max() > self.rules.quiet_frames)

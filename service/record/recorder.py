@@ -132,8 +132,8 @@ class Recorder:
             self._watch.look(paused, self._clock())
             self._watched_at = self._clock()
         if self._is_due(self._calibrated_at, CALIBRATE_EVERY_S):
-            self._calibrator.look(paused)
             self._calibrated_at = self._clock()
+            self._calibrator.look(paused)
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded
 
