@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 from redis import Redis
 from sqlalchemy import select, update
 
@@ -87,26 +86,19 @@ def test_the_streams_own_threshold_wins_and_null_takes_the_calibrated_one_back(
         assert Registry(redis).streams()[stream_id].threshold == in_force
 
 
-@pytest.mark.parametrize(
-    ("change", "stays"),
-    [({"gamma": 0.2}, False), ({"fps": 5.0}, False), ({"name": "other"}, True)],
-    ids=["gamma", "rate", "name"],
-)
 def test_a_calibrated_threshold_goes_with_the_configuration_that_it_was_found_for(
-    api: httpx.Client,
-    rows: Database,
-    redis: Redis,
-    stream_id: str,
-    change: dict[str, object],
-    stays: bool,
+    api: httpx.Client, rows: Database, redis: Redis, stream_id: str
 ) -> None:
-    _found(rows, stream_id, 0.41, 100.0)
-    assert api.patch(f"/streams/{stream_id}", json=change).status_code == 200
-    shown = api.get(f"/streams/{stream_id}/threshold").json()
-    assert shown["origin"] == ("calibrated" if stays else "model")
-    assert (shown["calibrated"] is not None) is stays
-    assert Registry(redis).streams()[stream_id].threshold == (0.41 if stays else None)
-    assert len(shown["history"]) == 1
+    path = f"/streams/{stream_id}"
+    changes = ({"name": "other"}, {"gamma": 0.2}, {"fps": 5.0})
+    for number, (change, stays) in enumerate(zip(changes, (True, False, False), strict=True), 1):
+        _found(rows, stream_id, 0.41, 100.0 * number)
+        assert api.patch(path, json=change).status_code == 200
+        shown = api.get(f"{path}/threshold").json()
+        assert shown["origin"] == ("calibrated" if stays else "model")
+        assert (shown["calibrated"] is not None) is stays
+        assert Registry(redis).streams()[stream_id].threshold == (0.41 if stays else None)
+        assert len(shown["history"]) == number
 
 
 def test_the_promise_is_the_streams_own_or_the_operators(
@@ -128,13 +120,12 @@ def test_the_promise_is_the_streams_own_or_the_operators(
     assert sorted(kept, key=str) == [3.0, None]
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 1001, "many"])
-def test_an_impossible_promise_is_refused(api: httpx.Client, stream_id: str, wrong: object) -> None:
-    answer = api.patch(f"/streams/{stream_id}", json={"false_alarms_per_day": wrong})
-    assert answer.status_code == 422
-    (field,) = answer.json()["error"]["fields"]
-    assert field["field"] == "false_alarms_per_day"
-    assert field["value"] == str(wrong)
+def test_an_impossible_promise_is_refused(api: httpx.Client, stream_id: str) -> None:
+    for wrong in (0, -1, 1001, "many"):
+        answer = api.patch(f"/streams/{stream_id}", json={"false_alarms_per_day": wrong})
+        assert answer.status_code == 422
+        (field,) = answer.json()["error"]["fields"]
+        assert (field["field"], field["value"]) == ("false_alarms_per_day", str(wrong))
 
 
 def test_a_stream_that_is_not_there_has_no_threshold(api: httpx.Client) -> None:
