@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from redis.exceptions import RedisError
@@ -16,6 +16,7 @@ from service.api.catalog import bundles
 from service.api.context import Context
 from service.api.errors import Refused, wrong_field
 from service.api.schemas.streams import StreamOut, status_out, stream_out
+from service.api.schemas.thresholds import ThresholdOrigin
 from service.errors import NotFound
 from service.messages import StreamState, StreamStatus
 from service.record.publisher import to_config
@@ -75,13 +76,13 @@ def views(context: Context, rows: Sequence[StreamRow]) -> list[StreamOut]:
         reason = "no worker has taken it yet"
     except RedisError:
         statuses, reason = {}, REDIS_AWAY
-    thresholds = _model_thresholds(context, {row.model for row in rows})
+    thresholds = model_thresholds(context, {row.model for row in rows})
     return [
         stream_out(
             row,
             status_out(
                 _status(row, statuses.get(row.id), reason),
-                row.threshold if row.threshold is not None else thresholds.get(row.model),
+                in_force(row, thresholds)[0],
             ),
             time.time(),
         )
@@ -97,7 +98,19 @@ def _status(row: StreamRow, told: StreamStatus | None, reason: str) -> StreamSta
     return StreamStatus(state=StreamState.PENDING, reason=reason, since=0.0)
 
 
-def _model_thresholds(context: Context, models: set[str]) -> dict[str, float]:
+def in_force(
+    row: StreamRow, of_models: Mapping[str, float]
+) -> tuple[float | None, ThresholdOrigin]:
+    """The threshold that workers take, and where it comes from."""
+    if row.threshold is not None:
+        return row.threshold, ThresholdOrigin.STREAM
+    if row.calibrated_threshold is not None:
+        return row.calibrated_threshold, ThresholdOrigin.CALIBRATED
+    return of_models.get(row.model), ThresholdOrigin.MODEL
+
+
+def model_thresholds(context: Context, models: set[str]) -> dict[str, float]:
+    """Those of bundles, by name; none of a bundle that isn't there or can't be read."""
     found: dict[str, float] = {}
     for info in bundles(context.settings) if models else []:
         if info.name in models:

@@ -22,6 +22,7 @@ from model.events import Change, Detection, EventStarted, close, observe_all
 from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Registry
 from service.bus.scores import Incoming, Scores
+from service.calibrate.calibrator import Calibrator
 from service.errors import StaleCursor
 from service.messages import FrameScore
 from service.metrics import Metrics
@@ -48,6 +49,7 @@ SHARED_SCORES = 2000
 PUBLISH_EVERY_S = 2.0
 SILENCE_EVERY_S = 1.0
 WATCH_EVERY_S = 1.0
+CALIBRATE_EVERY_S = 2.0
 
 _PAUSED = select(StreamRow.id, StreamRow.paused)
 
@@ -78,9 +80,11 @@ class Recorder:
         self._registry = Registry(redis)
         self._scores = Scores(redis, settings.max_score_backlog)
         self._watch = Watch(database, redis, settings, metrics)
+        self._calibrator = Calibrator(database, self._rules, settings.false_alarms_per_day)
         self._published_at: float | None = None
         self._silence_at: float | None = None
         self._watched_at: float | None = None
+        self._calibrated_at: float | None = None
         self._more = False
 
     def run(self, stop: threading.Event) -> None:
@@ -132,6 +136,9 @@ class Recorder:
         if self._is_due(self._watched_at, WATCH_EVERY_S):
             self._watch.look(paused, self._clock())
             self._watched_at = self._clock()
+        if self._is_due(self._calibrated_at, CALIBRATE_EVERY_S):
+            self._calibrated_at = self._clock()
+            self._calibrator.look(paused)
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded
 

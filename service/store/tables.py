@@ -151,6 +151,37 @@ class ThresholdRow(Base):
     """The tail that was fitted."""
 
 
+class FootageRow(Base):
+    """A stretch of a stream's normal footage: its highest peaks, of which thresholds are made.
+
+    The newest row of a stream says how far its scores have been taken in.
+    """
+
+    __tablename__ = "normal_footage"
+
+    stream_id: Mapped[str] = mapped_column(
+        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Rises by one."""
+    version: Mapped[int] = mapped_column(Integer, default=0)
+    """Compared and raised by each write, as a cursor's."""
+    basis: Mapped[str] = mapped_column(String(64))
+    """Of the stream's configuration: other scores come of another one."""
+    last_frame: Mapped[int] = mapped_column(BigInteger)
+    """Scores up to it have been taken in, or left out."""
+    seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    limit: Mapped[float | None] = mapped_column(Float)
+    """The threshold in force; None: there was none."""
+    low: Mapped[float] = mapped_column(Float, default=0.0)
+    """Peaks (magnitudes) that aren't higher weren't kept."""
+    peaks: Mapped[list[float]] = mapped_column(JSON, default=list)
+    events: Mapped[list[list[float]]] = mapped_column(JSON, default=list)
+    """Of events in between: first frame, peak, seconds."""
+    finder: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
+    """Where the search for peaks stands."""
+
+
 class EventRow(Base):
     """Something abnormal, with a beginning and, later, an end."""
 

@@ -22,13 +22,21 @@ TORCHLESS = (
     "labels",
     "looks",
     "masks",
+    "peaks",
     "relighting",
     "rules",
     "scene",
     "zones",
+    "tails",
 )
 
 PUBLIC = {
+    "peaks": {"LARGEST", "PeakFinder", "magnitude", "peaks", "score_of"},
+    "tails": {
+        "COVERED", "DAY_S", "Found", "LEAST_PEAKS", "LEAST_THRESHOLD", "MOST_DISPERSION",
+        "MOST_THRESHOLD", "SHAPE_DEVIATION", "SHAPE_LIMIT", "SHAPE_MEAN", "Stretch", "TAIL_SHARE",
+        "Tail", "TooFew", "find_threshold",
+    },
     "bundle": {"Bundle", "ITEMS", "load", "save"},
     "calibration": {
         "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
+from model.tails import LEAST_PEAKS
 from service.api.catalog import chosen_model
 from service.api.context import Context, Shared
 from service.api.schemas.streams import (
@@ -21,11 +22,22 @@ from service.api.schemas.streams import (
     StreamsOut,
     log_entry_out,
 )
+from service.api.schemas.thresholds import FootageOut, ThresholdOut, found_threshold_out
 from service.api.schemas.zones import stored
 from service.api.sources import check_content, checked_source
-from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
+from service.api.streams import (
+    checked_webhooks,
+    find_stream,
+    in_force,
+    model_thresholds,
+    publish,
+    recorded_frame,
+    views,
+)
 from service.api.webhooks import forget_stream
-from service.store.tables import StreamLogRow, StreamRow
+from service.calibrate.basis import basis
+from service.calibrate.thresholds import LEAST_FOOTAGE_S, footage, newest
+from service.store.tables import StreamLogRow, StreamRow, ThresholdRow
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["streams"])
@@ -51,6 +63,7 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         memory_rule=body.memory_rule,
         appearance_weight=body.appearance_weight,
         threshold=body.threshold,
+        false_alarms_per_day=body.false_alarms_per_day,
         fps=body.fps,
         weight=body.weight,
         loop=body.loop,
@@ -117,8 +130,11 @@ def _apply(
 ) -> tuple[StreamRow, int]:
     with context.database.write() as session:
         row = find_stream(session, stream_id, locked=True)
+        before = basis(row)
         for name, value in changes.items():
             setattr(row, name, value)
+        if basis(row) != before:
+            row.calibrated_threshold = None
         if "webhook_ids" in body.model_fields_set:
             row.webhook_ids = checked_webhooks(session, body.webhook_ids)
         if session.is_modified(row):
@@ -145,6 +161,37 @@ def read_log(
         rows = session.scalars(query.order_by(StreamLogRow.id.desc()).limit(limit + 1)).all()
     items = [log_entry_out(row) for row in rows[:limit]]
     return StreamLogOut(items=items, next=items[-1].id if len(rows) > limit else None)
+
+
+@router.get("/streams/{stream_id}/threshold", summary="A camera's threshold, and what it rests on")
+def read_threshold(
+    stream_id: str,
+    context: Shared,
+    limit: Annotated[int, Query(ge=1, le=100, description="Of the history.")] = 10,
+) -> ThresholdOut:
+    """Made of the scores of its own normal footage, so that it raises as many false alarms a day
+    as it may (`false_alarms_per_day`), and made anew as footage accumulates. The stream's own
+    `threshold` wins; while there is too little footage the model's is in force."""
+    query = select(ThresholdRow).where(ThresholdRow.stream_id == stream_id)
+    with context.database.read() as session:
+        row = find_stream(session, stream_id)
+        last, at_hand = newest(session, row), footage(session, row)
+        rows = session.scalars(query.order_by(ThresholdRow.id.desc()).limit(limit)).all()
+    threshold, origin = in_force(row, model_thresholds(context, {row.model}))
+    return ThresholdOut(
+        stream_id=row.id,
+        threshold=threshold,
+        origin=origin,
+        false_alarms_per_day=row.false_alarms_per_day or context.settings.false_alarms_per_day,
+        calibrated=None if last is None else found_threshold_out(last),
+        footage=FootageOut(
+            seconds=at_hand.seconds,
+            peaks=at_hand.peaks,
+            least_seconds=LEAST_FOOTAGE_S,
+            least_peaks=LEAST_PEAKS,
+        ),
+        history=[found_threshold_out(each) for each in rows],
+    )
 
 
 @router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")

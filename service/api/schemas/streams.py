@@ -67,7 +67,18 @@ Threshold = Annotated[
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Scores at or above it are abnormal. Null takes the model's.",
+        description="Scores at or above it are abnormal. Null takes the one that was found from "
+        "the stream's own normal footage, or the model's while there is none.",
+    ),
+]
+FalseAlarms = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="False alarms a day that it may raise: the threshold is made to keep that, "
+        "from its own normal footage. Null takes NORMWATCH_FALSE_ALARMS_PER_DAY.",
     ),
 ]
 Fps = Annotated[
@@ -161,6 +172,7 @@ class StreamIn(BaseModel):
     memory_rule: MemoryRule = None
     appearance_weight: AppearanceWeight = None
     threshold: Threshold = None
+    false_alarms_per_day: FalseAlarms = None
     fps: Fps = None
     weight: Weight = 1.0
     loop: bool = Field(False, description="Play a file or folder again when it ends.")
@@ -188,6 +200,7 @@ class StreamPatch(BaseModel):
     memory_rule: MemoryRule = None
     appearance_weight: AppearanceWeight = None
     threshold: Threshold = None
+    false_alarms_per_day: FalseAlarms = None
     fps: Fps = None
     weight: Weight | None = None
     loop: bool | None = None
@@ -216,7 +229,7 @@ class StatusOut(BaseModel):
     reason: str
     since: TimeOut | None
     threshold: float | None
-    """In force: the stream's own, or its model's."""
+    """In force: the stream's own, the calibrated one, or its model's."""
     fps: float
     """Frames scored a second, of late."""
     target_fps: float | None
@@ -252,6 +265,7 @@ class StreamOut(BaseModel):
     memory_rule: str | None
     appearance_weight: float | None
     threshold: float | None
+    false_alarms_per_day: float | None
     fps: float | None
     weight: float
     loop: bool
@@ -332,6 +346,7 @@ def stream_out(row: StreamRow, status: StatusOut, now: float) -> StreamOut:
         memory_rule=row.memory_rule,
         appearance_weight=row.appearance_weight,
         threshold=row.threshold,
+        false_alarms_per_day=row.false_alarms_per_day,
         fps=row.fps,
         weight=row.weight,
         loop=row.loop,

@@ -83,6 +83,22 @@ def upgrade() -> None:
     with op.batch_alter_table("thresholds", schema=None) as batch_op:
         batch_op.create_index("thresholds_by_stream", ["stream_id", "id"], unique=False)
     op.create_table(
+        "normal_footage",
+        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("basis", sa.String(length=64), nullable=False),
+        sa.Column("last_frame", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("limit", sa.Float(), nullable=True),
+        sa.Column("low", sa.Float(), nullable=False),
+        sa.Column("peaks", sa.JSON(), nullable=False),
+        sa.Column("events", sa.JSON(), nullable=False),
+        sa.Column("finder", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("stream_id", "number"),
+    )
+    op.create_table(
         "event_media",
         sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -116,6 +132,7 @@ def downgrade() -> None:
     """Take back."""
     op.drop_table("delivery_attempts")
     op.drop_table("event_media")
+    op.drop_table("normal_footage")
     op.drop_table("thresholds")
     for table in ROLLUPS:
         op.drop_table(table)

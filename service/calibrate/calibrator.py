@@ -1,0 +1,320 @@
+"""The recorder's part that gives each stream a threshold of its own: it takes stored scores in, a
+little at a time, and makes thresholds of them. Nothing is kept but in the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from model.events import EventRules
+from model.tails import TooFew, find_threshold
+from service.calibrate.basis import basis
+from service.calibrate.footage import (
+    Collected,
+    Collector,
+    Scored,
+    Span,
+    Standing,
+    from_json,
+    guard_frames,
+    to_json,
+)
+from service.calibrate.thresholds import (
+    KEPT_STRETCHES,
+    KEPT_THRESHOLDS,
+    LEAST_FOOTAGE_S,
+    evidence,
+    is_due,
+    labels,
+    newest,
+    threshold_row,
+)
+from service.errors import StaleCursor
+from service.messages import StreamState
+from service.store.database import Database
+from service.store.tables import (
+    CursorRow,
+    EventRow,
+    FootageRow,
+    ScoreRow,
+    StreamRow,
+    ThresholdRow,
+)
+
+log = structlog.stdlib.get_logger(__name__)
+
+VISIT_EVERY_S = 60.0
+"""Between looks at the same stream."""
+BUDGET_S = 0.1
+"""No further stream is looked at in a round that took longer."""
+READ_SCORES = 2000
+"""Of one stream at once."""
+SETTLE_FRAMES = 100
+"""After a change of the configuration so many frames may still be scored by the old one."""
+MOST_EVENTS = 200
+"""In the scores that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is of a stream to take in."""
+
+    row: FootageRow
+    """The newest stretch."""
+    scores: Sequence[Scored]
+    events: Sequence[Span]
+    until: int
+    """Frames up to it may be taken in."""
+
+    @property
+    def more(self) -> bool:
+        return len(self.scores) >= READ_SCORES
+
+
+class Calibrator:
+    """Visits one stream after another. For the recorder's thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        rules: EventRules,
+        per_day: float,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`per_day` is promised to streams that have no number of their own."""
+        self._database = database
+        self._rules = rules
+        self._guard = guard_frames(rules)
+        self._per_day = per_day
+        self._timer = timer
+        self._visited: dict[str, float] = {}
+
+    def look(self, stream_ids: Iterable[str]) -> None:
+        """Visit those whose turn it is, for a tenth of a second or so. What fails is logged, and
+        tried again: nobody's recording waits for it."""
+        began = self._timer()
+        self._visited = {key: self._visited.get(key, began - VISIT_EVERY_S) for key in stream_ids}
+        for stream_id in sorted(self._visited, key=lambda key: self._visited[key]):
+            now = self._timer()
+            if now - self._visited[stream_id] < VISIT_EVERY_S or now - began > BUDGET_S:
+                return
+            more = False
+            try:
+                more = self.visit(stream_id, time.time())
+            except (SQLAlchemyError, StaleCursor, ValueError) as error:
+                log.warning(
+                    "a stream was not calibrated", stream=stream_id, error=type(error).__name__
+                )
+            # One with a long backlog takes turns with the others.
+            self._visited[stream_id] = now - VISIT_EVERY_S if more else now
+
+    def visit(self, stream_id: str, now: float) -> bool:
+        """Take the stream's new scores in, and make a threshold if one is due; whether there is
+        more to take in.
+
+        Raises: StaleCursor: another front end was quicker.
+        """
+        with self._database.read() as session:
+            stream = session.get(StreamRow, stream_id)
+            cursor = session.get(CursorRow, stream_id)
+            if stream is None or cursor is None:
+                return False
+            row = _newest_stretch(session, stream_id)
+            found = None
+            if row is not None and row.basis == basis(stream):
+                found = self._read(session, row, cursor.last_frame)
+        if found is None:
+            self._start(stream, row, cursor.last_frame)
+            return stream.revision == 1
+        if found.scores:
+            self._take_in(found)
+        if not found.more:
+            self._renew(stream, now)
+        return found.more
+
+    def _start(self, stream: StreamRow, row: FootageRow | None, last_frame: int) -> None:
+        """Begin with the scores to come: those before are of another configuration, or may be."""
+        if row is not None:
+            last_frame += SETTLE_FRAMES
+        elif stream.revision == 1:
+            last_frame = -1
+        with self._database.write() as session:
+            session.execute(delete(FootageRow).where(FootageRow.stream_id == stream.id))
+            number = 0 if row is None else row.number + 1
+            session.add(
+                FootageRow(
+                    stream_id=stream.id,
+                    number=number,
+                    basis=basis(stream),
+                    last_frame=last_frame,
+                    finder=to_json(Standing()),
+                )
+            )
+            if stream.calibrated_threshold is not None:
+                _apply(session, stream, None)
+
+    def _read(self, session: Session, row: FootageRow, last_frame: int) -> _Found:
+        events = session.execute(
+            select(EventRow.first_frame, EventRow.last_frame, EventRow.ended_at)
+            .where(
+                EventRow.stream_id == row.stream_id,
+                or_(
+                    EventRow.last_frame >= row.last_frame - self._guard,
+                    EventRow.ended_at.is_(None),
+                ),
+            )
+            .order_by(EventRow.first_frame)
+            .limit(MOST_EVENTS)
+        ).all()
+        # What comes after may show that a frame is on an event's flank.
+        until = last_frame - self._guard
+        if len(events) == MOST_EVENTS:
+            until = min(until, events[-1].first_frame - self._guard - 1)
+        for event in events:
+            if event.ended_at is None:
+                until = min(until, event.first_frame - self._guard - 1)
+        query = (
+            select(
+                ScoreRow.frame,
+                ScoreRow.captured_at,
+                ScoreRow.score,
+                ScoreRow.threshold,
+                ScoreRow.state,
+            )
+            .where(
+                ScoreRow.stream_id == row.stream_id,
+                ScoreRow.frame > row.last_frame,
+                ScoreRow.frame <= until,
+            )
+            .order_by(ScoreRow.frame)
+            .limit(READ_SCORES)
+        )
+        scores = [
+            Scored(frame, at, score if state == StreamState.LIVE.value else None, threshold)
+            for frame, at, score, threshold, state in session.execute(query)
+        ]
+        return _Found(row, scores, [Span(each[0], each[1]) for each in events], until)
+
+    def _take_in(self, found: _Found) -> None:
+        row = found.row
+        first = Collected(
+            limit=row.limit,
+            seconds=row.seconds,
+            low=row.low,
+            peaks=list(row.peaks),
+            events=[(int(frame), peak) for frame, peak in row.events],
+        )
+        collector = Collector(self._rules, first, from_json(row.finder))
+        collector.take(found.scores, found.events)
+        standing = to_json(collector.standing())
+        last_frame = found.scores[-1].frame
+        with self._database.write() as session:
+            moved = session.scalar(
+                update(FootageRow)
+                .where(
+                    FootageRow.stream_id == row.stream_id,
+                    FootageRow.number == row.number,
+                    FootageRow.version == row.version,
+                )
+                .values(
+                    version=row.version + 1,
+                    last_frame=last_frame,
+                    finder=standing,
+                    **_values(first),
+                )
+                .returning(FootageRow.version)
+            )
+            if moved is None:
+                raise StaleCursor(row.stream_id)
+            for place, stretch in enumerate(collector.stretches[1:], 1):
+                session.add(
+                    FootageRow(
+                        stream_id=row.stream_id,
+                        number=row.number + place,
+                        basis=row.basis,
+                        last_frame=last_frame,
+                        finder=standing,
+                        **_values(stretch),
+                    )
+                )
+            if len(collector.stretches) > 1:
+                oldest = row.number + len(collector.stretches) - KEPT_STRETCHES
+                session.execute(
+                    delete(FootageRow).where(
+                        FootageRow.stream_id == row.stream_id, FootageRow.number < oldest
+                    )
+                )
+
+    def _renew(self, stream: StreamRow, now: float) -> None:
+        per_day = stream.false_alarms_per_day or self._per_day
+        with self._database.read() as session:
+            labelled = labels(session, stream.id)
+            last = newest(session, stream)
+            if not is_due(last, per_day=per_day, labelled=labelled, now=now):
+                return
+            stretches, confirmed = evidence(session, stream)
+        if sum(stretch.seconds for stretch in stretches) < LEAST_FOOTAGE_S:
+            return
+        try:
+            found = find_threshold(stretches, per_day, confirmed)
+        except TooFew:
+            return
+        with self._database.write() as session:
+            session.add(threshold_row(stream, found, per_day=per_day, labelled=labelled, now=now))
+            _apply(session, stream, found.threshold)
+            _forget_old(session, stream.id)
+        log.info(
+            "a threshold was found",
+            stream=stream.id,
+            threshold=round(found.threshold, 4),
+            footage_s=round(found.seconds),
+            false_alarms_per_day=per_day,
+        )
+
+
+def _newest_stretch(session: Session, stream_id: str) -> FootageRow | None:
+    query = select(FootageRow).where(FootageRow.stream_id == stream_id)
+    return session.scalars(query.order_by(FootageRow.number.desc()).limit(1)).first()
+
+
+def _values(stretch: Collected) -> dict[str, object]:
+    return {
+        "seconds": stretch.seconds,
+        "limit": stretch.limit,
+        "low": stretch.low,
+        "peaks": stretch.peaks,
+        "events": [list(event) for event in stretch.events],
+    }
+
+
+def _apply(session: Session, stream: StreamRow, threshold: float | None) -> None:
+    """Put it in force, with a revision that workers see.
+
+    Raises: StaleCursor: the stream was changed since it was read; the transaction rolls back.
+    """
+    changed = session.scalar(
+        update(StreamRow)
+        .where(StreamRow.id == stream.id, StreamRow.revision == stream.revision)
+        .values(calibrated_threshold=threshold, revision=stream.revision + 1)
+        .returning(StreamRow.revision)
+    )
+    if changed is None:
+        raise StaleCursor(stream.id)
+
+
+def _forget_old(session: Session, stream_id: str) -> None:
+    query = select(ThresholdRow.id).where(ThresholdRow.stream_id == stream_id)
+    oldest = session.scalar(query.order_by(ThresholdRow.id.desc()).offset(KEPT_THRESHOLDS).limit(1))
+    if oldest is not None:
+        session.execute(
+            delete(ThresholdRow).where(
+                ThresholdRow.stream_id == stream_id, ThresholdRow.id <= oldest
+            )
+        )
