@@ -103,6 +103,15 @@ class Settings(BaseSettings):
     event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end it too."""
 
+    keep_scores_hours: float = Field(48.0, ge=0)
+    """Of each frame, from its scoring; 0 keeps for ever, here and in the next three."""
+    keep_seconds_days: float = Field(30.0, ge=0)
+    """Scores by second of capture."""
+    keep_minutes_days: float = Field(400.0, ge=0)
+    """Scores by minute."""
+    keep_events_days: float = Field(90.0, ge=0)
+    """Events with their pictures, from their end."""
+
     log_level: str = "INFO"
     log_json: bool = False
 

@@ -23,6 +23,8 @@ from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Registry
 from service.bus.scores import Incoming, Scores
 from service.errors import StaleCursor
+from service.history import rollups
+from service.history.retention import Retention
 from service.messages import FrameScore
 from service.metrics import Metrics
 from service.record.events import from_json, rules, scored_frame
@@ -73,6 +75,7 @@ class Recorder:
         self._registry = Registry(redis)
         self._scores = Scores(redis, settings.max_score_backlog)
         self._watch = Watch(database, redis, settings, metrics)
+        self._retention = Retention(database, settings, metrics)
         self._published_at: float | None = None
         self._silence_at: float | None = None
         self._watched_at: float | None = None
@@ -127,6 +130,7 @@ class Recorder:
         if self._is_due(self._watched_at, WATCH_EVERY_S):
             self._watch.look(paused, self._clock())
             self._watched_at = self._clock()
+        self._retention.turn(self._clock())
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded
 
@@ -224,6 +228,7 @@ class Recorder:
         with self._database.write() as session:
             for recording in recordings:
                 store(session, recording, self._clock())
+            rollups.add(session, {each.stream.id: each.scores for each in recordings})
         now = self._clock()
         for recording in recordings:
             self._count(recording, now)

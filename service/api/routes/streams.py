@@ -23,6 +23,7 @@ from service.api.schemas.streams import (
 )
 from service.api.sources import check_content, checked_source
 from service.api.streams import checked_webhooks, find_stream, publish, recorded_frame, views
+from service.history.deletion import mark_deleted
 from service.store.tables import StreamLogRow, StreamRow
 
 log = structlog.get_logger(__name__)
@@ -140,9 +141,10 @@ def read_log(
 
 @router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")
 def delete_stream(stream_id: str, context: Shared) -> None:
-    """Its scores and events go with it."""
+    """It is gone at once, and its scores and events with it; the room that they take on disk is
+    free later, as they are many."""
     with context.database.write() as session:
-        session.delete(find_stream(session, stream_id, locked=True))
+        mark_deleted(session, find_stream(session, stream_id, locked=True), time.time())
     try:
         context.registry.remove(stream_id)
     except RedisError as error:
