@@ -114,6 +114,7 @@ def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
         ({"after": "-2"}, "after"),
         ({"after": str(2**63)}, "after"),
         ({"format": "xml"}, "format"),
+        ({"resolution": "hour"}, "resolution"),
     ],
 )
 def test_scores_are_asked_for_properly(

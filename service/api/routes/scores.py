@@ -138,7 +138,7 @@ def _grain(
         return Resolution(resolution.value)
     if after is not None or span.since is None or span.until is None:
         return Resolution.FRAME
-    return choose(session, stream_id, span.since - ROUNDING_S, span.until + ROUNDING_S)
+    return choose(session, stream_id, span.since, span.until)
 
 
 def _frames(
