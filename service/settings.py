@@ -13,6 +13,7 @@ from model.events import EventRules
 from model.rules import LIVE_UPDATE, UPDATE_RULES
 
 AUTO = "auto"
+CENTURY_DAYS = 36_525
 _EVENTS = EventRules()
 
 
@@ -103,13 +104,13 @@ class Settings(BaseSettings):
     event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end it too."""
 
-    keep_scores_hours: float = Field(48.0, ge=0)
+    keep_scores_hours: float = Field(48.0, ge=0, le=24 * CENTURY_DAYS)
     """Of each frame, from its scoring; 0 keeps for ever, here and in the next three."""
-    keep_seconds_days: float = Field(30.0, ge=0)
+    keep_seconds_days: float = Field(30.0, ge=0, le=CENTURY_DAYS)
     """Scores by second of capture."""
-    keep_minutes_days: float = Field(400.0, ge=0)
+    keep_minutes_days: float = Field(400.0, ge=0, le=CENTURY_DAYS)
     """Scores by minute."""
-    keep_events_days: float = Field(90.0, ge=0)
+    keep_events_days: float = Field(90.0, ge=0, le=CENTURY_DAYS)
     """Events with their pictures, from their end."""
 
     log_level: str = "INFO"
