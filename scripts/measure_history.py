@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import random
 import statistics
@@ -26,6 +27,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 
 import httpx
@@ -297,7 +299,8 @@ def _delay(counts: Sequence[float]) -> Delay:
 def _quantile(counts: Sequence[float], share: float) -> float:
     """The upper bound of the bucket that it lies in."""
     wanted, seen = share * sum(counts), 0.0
-    for bound, count in zip([*BUCKETS_S, float("inf")], counts, strict=True):
+    bounds: list[float] = [*BUCKETS_S, math.inf]
+    for bound, count in zip(bounds, counts, strict=True):
         seen += count
         if seen >= wanted:
             return bound
@@ -307,7 +310,7 @@ def _quantile(counts: Sequence[float], share: float) -> float:
 def _ask(api: httpx.Client, cameras: Sequence[str]) -> Iterator[tuple[str, dict[str, float]]]:
     """Milliseconds of each question over HTTP, of one camera after another."""
     now = time.time()
-    questions: dict[str, tuple[dict[str, object], int]] = {
+    questions: dict[str, tuple[dict[str, float], int]] = {
         "a day (minutes)": ({"from": now - 86_400, "to": now}, 1400),
         "an hour (seconds)": ({"from": now - 3600, "to": now}, 3500),
         "ten minutes (frames or seconds)": ({"from": now - 590, "to": now, "limit": 10_000}, 1),
@@ -316,7 +319,7 @@ def _ask(api: httpx.Client, cameras: Sequence[str]) -> Iterator[tuple[str, dict[
     }
     for name, (params, least) in questions.items():
         times: list[float] = []
-        for stream_id in (cameras * ASKED)[:ASKED]:
+        for stream_id in islice(cycle(cameras), ASKED):
             began = time.perf_counter()
             answer = api.get(f"/streams/{stream_id}/scores", params=params)
             times.append(1000 * (time.perf_counter() - began))

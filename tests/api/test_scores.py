@@ -177,8 +177,8 @@ def test_the_resolution_suits_the_span_and_what_is_left(
     path = f"/streams/{stream_id}/scores"
     _roll_up(rows, stream_id, start, 200, 60.0)
 
-    def resolution(first: float, last: float, **params: object) -> str:
-        bounds = {"from": start + first, "to": start + last}
+    def resolution(first: float, last: float, **params: str) -> str:
+        bounds = {"from": str(start + first), "to": str(start + last)}
         return str(api.get(path, params=bounds | params).json()["resolution"])
 
     assert resolution(0, 600) == "second", "there are no frames"
@@ -187,7 +187,7 @@ def test_the_resolution_suits_the_span_and_what_is_left(
     assert resolution(0, 600, resolution="minute") == "minute"
     add_scores(rows, stream_id, [0.1] * 600, started_at=start)
     assert resolution(0, 600) == "frame"
-    assert resolution(0, 12_000, after=5) == "frame", "its page follows one of frames"
+    assert resolution(0, 12_000, after="5") == "frame", "its page follows one of frames"
     assert resolution(0, 12_000, resolution="frame") == "frame"
     assert api.get(path, params={"from": start}).json()["resolution"] == "frame"
 

@@ -115,7 +115,7 @@ def test_other_times_and_for_ever_can_be_set(database: Database) -> None:
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e300"])
 def test_a_time_is_a_time(value: str) -> None:
     with pytest.raises(ValidationError, match="keep_minutes_days"):
-        Settings(keep_minutes_days=value)  # type: ignore[arg-type]
+        Settings(keep_minutes_days=value)
 
 
 def test_what_is_coarser_is_kept_no_shorter() -> None:
