@@ -131,6 +131,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
+    op.execute("DELETE FROM streams WHERE deleted_at IS NOT NULL")
     op.drop_table("delivery_attempts")
     op.drop_table("event_media")
     op.drop_table("thresholds")
