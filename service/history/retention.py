@@ -21,6 +21,9 @@ EVERY_S = 60.0
 """From the end of one round to the next. The first comes so long after the start."""
 TURN_S = 0.1
 """A turn begins no further transaction after so long: scores wait to be written."""
+PACE = 2
+"""But it deletes so many rows for each score that has come, however long that takes: what comes in
+on a slow machine goes there, too."""
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 
@@ -51,11 +54,12 @@ class Retention:
         self._database = database
         self._metrics = metrics
         self._keeping = Keeping.of(settings)
-        self._round: Iterator[None] | None = None
+        self._round: Iterator[int] | None = None
         self._rested_at: float | None = None
 
-    def turn(self, now: float) -> None:
-        """Go on with the round, or begin one that is due, for `TURN_S` and one transaction.
+    def turn(self, now: float, recorded: int = 0) -> None:
+        """Go on with the round, or begin one that is due, for `TURN_S` and one transaction, or for
+        as long as it takes to keep pace with the scores that were recorded since the turn before.
 
         Raises: whatever failed; a later round comes back to it.
         """
@@ -65,10 +69,11 @@ class Retention:
             if now - self._rested_at < EVERY_S:
                 return
             self._round = self._steps(now)
-        began = time.monotonic()
+        began, wanted = time.monotonic(), PACE * recorded
         try:
-            for _ in self._round:
-                if time.monotonic() - began >= TURN_S:
+            for rows in self._round:
+                wanted -= rows
+                if wanted <= 0 and time.monotonic() - began >= TURN_S:
                     return
         except Exception:
             self._end(now)
@@ -78,8 +83,8 @@ class Retention:
     def _end(self, now: float) -> None:
         self._round, self._rested_at = None, now
 
-    def _steps(self, now: float) -> Iterator[None]:
-        """Each step is a transaction of its own."""
+    def _steps(self, now: float) -> Iterator[int]:
+        """Each step is a transaction of its own; how many rows it deletes."""
         for stream_id in self._streams(deletion.deleted_streams()):
             yield from self._erase(stream_id)
         keeping = self._keeping
@@ -96,44 +101,41 @@ class Retention:
         with self._database.read() as session:
             return list(session.scalars(query))
 
-    def _erase(self, stream_id: str) -> Iterator[None]:
+    def _erase(self, stream_id: str) -> Iterator[int]:
         while True:
             with self._database.write() as session:
                 erased = deletion.erase(session, stream_id)
             if erased is None:
                 log.info("nothing is left of a deleted stream", stream=stream_id)
                 return
-            self._count(*erased)
-            yield
+            yield self._counted(*erased)
 
-    def _expire_scores(self, before: float) -> Iterator[None]:
+    def _expire_scores(self, before: float) -> Iterator[int]:
         for stream_id in self._streams(deletion.with_old_scores(before)):
             count = deletion.STEP_ROWS
             while count >= deletion.STEP_ROWS:
                 with self._database.write() as session:
                     count = deletion.delete_scores(session, stream_id, before)
-                self._count(ScoreRow.__tablename__, count)
-                yield
+                yield self._counted(ScoreRow.__tablename__, count)
 
-    def _expire_rollups(self, table: deletion.Rollup, before: float) -> Iterator[None]:
+    def _expire_rollups(self, table: deletion.Rollup, before: float) -> Iterator[int]:
         for stream_id in self._streams(deletion.with_old_rollups(table, before)):
             count = deletion.STEP_ROWS
             while count >= deletion.STEP_ROWS:
                 with self._database.write() as session:
                     count = deletion.delete_rollups(session, table, stream_id, before)
-                self._count(table.__tablename__, count)
-                yield
+                yield self._counted(table.__tablename__, count)
 
-    def _expire_events(self, before: float) -> Iterator[None]:
+    def _expire_events(self, before: float) -> Iterator[int]:
         count = deletion.STEP_EVENTS
         while count >= deletion.STEP_EVENTS:
             with self._database.write() as session:
                 count = deletion.delete_events(session, before)
-            self._count(EventRow.__tablename__, count)
-            yield
+            yield self._counted(EventRow.__tablename__, count)
 
-    def _count(self, table: str, rows: int) -> None:
+    def _counted(self, table: str, rows: int) -> int:
         self._metrics.deleted_rows.labels(table).inc(rows)
+        return rows
 
 
 def _seconds(length: float, unit_s: float) -> float | None:

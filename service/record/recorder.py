@@ -130,7 +130,7 @@ class Recorder:
         if self._is_due(self._watched_at, WATCH_EVERY_S):
             self._watch.look(paused, self._clock())
             self._watched_at = self._clock()
-        self._retention.turn(self._clock())
+        self._retention.turn(self._clock(), recorded)
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded
 

@@ -186,6 +186,21 @@ def test_a_turn_is_short_and_another_goes_on(
     assert _counts(each_database)[0] == 5
 
 
+def test_a_turn_keeps_pace_with_what_comes_however_slow_it_is(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "TURN_S", 0.0)
+    monkeypatch.setattr(deletion, "STEP_ROWS", 10)
+    add_stream(database)
+    _store(database, _old([60 * HOUR_S] * 100))
+    made = _retention(database)
+    made.turn(NOW - EVERY_S)
+    made.turn(NOW, 24)
+    assert _counts(database)[0] == 50
+    made.turn(NOW)
+    assert _counts(database)[0] == 40
+
+
 def test_the_recorder_deletes_while_it_records(each_database: Database, redis: Redis) -> None:
     add_stream(each_database)
     _store(each_database, _old([50 * HOUR_S] * 1500))
