@@ -48,6 +48,12 @@ class Metrics:
             "Rounds of the recorder that failed and were tried again.",
             registry=self.registry,
         )
+        self.deleted_rows = Counter(
+            "normwatch_deleted_rows_total",
+            "Rows deleted for their age, or of deleted streams.",
+            ("table",),
+            registry=self.registry,
+        )
         self.recording = Gauge(
             "normwatch_recording",
             "1 while this front end is the one that records.",

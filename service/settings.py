@@ -13,6 +13,7 @@ from model.events import EventRules
 from model.rules import LIVE_UPDATE, UPDATE_RULES
 
 AUTO = "auto"
+CENTURY_DAYS = 36_525
 _EVENTS = EventRules()
 _EARLY = 0.9
 """Frames don't come just when a picture is due: one that comes so nearly then will do."""
@@ -123,6 +124,15 @@ class Settings(BaseSettings):
     """Bytes of them; the oldest go first."""
     false_alarms_per_day: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
     """Of each stream that has no number of its own; thresholds are made to keep it."""
+
+    keep_scores_hours: float = Field(48.0, ge=0, le=24 * CENTURY_DAYS)
+    """Of each frame, from its scoring; 0 keeps for ever, here and in the next three."""
+    keep_seconds_days: float = Field(30.0, ge=0, le=CENTURY_DAYS)
+    """Scores by second of capture."""
+    keep_minutes_days: float = Field(400.0, ge=0, le=CENTURY_DAYS)
+    """Scores by minute."""
+    keep_events_days: float = Field(90.0, ge=0, le=CENTURY_DAYS)
+    """Events with their pictures, from their end."""
 
     log_level: str = "INFO"
     log_json: bool = False

@@ -24,6 +24,8 @@ from service.bus.registry import Registry
 from service.bus.scores import Incoming, Scores
 from service.calibrate.calibrator import Calibrator
 from service.errors import StaleCursor
+from service.history import rollups
+from service.history.retention import Retention
 from service.messages import FrameScore
 from service.metrics import Metrics
 from service.record.events import from_json, rules, scored_frame
@@ -81,6 +83,7 @@ class Recorder:
         self._scores = Scores(redis, settings.max_score_backlog)
         self._watch = Watch(database, redis, settings, metrics)
         self._calibrator = Calibrator(database, self._rules, settings.false_alarms_per_day)
+        self._retention = Retention(database, settings, metrics)
         self._published_at: float | None = None
         self._silence_at: float | None = None
         self._watched_at: float | None = None
@@ -139,6 +142,7 @@ class Recorder:
         if self._is_due(self._calibrated_at, CALIBRATE_EVERY_S):
             self._calibrated_at = self._clock()
             self._calibrator.look(paused)
+        self._retention.turn(self._clock(), recorded)
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded
 
@@ -254,6 +258,7 @@ class Recorder:
         with self._database.write() as session:
             for recording in recordings:
                 muted += store(session, recording, self._clock())
+            rollups.add(session, {each.stream.id: each.scores for each in recordings})
         self._metrics.events.labels("muted").inc(muted)
         now = self._clock()
         for recording in recordings:

@@ -13,6 +13,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from service.store.hidden import hide_deleted
+
 BUSY_TIMEOUT_S = 5
 """How long a transaction waits for another writer, or for a connection: then it fails."""
 STATEMENT_TIMEOUT_S = 15
@@ -57,6 +59,7 @@ class Database:
                 },
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        hide_deleted(self._sessions)
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -66,6 +66,8 @@ class StreamRow(Base):
     """Of the newest `ThresholdRow` that is good enough; in force where `threshold` is None."""
     revision: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[float] = mapped_column(Float)
+    deleted_at: Mapped[float | None] = mapped_column(Float)
+    """It is in no answer any more; `service.history` deletes what is left of it."""
 
 
 class ScoreRow(Base):
@@ -90,10 +92,15 @@ class ScoreRow(Base):
     state: Mapped[str] = mapped_column(String(16))
 
 
+_BY_KEY = {"sqlite_with_rowid": False}
+"""A stream's rows lie side by side on disk."""
+
+
 class SecondRow(Base):
     """A second of a stream's scores, kept for longer than the scores."""
 
     __tablename__ = "scores_by_second"
+    __table_args__ = _BY_KEY
 
     stream_id: Mapped[str] = mapped_column(
         ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
@@ -114,6 +121,7 @@ class MinuteRow(Base):
     """A minute of a stream's scores, kept for longer still."""
 
     __tablename__ = "scores_by_minute"
+    __table_args__ = _BY_KEY
 
     stream_id: Mapped[str] = mapped_column(
         ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True

@@ -148,6 +148,7 @@ def test_a_schedule_that_cannot_be_names_the_hours(
         ({"after": "-2"}, "after"),
         ({"after": str(2**63)}, "after"),
         ({"format": "xml"}, "format"),
+        ({"resolution": "hour"}, "resolution"),
     ],
 )
 def test_scores_are_asked_for_properly(

@@ -13,10 +13,15 @@ import threading
 from collections.abc import Iterator
 
 import httpx
+from sqlalchemy import func, select
 
+from service.api.times import iso_time
+from service.history import rollups
+from service.messages import FrameScore
 from service.settings import Settings
 from service.store.database import Database
-from tests.support.front_end import add_scores
+from service.store.tables import ScoreRow
+from tests.support.front_end import add_event, add_scores
 from tests.support.servers import free_port, wait_for
 
 FIELDS = {
@@ -103,6 +108,133 @@ def test_csv_comes_by_format_and_by_accept(
         assert set(table[0]) == FIELDS
         assert [int(row["frame"]) for row in table] == list(range(2000))
         assert (table[0]["score"], table[1]["score"]) == ("", "0.1")
+
+
+ROLLUP_FIELDS = {"at", "count", "min", "mean", "max", "threshold"}
+
+
+def _roll_up(rows: Database, stream_id: str, first: float, count: int, every_s: float) -> None:
+    """Roll-ups of one score each, without the scores, as they are when these are gone."""
+    scores = [
+        FrameScore(
+            frame=place,
+            epoch=1,
+            captured_at=first + place * every_s,
+            scored_at=first,
+            score=(place % 4) / 4,
+            threshold=0.5,
+        )
+        for place in range(count)
+    ]
+    with rows.write() as session:
+        rollups.add(session, {stream_id: scores})
+
+
+def test_rollups_have_every_field(api: httpx.Client, rows: Database, stream_id: str) -> None:
+    _roll_up(rows, stream_id, 1_795_507_200.0, 8, 0.25)
+    path = f"/streams/{stream_id}/scores"
+    answer = api.get(path, params={"resolution": "second"})
+    assert answer.headers["X-Resolution"] == "second"
+    page = answer.json()
+    assert (page["resolution"], page["next"]) == ("second", None)
+    assert page["items"][1] == {
+        "at": "2026-11-24T08:00:01.000000Z",
+        "count": 4,
+        "min": 0.0,
+        "mean": 0.375,
+        "max": 0.75,
+        "threshold": 0.5,
+    }
+    (minute,) = api.get(path, params={"resolution": "minute"}).json()["items"]
+    assert set(minute) == ROLLUP_FIELDS
+    assert minute["count"] == 8
+
+
+def test_pages_of_rollups_follow_each_other_by_time(
+    api: httpx.Client, rows: Database, stream_id: str
+) -> None:
+    start = 1_795_507_200.0
+    _roll_up(rows, stream_id, start, 25, 1.0)
+    path = f"/streams/{stream_id}/scores"
+    walked: list[str] = []
+    following: str | None = iso_time(start)
+    while following is not None:
+        params = {"from": following, "resolution": "second", "limit": 10}
+        page = api.get(path, params=params).json()
+        assert len(page["items"]) <= 10
+        walked += [item["at"] for item in page["items"]]
+        following = page["next"]
+    assert walked == [iso_time(start + second) for second in range(25)]
+    newest = api.get(path, params={"resolution": "second", "limit": 10}).json()
+    assert [item["at"] for item in newest["items"]] == walked[15:]
+    assert newest["next"] is None
+
+
+def test_the_resolution_suits_the_span_and_what_is_left(
+    api: httpx.Client, rows: Database, stream_id: str
+) -> None:
+    start = 1_795_507_200.0
+    path = f"/streams/{stream_id}/scores"
+    _roll_up(rows, stream_id, start, 200, 60.0)
+
+    def resolution(first: float, last: float, **params: str) -> str:
+        bounds = {"from": str(start + first), "to": str(start + last)}
+        return str(api.get(path, params=bounds | params).json()["resolution"])
+
+    assert resolution(0, 600) == "second", "there are no frames"
+    assert resolution(0, 7200) == "second"
+    assert resolution(0, 12_000) == "minute"
+    assert resolution(0, 600, resolution="minute") == "minute"
+    add_scores(rows, stream_id, [0.1] * 600, started_at=start)
+    assert resolution(0, 600) == "frame"
+    assert resolution(0, 12_000, after="5") == "frame", "its page follows one of frames"
+    assert resolution(0, 12_000, resolution="frame") == "frame"
+    assert api.get(path, params={"from": start}).json()["resolution"] == "frame"
+
+
+def test_rollups_come_as_csv(api: httpx.Client, rows: Database, stream_id: str) -> None:
+    start = 1_795_507_200.0
+    _roll_up(rows, stream_id, start, 100, 1.0)
+    params = {"from": start, "resolution": "second", "format": "csv", "limit": 30}
+    answer = api.get(f"/streams/{stream_id}/scores", params=params)
+    assert answer.headers["X-Next"] == iso_time(start + 30)
+    assert answer.headers["X-Resolution"] == "second"
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    assert set(table[0]) == ROLLUP_FIELDS
+    assert [row["at"] for row in table] == [iso_time(start + second) for second in range(30)]
+
+
+def test_a_frame_is_no_place_among_rollups(api: httpx.Client, stream_id: str) -> None:
+    params = {"after": 5, "resolution": "minute"}
+    answer = api.get(f"/streams/{stream_id}/scores", params=params)
+    assert answer.status_code == 422
+    (field,) = answer.json()["error"]["fields"]
+    assert (field["field"], field["value"]) == ("after", "5")
+
+
+def test_a_deleted_stream_is_gone_from_all_answers_while_its_rows_are_there(
+    api: httpx.Client, rows: Database, stream_id: str
+) -> None:
+    add_scores(rows, stream_id, [0.1] * 2000)
+    add_event(rows, stream_id, "evt_1", 1_795_507_200.0)
+    with api.stream("GET", f"/streams/{stream_id}/scores/live?after=5") as answer:
+        assert answer.is_success
+        assert httpx.delete(f"{api.base_url}/streams/{stream_id}").status_code == 204
+    with rows.read() as session:
+        left = select(func.count()).select_from(ScoreRow).where(ScoreRow.stream_id == stream_id)
+        assert session.scalar(left) == 2000
+    assert api.get("/streams").json()["items"] == []
+    assert api.get("/events").json()["items"] == []
+    for path in (
+        f"/streams/{stream_id}",
+        f"/streams/{stream_id}/scores",
+        f"/streams/{stream_id}/scores/live",
+        f"/streams/{stream_id}/log",
+        "/events/evt_1",
+        "/events/evt_1/snapshot.jpg",
+    ):
+        assert api.get(path).status_code == 404, path
+    assert api.patch(f"/streams/{stream_id}", json={"paused": True}).status_code == 404
 
 
 def _events(lines: Iterator[str], count: int) -> list[dict[str, str]]:

@@ -13,9 +13,12 @@ from sqlalchemy import func, select
 
 from model.rules import UPDATE_RULES
 from service.bus.registry import Registry
+from service.history.retention import EVERY_S, Retention
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
+from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
+from service.store.hidden import WITH_DELETED
 from service.store.tables import EventRow, ScoreRow, StreamLogRow
 from tests.support.clips import encoded, video
 from tests.support.front_end import add_event, add_scores, client
@@ -199,8 +202,14 @@ def test_a_removed_stream_is_gone_with_all_it_had(
     assert api.get(f"/streams/{stream_id}").status_code == 404
     assert api.delete(f"/streams/{stream_id}").status_code == 404
     with rows.read() as session:
+        assert session.scalar(select(func.count()).select_from(EventRow)) == 0
+    retention = Retention(rows, Settings(), Metrics())
+    for now in (0.0, EVERY_S):
+        retention.turn(now)
+    with rows.read() as session:
         for table in (ScoreRow, EventRow):
-            assert session.scalar(select(func.count()).select_from(table)) == 0
+            left = select(func.count()).select_from(table)
+            assert session.scalar(left.execution_options(**{WITH_DELETED: True})) == 0
     assert not [key for key in redis.scan_iter() if stream_id.encode() in key]
 
 

@@ -38,6 +38,7 @@ def _samples() -> set[str]:
     metrics = Metrics()
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.events.labels("started").inc()
+    metrics.deleted_rows.labels("scores").inc()
     metrics.deliveries.labels("delivered").inc()
     metrics.event_media.labels("clip", "written").inc()
     metrics.event_media_deleted.labels("age").inc()

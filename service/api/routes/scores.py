@@ -5,23 +5,36 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
 import structlog
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, Shared
 from service.api.errors import field_refused
-from service.api.schemas.scores import ScoreOut, ScoresFormat, ScoresOut, score_out
+from service.api.schemas.scores import (
+    RollupOut,
+    RollupsOut,
+    ScoreOut,
+    ScoresFormat,
+    ScoresOut,
+    ScoresResolution,
+    rollup_out,
+    score_out,
+)
 from service.api.streams import find_stream, recorded_frame
 from service.api.times import ROUNDING_S, TimeIn, iso_time
 from service.errors import NotFound
+from service.history.reading import Resolution, choose, read_rollups
 from service.store.tables import ScoreRow
 
 log = structlog.get_logger(__name__)
@@ -33,63 +46,136 @@ PING_S = 15
 STOP_S = 2.0
 """How long an answer has to end by itself when the server stops."""
 BATCH = 500
+FRAMES = 1000
+MAX_ITEMS = 10_000
 RECONNECT_MS = 1000
 
 FrameNumber = Annotated[int, Query(ge=-1, le=MAX_FRAME)]
 
 
-@router.get(
-    "/streams/{stream_id}/scores",
-    summary="Scores of a stream",
-    response_model=ScoresOut,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-)
-def read_scores(
-    stream_id: str,
-    request: Request,
-    context: Shared,
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Times of capture, in seconds since 1970; None is open."""
+
+    since: float | None
+    until: float | None
+
+
+def asked_span(
     since: Annotated[
         TimeIn | None, Query(alias="from", description="Captured at this time or later.")
     ] = None,
     until: Annotated[
         TimeIn | None, Query(alias="to", description="Captured at this time or earlier.")
     ] = None,
+) -> Span:
+    """Raises: Refused: it ends before it begins."""
+    if since is not None and until is not None and since > until:
+        raise field_refused(422, "from", "must not be later than to", iso_time(since))
+    return Span(since, until)
+
+
+@router.get(
+    "/streams/{stream_id}/scores",
+    summary="Scores of a stream",
+    response_model=ScoresOut | RollupsOut,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def read_scores(
+    stream_id: str,
+    request: Request,
+    context: Shared,
+    span: Annotated[Span, Depends(asked_span)],
     after: Annotated[
         FrameNumber | None, Query(description="Only frames with a higher number.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=MAX_ITEMS, description="1000 frames, or 10,000 roll-ups, unless given."),
+    ] = None,
     form: Annotated[
         ScoresFormat | None,
         Query(alias="format", description="csv also by Accept: text/csv."),
     ] = None,
+    resolution: Annotated[
+        ScoresResolution,
+        Query(description="auto: by frame, unless both from and to are given: then as suits them."),
+    ] = ScoresResolution.AUTO,
 ) -> Response:
-    """In the order of their frames. Without `from`, `to` and `after` these are the newest ones.
-    `next` (X-Next beside CSV) goes into `after` for the next page."""
-    if since is not None and until is not None and since > until:
-        raise field_refused(422, "from", "must not be later than to", iso_time(since))
-    query = select(ScoreRow).where(ScoreRow.stream_id == stream_id)
-    if since is not None:
-        query = query.where(ScoreRow.captured_at >= since - ROUNDING_S)
-    if until is not None:
-        query = query.where(ScoreRow.captured_at <= until + ROUNDING_S)
-    if after is not None:
-        query = query.where(ScoreRow.frame > after)
-    newest = since is None and until is None and after is None
-    order = ScoreRow.frame.desc() if newest else ScoreRow.frame.asc()
+    """In the order of their frames, or of their times. Without `from`, `to` and `after` these are
+    the newest ones. `next` (X-Next beside CSV) goes into `after` for the next page of frames, and
+    into `from` for that of roll-ups. X-Resolution says what an item is of."""
+    if after is not None and resolution in (ScoresResolution.SECOND, ScoresResolution.MINUTE):
+        reason = f"is a frame's number, and items are by {resolution.value}: page by from"
+        raise field_refused(422, "after", reason, after)
     with context.database.read() as session:
         find_stream(session, stream_id)
-        rows = session.scalars(query.order_by(order).limit(limit if newest else limit + 1)).all()
-    items = [score_out(row) for row in (reversed(rows) if newest else rows[:limit])]
-    following = items[-1].frame if len(rows) > limit else None
+        grain = _grain(session, stream_id, span, after, resolution)
+        page: ScoresOut | RollupsOut
+        if grain is Resolution.FRAME:
+            page = _frames(session, stream_id, span, after, limit or FRAMES)
+        else:
+            page = _rollups(session, stream_id, span, grain, limit or MAX_ITEMS)
+    headers = {"X-Resolution": grain.value}
     accepts_csv = "text/csv" in request.headers.get("accept", "")
     if form is ScoresFormat.CSV or (form is None and accepts_csv):
-        headers = {} if following is None else {"X-Next": str(following)}
-        return StreamingResponse(_csv(items), media_type="text/csv", headers=headers)
-    return JSONResponse(ScoresOut(items=items, next=following).model_dump(mode="json"))
+        if page.next is not None:
+            headers["X-Next"] = str(page.model_dump(include={"next"})["next"])
+        of = ScoreOut if grain is Resolution.FRAME else RollupOut
+        table = _csv(list(of.model_fields), page.items)
+        return StreamingResponse(table, media_type="text/csv", headers=headers)
+    return Response(page.model_dump_json(), media_type="application/json", headers=headers)
 
 
-def _csv(items: Sequence[ScoreOut]) -> Iterator[str]:
-    names = list(ScoreOut.model_fields)
+def _grain(
+    session: Session,
+    stream_id: str,
+    span: Span,
+    after: int | None,
+    resolution: ScoresResolution,
+) -> Resolution:
+    if resolution is not ScoresResolution.AUTO:
+        return Resolution(resolution.value)
+    if after is not None or span.since is None or span.until is None:
+        return Resolution.FRAME
+    return choose(session, stream_id, span.since, span.until)
+
+
+def _frames(
+    session: Session, stream_id: str, span: Span, after: int | None, limit: int
+) -> ScoresOut:
+    query = select(ScoreRow).where(ScoreRow.stream_id == stream_id)
+    if span.since is not None:
+        query = query.where(ScoreRow.captured_at >= span.since - ROUNDING_S)
+    if span.until is not None:
+        query = query.where(ScoreRow.captured_at <= span.until + ROUNDING_S)
+    if after is not None:
+        query = query.where(ScoreRow.frame > after)
+    newest = span.since is None and span.until is None and after is None
+    order = ScoreRow.frame.desc() if newest else ScoreRow.frame.asc()
+    rows = session.scalars(query.order_by(order).limit(limit if newest else limit + 1)).all()
+    items = [score_out(row) for row in (reversed(rows) if newest else rows[:limit])]
+    return ScoresOut(items=items, next=items[-1].frame if len(rows) > limit else None)
+
+
+def _rollups(
+    session: Session, stream_id: str, span: Span, resolution: Resolution, limit: int
+) -> RollupsOut:
+    newest = span.since is None and span.until is None
+    found = read_rollups(
+        session,
+        stream_id,
+        resolution,
+        since=span.since,
+        until=span.until,
+        limit=limit if newest else limit + 1,
+    )
+    items = [rollup_out(each) for each in found[:limit]]
+    following = items[-1].at + resolution.length_s if len(found) > limit else None
+    return RollupsOut(resolution=resolution, items=items, next=following)
+
+
+def _csv(names: Sequence[str], items: Sequence[BaseModel]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
@@ -164,7 +250,6 @@ def _behind(context: Context, stream_id: str, after: int) -> list[ScoreOut]:
         .limit(BATCH)
     )
     with context.database.read() as session:
+        find_stream(session, stream_id)
         rows = session.scalars(query).all()
-        if not rows:
-            find_stream(session, stream_id)
     return [score_out(row) for row in rows]

@@ -37,6 +37,7 @@ from service.api.streams import (
 from service.api.webhooks import forget_stream
 from service.calibrate.basis import basis
 from service.calibrate.thresholds import LEAST_FOOTAGE_S, footage, newest
+from service.history.deletion import mark_deleted
 from service.store.tables import StreamLogRow, StreamRow, ThresholdRow
 
 log = structlog.get_logger(__name__)
@@ -196,9 +197,10 @@ def read_threshold(
 
 @router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")
 def delete_stream(stream_id: str, context: Shared) -> None:
-    """Its scores and events go with it."""
+    """It is gone at once, and its scores and events with it; the room that they take on disk is
+    free later, as they are many."""
     with context.database.write() as session:
-        session.delete(find_stream(session, stream_id, locked=True))
+        mark_deleted(session, find_stream(session, stream_id, locked=True), time.time())
         forget_stream(session, stream_id)
     try:
         context.registry.remove(stream_id)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel
 
 from service.api.times import TimeOut
+from service.history.reading import Resolution, Rollup
 from service.messages import StreamState
 from service.store.tables import ScoreRow
 
@@ -16,6 +18,15 @@ class ScoresFormat(StrEnum):
 
     JSON = "json"
     CSV = "csv"
+
+
+class ScoresResolution(StrEnum):
+    """What an item is of, as it is asked for."""
+
+    AUTO = "auto"
+    FRAME = "frame"
+    SECOND = "second"
+    MINUTE = "minute"
 
 
 class ScoreOut(BaseModel):
@@ -36,9 +47,44 @@ class ScoreOut(BaseModel):
 class ScoresOut(BaseModel):
     """A page of scores, in the order of their frames."""
 
+    resolution: Literal[Resolution.FRAME] = Resolution.FRAME
     items: list[ScoreOut]
     next: int | None
     """Give it as `after` to get the next page; null when this is the last."""
+
+
+class RollupOut(BaseModel):
+    """The scores of a second or a minute; those without a value don't count."""
+
+    at: TimeOut
+    """Its beginning, by capture."""
+    count: int
+    min: float
+    mean: float
+    max: float
+    threshold: float | None
+    """In force at the one that was recorded last."""
+
+
+class RollupsOut(BaseModel):
+    """A page of roll-ups, in the order of their times."""
+
+    resolution: Literal[Resolution.SECOND, Resolution.MINUTE]
+    items: list[RollupOut]
+    next: TimeOut | None
+    """Give it as `from` to get the next page, with this `resolution`; null at the end."""
+
+
+def rollup_out(rollup: Rollup) -> RollupOut:
+    """A roll-up, as it is shown."""
+    return RollupOut(
+        at=rollup.at,
+        count=rollup.count,
+        min=rollup.low,
+        mean=rollup.mean,
+        max=rollup.high,
+        threshold=rollup.threshold,
+    )
 
 
 def score_out(row: ScoreRow) -> ScoreOut:

@@ -10,16 +10,37 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-STREAM_COLUMNS = ("zones", "schedule", "cooldown_s", "false_alarms_per_day", "calibrated_threshold")
+STREAM_COLUMNS = (
+    "zones",
+    "schedule",
+    "cooldown_s",
+    "false_alarms_per_day",
+    "calibrated_threshold",
+    "deleted_at",
+)
 EVENT_COLUMNS = ("muted", "label", "label_note", "labelled_at")
 WEBHOOK_COLUMNS = ("name", "old_secret", "old_secret_until", "stream_ids", "held_until")
 DELIVERY_COLUMNS = ("attempts_before", "replayed_at")
-ROLLUPS = ("scores_by_second", "scores_by_minute")
+ROLLUPS = {"scores_by_second": 1, "scores_by_minute": 60}
+"""Tables, and the seconds that a row is of."""
 
 
 def _rising_id() -> sa.Column[int]:
     big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     return sa.Column("id", big, autoincrement=True, nullable=False)
+
+
+def _roll_up() -> None:
+    """Roll up the scores that are there: they are kept for days from now on, and not for ever."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    second = "CAST(captured_at AS INTEGER)" if is_sqlite else "CAST(floor(captured_at) AS BIGINT)"
+    for table, length in ROLLUPS.items():
+        op.execute(
+            f"INSERT INTO {table} (stream_id, at, count, low, total, high, threshold) "
+            f"SELECT stream_id, {second} / {length} * {length} AS start, "
+            "count(*), min(score), sum(score), max(score), max(threshold) "
+            "FROM scores WHERE score IS NOT NULL GROUP BY stream_id, start"
+        )
 
 
 def upgrade() -> None:
@@ -30,6 +51,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("cooldown_s", sa.Float(), nullable=True))
         batch_op.add_column(sa.Column("false_alarms_per_day", sa.Float(), nullable=True))
         batch_op.add_column(sa.Column("calibrated_threshold", sa.Float(), nullable=True))
+        batch_op.add_column(sa.Column("deleted_at", sa.Float(), nullable=True))
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("muted", sa.Boolean(), nullable=False, server_default=sa.false())
@@ -64,7 +86,12 @@ def upgrade() -> None:
             sa.Column("threshold", sa.Float(), nullable=True),
             sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
             sa.PrimaryKeyConstraint("stream_id", "at"),
+            sqlite_with_rowid=False,
         )
+    _roll_up()
+    if op.get_bind().dialect.name == "postgresql":
+        # As many rows go as come: the room of a fifth of the table, the default, is too much.
+        op.execute("ALTER TABLE scores SET (autovacuum_vacuum_scale_factor = 0.02)")
     op.create_table(
         "thresholds",
         _rising_id(),
@@ -130,6 +157,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
+    op.execute("DELETE FROM streams WHERE deleted_at IS NOT NULL")
     op.drop_table("delivery_attempts")
     op.drop_table("event_media")
     op.drop_table("normal_footage")

@@ -1,0 +1,29 @@
+"""Streams that were deleted are in no answer, while what is left of them goes in small steps.
+
+Every ORM query leaves them and their events out, unless its option `WITH_DELETED` is true. Other
+tables are only asked about a stream that was found.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import event, select
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
+
+from service.store.tables import EventRow, StreamRow
+
+WITH_DELETED = "normwatch_with_deleted"
+_STREAMS = StreamRow.__table__
+_DELETED = select(_STREAMS.c.id).where(_STREAMS.c.deleted_at.is_not(None))
+_HIDE = (
+    with_loader_criteria(StreamRow, StreamRow.deleted_at.is_(None)),
+    with_loader_criteria(EventRow, EventRow.stream_id.not_in(_DELETED)),
+)
+
+
+def hide_deleted(sessions: sessionmaker[Session]) -> None:
+    """Make it so for the sessions that this makes."""
+
+    @event.listens_for(sessions, "do_orm_execute")
+    def _hide(state: ORMExecuteState) -> None:
+        if state.is_select and not state.execution_options.get(WITH_DELETED, False):
+            state.statement = state.statement.options(*_HIDE)
