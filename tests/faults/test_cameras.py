@@ -27,7 +27,7 @@ from tests.support.servers import wait_for
 from tests.support.service import Service, running_service
 
 FPS = 5.0
-FAULT_S = 20.0
+FAULT_S = 28.0
 ABSENT_S = 30.0
 BACK_S = 10.0
 """What is promised: from the camera's return to its next scored frame."""

@@ -84,7 +84,7 @@ def test_a_pixel_is_watched_where_its_centre_is_inside(polygon: list[tuple[float
     inside, distance = _sides(polygon, size)
     watched = _pixels(watched_part([polygon], [], *size))
     ignored = _pixels(watched_part([], [polygon], *size))
-    clear = np.asarray(distance) > 1.0
+    clear = np.asarray(distance) > 1.5
     assert np.array_equal(watched[clear], np.asarray(inside)[clear])
     assert np.array_equal(ignored, ~watched)
 
