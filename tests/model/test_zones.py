@@ -158,7 +158,7 @@ def test_what_lies_outside_never_matters(part: WatchedPart, step: ErrorStep, see
     counted = torch.from_numpy(np.stack([part.cells(step)] * 2))
     cells = pool_cells(torch.from_numpy(errors) * pixels, step)
     one, other = pool_top(cells, step.top_cells, counted).tolist()
-    assert one == other
+    assert one == pytest.approx(other, rel=1e-5)
     if 0 < step.top_cells <= int(counted[0].sum()):
         whole = pool_top(pool_cells(torch.from_numpy(errors), step), step.top_cells)
         assert one <= whole[0].item() * (1.0 + 1e-5), "a zone lowers the error at most"
