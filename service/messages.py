@@ -38,6 +38,10 @@ class StreamState(StrEnum):
     """It can't work as configured (no such model, say); it waits for a change."""
 
 
+MODEL_LOADING = "the model is loading"
+"""Why a stream is connecting while its owner gets ready."""
+
+
 class DropReason(StrEnum):
     """Why a captured frame got no score."""
 

@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     """Days that pictures and clips of events are kept."""
     event_media_bytes: int = Field(5 * 1024**3, ge=0)
     """Bytes of them; the oldest go first."""
-    false_alarms_per_day: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    false_alarms_per_day: float = Field(1.0, ge=0.001, le=1000, allow_inf_nan=False)
     """Of each stream that has no number of its own; thresholds are made to keep it."""
 
     keep_scores_hours: float = Field(48.0, ge=0, le=24 * CENTURY_DAYS)

@@ -8,6 +8,8 @@ from model.footage import hide_credentials
 from service.logs import hide_secrets
 
 MAX_LENGTH = 200
+MAX_READ = 4000
+"""What is longer isn't looked through for credentials, and isn't shown."""
 _HIDDEN_FIELDS = frozenset({"secret"})
 _SCHEME = re.compile(r"^\s*[a-z][a-z0-9+.-]*:/*", re.IGNORECASE)
 
@@ -38,6 +40,8 @@ def shown(field: str, value: object) -> Scalar:
         return None
     if field in _HIDDEN_FIELDS:
         return "***"
+    if len(value) > MAX_READ:
+        return f"({len(value)} characters)"
     return printable(hide_secrets(_without_credentials(value)))[:MAX_LENGTH]
 
 

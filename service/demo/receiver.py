@@ -7,20 +7,27 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from service.alert.outbox import EventData, EventType
+from service.alert.outbox import EventData, EventType, OutageData, RecoveryData
 
 MAX_BODY_BYTES = 64 * 1024
+
+
+class TrialData(BaseModel):
+    """`data` of a `test` message."""
+
+    webhook_id: str
 
 
 class Alert(BaseModel):
     """A message, as it arrives."""
 
-    type: EventType
-    data: EventData
+    type: EventType | Literal["test"]
+    data: EventData | RecoveryData | OutageData | TrialData
 
 
 class Receiver:

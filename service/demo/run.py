@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
-from service.alert.outbox import EventType
+from service.alert.outbox import EventType, OutageData, RecoveryData
 from service.alert.signing import new_secret
-from service.demo.receiver import Alert, Receiver
+from service.demo.receiver import Alert, Receiver, TrialData
 from service.demo.scene import Anomaly, AnomalyKind, frames
 from service.demo.video import write_video
 
@@ -142,7 +142,13 @@ def _wait(
 def describe(alert: Alert, now: float) -> str:
     """A line for people, in rich's markup."""
     data = alert.data
+    if isinstance(data, TrialData):
+        return f"[cyan]test[/cyan]   of webhook {escape(data.webhook_id)}"
     name = escape(data.stream_name)
+    if isinstance(data, RecoveryData):
+        return f"[green]back[/green]   {name}: {data.state}, after {data.down_for_s:.0f} s"
+    if isinstance(data, OutageData):
+        return f"[bold red]down[/bold red]   {name}: {data.state}; {escape(data.reason)}"
     started = datetime.fromisoformat(data.started_at)
     if alert.type is EventType.STARTED:
         return (

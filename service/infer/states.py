@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from service.capture.camera import CaptureState
-from service.messages import StreamState
+from service.messages import MODEL_LOADING, StreamState
 
 LEAST_STAY_S = 0.25
 """A state lasts at least so long: what flickers isn't told more than a few times a second."""
@@ -90,7 +90,7 @@ _RULES = (
     _Rule(lambda f: f.paused, StreamState.PAUSED),
     _Rule(lambda f: bool(f.failure), StreamState.FAILED, lambda f: f.failure),
     _Rule(lambda f: f.ended, StreamState.ENDED),
-    _Rule(lambda f: not f.loaded, StreamState.CONNECTING, lambda _: "the model is loading"),
+    _Rule(lambda f: not f.loaded, StreamState.CONNECTING, lambda _: MODEL_LOADING),
     _Rule(lambda f: _playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured),
     _Rule(lambda f: _playing(f) and f.warming, StreamState.WARMING, lambda f: f.overload),
     _Rule(_playing, StreamState.LIVE, lambda f: f.overload),

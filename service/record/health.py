@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from service.messages import StreamState
+from service.messages import MODEL_LOADING, StreamState
 
+LOADING_S = 120.0
 WATCHED = frozenset({StreamState.LIVE, StreamState.WARMING})
 INTENDED = frozenset({StreamState.PAUSED, StreamState.ENDED})
 """Nobody expects pictures: an outage that ends so is forgotten, and nothing is told."""
@@ -100,7 +101,9 @@ def observe(
 def _lasting(
     outage: Outage, now: float, rules: HealthRules
 ) -> tuple[Outage | None, tuple[Told, ...]]:
-    if outage.told or now - outage.began_at < rules.down_after_s:
+    # While its owner gets ready nothing is wrong with the camera, unless that takes too long.
+    least_s = LOADING_S if outage.reason == MODEL_LOADING else 0.0
+    if outage.told or now - outage.began_at < max(rules.down_after_s, least_s):
         return outage, ()
     told = replace(outage, told=True)
     return told, (Down(told),)

@@ -31,10 +31,13 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As `datetime.weekday` counts them."""
 LAST_TIME_S = 253_402_214_400.0
 """The last day of the year 9999 begins: no zone's clock goes beyond what Python can write."""
+MACHINE_ZONES = ("localtime", "posixrules", "Factory")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 
 
 def _zone(name: str) -> str:
+    if name in MACHINE_ZONES:
+        raise ValueError("must be a zone that is the same everywhere, such as Europe/Berlin")
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -200,13 +200,14 @@ class Watch:
     def _count(self, findings: Findings) -> None:
         for told in findings.told:
             kind = LogKind.DOWN if isinstance(told, Down) else LogKind.RECOVERED
+            seen = told.outage if isinstance(told, Down) else told.seen
             self._metrics.outages.labels(kind.value).inc()
             log.warning(
                 "an outage was told",
                 kind=kind.value,
                 stream=findings.stream_id,
-                state=told.outage.state.value,
-                reason=told.outage.reason,
+                state=seen.state.value,
+                reason=seen.reason,
             )
 
     def _clear(self, now: float) -> None:

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 import httpx
 import pytest
 
-from service.alert.outbox import EventType
+from service.alert.outbox import EventData, EventType
 from service.alert.signing import new_secret, sign
 from service.demo.receiver import MAX_BODY_BYTES, Alert, Receiver
 from service.demo.run import describe
@@ -29,6 +29,15 @@ DATA: dict[str, object] = {
     "region": [0.1, 0.2, 0.3, 0.4],
 }
 
+OUTAGE: dict[str, object] = {
+    "outage_id": "out_1",
+    "stream_id": "s1",
+    "stream_name": "North [gate]",
+    "state": "stalled",
+    "reason": "silence",
+    "since": "2026-11-24T08:00:00.000Z",
+}
+
 
 def _body(kind: str = "event.started", **changes: object) -> str:
     return json.dumps({"type": kind, "timestamp": "2026-11-24T08:00:01Z", "data": DATA | changes})
@@ -44,7 +53,7 @@ def test_a_signed_message_arrives() -> None:
     with Receiver(new_secret(), taken.append) as receiver:
         assert _post(receiver.url, _body(), receiver.secret) == 204
     assert [alert.type for alert in taken] == [EventType.STARTED]
-    assert taken[0].data.first_frame == 203
+    assert isinstance(taken[0].data, EventData) and taken[0].data.first_frame == 203
 
 
 def test_a_message_of_another_secret_is_refused() -> None:
@@ -71,6 +80,24 @@ def test_a_body_beyond_the_limit_is_refused_unread() -> None:
             connection.putheader("Content-Length", str(MAX_BODY_BYTES + 1))
             connection.endheaders()
             assert connection.getresponse().status == 413
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"type": "test", "data": {"webhook_id": "abc"}}, ("test", "abc")),
+        ({"type": "stream.down", "data": OUTAGE}, ("down", "North \\[gate]", "stalled", "silence")),
+        (
+            {"type": "stream.recovered", "data": OUTAGE | {"state": "live", "down_for_s": 61.0}},
+            ("back", "North \\[gate]", "live", "61 s"),
+        ),
+    ],
+)
+def test_every_kind_of_message_is_taken_and_told(
+    message: dict[str, object], words: tuple[str, ...]
+) -> None:
+    line = describe(Alert.model_validate_json(json.dumps(message)), 0.0)
+    assert all(word in line for word in words)
 
 
 def test_alerts_are_told_in_words() -> None:

@@ -170,6 +170,9 @@ def _check_clip(api: httpx.Client, event: dict[str, Any], folder: Path) -> None:
     assert numbers == sorted(set(numbers))
     assert len(numbers) > (numbers[-1] - numbers[0]) * 0.4
     assert times[-1] == pytest.approx((numbers[-1] - numbers[0]) / FPS, abs=1.0)
+    again = api.get(path, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert api.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
     part = api.get(path, headers={"Range": "bytes=10-29"})
     assert part.status_code == 206
     assert part.content == whole.content[10:30]

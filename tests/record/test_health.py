@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.messages import StreamState
-from service.record.health import Down, HealthRules, Outage, Recovered, Seen, Told, observe
+from service.messages import MODEL_LOADING, StreamState
+from service.record.health import (
+    LOADING_S,
+    Down,
+    HealthRules,
+    Outage,
+    Recovered,
+    Seen,
+    Told,
+    observe,
+)
 
 RULES = HealthRules(down_after_s=15.0, recovered_after_s=5.0)
 NOT_WATCHED = [
@@ -56,6 +65,20 @@ def test_an_outage_is_told_once_and_so_is_its_end(state: StreamState) -> None:
     assert (recovered_at, recovered.watched_at, recovered.down_for_s) == (45.0, 40.0, 40.0)
     assert recovered.seen.state is StreamState.LIVE
     assert outage is None
+
+
+def test_a_model_that_loads_is_no_outage_unless_it_takes_too_long() -> None:
+    outage, told = None, []
+    for second in range(150):
+        seen = Seen(StreamState.CONNECTING, MODEL_LOADING)
+        outage, now_told = observe(outage, seen, float(second), RULES)
+        told += [second] * len(now_told)
+    assert told == [LOADING_S]
+    outage = None
+    for second, state in enumerate([StreamState.CONNECTING] * 20 + [StreamState.DOWN]):
+        seen = Seen(state, MODEL_LOADING if state is StreamState.CONNECTING else "no answer")
+        outage, now_told = observe(outage, seen, float(second), RULES)
+    assert [type(each) for each in now_told] == [Down], "what is wrong then counts from the start"
 
 
 def test_a_blip_is_told_nobody() -> None:

@@ -111,6 +111,7 @@ def test_hours_that_the_clock_leaps_over_are_left_out() -> None:
         (_stored(WORK, timezone="Europe/Atlantis"), ("timezone",), "no such time zone"),
         (_stored(WORK, timezone="../../etc/passwd"), ("timezone",), "no such time zone"),
         (_stored(WORK, timezone="Europe"), ("timezone",), "no such time zone"),
+        (_stored(WORK, timezone="localtime"), ("timezone",), "the same everywhere"),
         (_stored(WORK, timezone="a\0b"), ("timezone",), "no such time zone"),
         (_stored(WORK, timezone=""), ("timezone",), "at least 1"),
         (_stored(), ("hours",), "at least 1"),

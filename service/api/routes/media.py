@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from sqlalchemy import select
 
@@ -39,10 +40,10 @@ def _answers(content_type: str, description: str) -> dict[int | str, dict[str, A
     response_class=FileResponse,
     responses=_answers("video/mp4", "H.264 in MP4."),
 )
-def read_clip(event_id: str, context: Shared) -> FileResponse:
+def read_clip(event_id: str, context: Shared, request: Request) -> Response:
     """From a few seconds before the event to a few after. 404 until it is over, and where nothing
     was kept."""
-    return _file(context, event_id, (Kind.CLIP,))
+    return _file(context, event_id, (Kind.CLIP,), request)
 
 
 @router.get(
@@ -54,13 +55,23 @@ def read_clip(event_id: str, context: Shared) -> FileResponse:
 def read_peak(
     event_id: str,
     context: Shared,
+    request: Request,
     heat: Annotated[bool, Query(description="Show where it is abnormal.")] = False,
-) -> FileResponse:
+) -> Response:
     """The picture with the highest score so far. 404 until there is one."""
-    return _file(context, event_id, (Kind.HEAT, Kind.PEAK) if heat else (Kind.PEAK,))
+    return _file(context, event_id, (Kind.HEAT, Kind.PEAK) if heat else (Kind.PEAK,), request)
 
 
-def _file(context: Context, event_id: str, kinds: Sequence[Kind]) -> FileResponse:
+def _answer(path: Path, content_type: str, request: Request) -> Response:
+    """The file, a range of it, or 304 where the client has it already."""
+    found = FileResponse(path, media_type=content_type, headers=_HEADERS, stat_result=path.stat())
+    if found.headers["etag"] in request.headers.get("if-none-match", ""):
+        kept = {name: found.headers[name] for name in ("etag", "last-modified", "cache-control")}
+        return Response(status_code=304, headers=kept)
+    return found
+
+
+def _file(context: Context, event_id: str, kinds: Sequence[Kind], request: Request) -> Response:
     """The first of these that there is."""
     if not IDENT.fullmatch(event_id):
         raise NotFound("event", event_id)
@@ -74,5 +85,5 @@ def _file(context: Context, event_id: str, kinds: Sequence[Kind]) -> FileRespons
         raise Refused(404, f"the event has no {what}, or not yet")
     for row in rows:
         if (path := context.shelf.path_of(row)) is not None:
-            return FileResponse(path, media_type=row.content_type, headers=_HEADERS)
+            return _answer(path, row.content_type, request)
     raise Refused(404, ELSEWHERE.format(what))

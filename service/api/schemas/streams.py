@@ -74,7 +74,7 @@ Threshold = Annotated[
 FalseAlarms = Annotated[
     float | None,
     Field(
-        gt=0,
+        ge=0.001,
         le=1000,
         allow_inf_nan=False,
         description="False alarms a day that it may raise: the threshold is made to keep that, "
