@@ -9,8 +9,9 @@ import numpy as np
 
 from model.bundle import Bundle
 from model.config import NormalRange, ScoreConfig, Span, compositions
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.footage import Clip
+from model.observation import CameraOptions
 from model.rules import LIVE_UPDATE, UPDATE_RULES
 from model.score import Measures, Scorer
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,66 +22,12 @@ from model.engines.forms import COLUMNS, Wanted
 from model.engines.names import EngineName
 from model.engines.narrowing import narrowed, zoned
 from model.frames import Frame
-from model.looks import Look, SceneChange
+from model.looks import Look
 from model.memories import memory_of
-from model.rules import PAPER_UPDATE, Learning, Passed, UpdateRule, passed
+from model.observation import CameraOptions, Observation
+from model.rules import Learning, Passed, UpdateRule, passed
 from model.score import Measures, Scorer
-from model.zones import Box, WatchedPart, region_of
-
-
-@dataclass(frozen=True, slots=True)
-class CameraOptions:
-    """What one camera sets apart from the bundle; None takes the bundle's."""
-
-    gamma: float | None = None
-    appearance_weight: float | None = None
-    """λ."""
-    threshold: float | None = None
-    watch_scene: bool = True
-    """Whether changes of the light and a covered or turned camera are looked for."""
-    update: UpdateRule = PAPER_UPDATE
-    """How frames below γ update the memory."""
-    watched: WatchedPart | None = None
-    """What counts of the picture; None is all of it."""
-
-    def __post_init__(self) -> None:
-        if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0.0):
-            raise ValueError(f"gamma must be a number, 0 or more, got {self.gamma!r}")
-        weight = self.appearance_weight
-        if weight is not None and not 0.0 <= weight <= 1.0:
-            raise ValueError(f"appearance_weight must be from 0 to 1, got {weight!r}")
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise ValueError(f"threshold must be finite, got {self.threshold!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One frame's result."""
-
-    warming: bool
-    """There is no score: too few frames since the start, a cut or a change of the light, no normal
-    range, or a picture that isn't the scene's."""
-    psnr: float | None = None
-    distance: float | None = None
-    gate_error: float | None = None
-    score: float | None = None
-    """In [0, 1]."""
-    threshold: float | None = None
-    memory_updated: bool = False
-    memory_drift_deg: float = 0.0
-    """Angle between an item and the trained one that it was, in degrees, of the item that has moved
-    the farthest; after this frame's update."""
-    heat: NDArray[np.float32] | None = None
-    """(rows, columns), >= 0: error, or what is judged abnormal, by place; 1 is where the pooled
-    value of the most abnormal normal frame lay. 0 where the camera isn't watched."""
-    region: Box | None = None
-    """Of where the heat is largest."""
-    measures: Measures | None = None
-    scene: SceneChange | None = None
-    """Not None on the frame at which a change of the light as a whole was found, or another scene
-    was taken for the camera's own."""
-    obscured: str = ""
-    """Why the picture doesn't fit the scene any more; "" where it does."""
+from model.zones import region_of
 
 
 class Detector:

@@ -27,12 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from model import bundle as bundles
 from model.bundle import Bundle
 from model.catalog import find
-from model.detector import Detector, Observation, wanted_of
+from model.detector import Detector, wanted_of
 from model.engines.choice import open_engine
 from model.engines.names import EngineName
 from model.footage import Source, pictures
 from model.frames import Frame, Picture, fit
 from model.network import build
+from model.observation import Observation
 from service import keys
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
 from service.alert.signing import new_secret, sign

@@ -25,7 +25,7 @@ from model.bundle import Bundle
 from model.calibration import causal_scores
 from model.catalog import find
 from model.datasets import load
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.engines.names import EngineName
 from model.evaluation import passes
 from model.evaluation.accuracy import Labels
@@ -33,6 +33,7 @@ from model.evaluation.events import false_rate, outcome
 from model.events import EventRules
 from model.footage import Clip, discover, frame_store
 from model.frames import fit
+from model.observation import CameraOptions
 from model.peaks import magnitude
 from model.rules import LIVE_UPDATE
 from model.score import Measures

@@ -35,13 +35,14 @@ from disturbances import (
 from model import bundle as bundles
 from model.catalog import find
 from model.datasets import load
-from model.detector import CameraOptions, Detector, Observation
+from model.detector import Detector
 from model.engines.names import EngineName
 from model.evaluation.accuracy import Labels, accuracy
 from model.evaluation.events import outcome
 from model.events import EventRules
 from model.footage import Clip, Sampling, discover, fitted, frame_store
 from model.frames import FrameShape
+from model.observation import CameraOptions, Observation
 from model.rules import LIVE_UPDATE
 from model.scene import Scene, SceneRules
 

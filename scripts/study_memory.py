@@ -29,11 +29,12 @@ from model.calibration import causal_scores
 from model.catalog import find
 from model.config import LIVE, PAPER, SCORES
 from model.datasets import TestClip, load
-from model.detector import CameraOptions, Detector, Observation
+from model.detector import Detector
 from model.evaluation.accuracy import accuracy
 from model.footage import Clip, Source, frame_store
 from model.frames import Frame
 from model.network import MemoryNetwork
+from model.observation import CameraOptions, Observation
 from model.rules import PAPER_UPDATE, UPDATE_RULES
 from model.score import Measures
 

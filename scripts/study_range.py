@@ -35,11 +35,12 @@ from model.calibration import causal_scores, measure, normal_range, split, thres
 from model.catalog import find
 from model.config import PAPER, Normalisation, NormalisationKind, NormalRange, ScoreConfig
 from model.datasets import load
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.evaluation.accuracy import Labels, Scores, accuracy
 from model.evaluation.events import outcome, spans
 from model.events import EventRules
 from model.footage import Clip, discover, frame_store
+from model.observation import CameraOptions
 from model.rules import UPDATE_RULES
 from model.score import Measures
 

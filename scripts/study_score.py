@@ -34,10 +34,11 @@ from model.config import (
     ScoreConfig,
 )
 from model.cutouts import Stock, background, foreground, soft
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.evaluation.accuracy import accuracy, auc
 from model.footage import Clip, Source, discover, frame_store, pictures
 from model.frames import FrameShape
+from model.observation import CameraOptions
 from model.rules import UPDATE_RULES
 
 STRETCH = 90

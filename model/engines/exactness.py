@@ -12,11 +12,12 @@ from torch import Tensor
 
 from model.bundle import Bundle
 from model.config import Int8
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.engines.forms import LiveNetwork
 from model.engines.names import EngineName
 from model.engines.quantisation import measured_ranges
 from model.footage import Clip
+from model.observation import CameraOptions
 from model.rules import LIVE_UPDATE
 
 RANGE_FRAMES = 100

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.bundle import Bundle
 from model.config import LIVE, SCORES, ErrorKind, NormalRange, ScoreConfig
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.engines.names import EngineName
 from model.evaluation import passes
 from model.evaluation.accuracy import auc
@@ -23,6 +23,7 @@ from model.evaluation.regions import Criteria, detection_criteria
 from model.evaluation.truth import Truth
 from model.events import EventRules
 from model.footage import Clip
+from model.observation import CameraOptions
 from model.rules import UPDATE_RULES
 
 

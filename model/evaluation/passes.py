@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.evaluation.heat import HeatMaps
 from model.footage import Clip
+from model.observation import CameraOptions
 from model.score import Measures
 
 Rows = list[list[Measures | None]]

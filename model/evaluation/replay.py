@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.evaluation.accuracy import Labels, Scores
 from model.evaluation.protocol import ScoredClip
 from model.footage import Clip
 from model.frames import Frame
+from model.observation import CameraOptions
 
 
 @dataclass(frozen=True, slots=True)

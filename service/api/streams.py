@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 from model.catalog import BundleError, read_document
 from service.api.catalog import bundles
 from service.api.context import Context
-from service.api.errors import Refused, wrong_field
+from service.api.idents import IDENT, checked_ids
 from service.api.schemas.streams import StreamOut, status_out, stream_out
 from service.api.schemas.thresholds import ThresholdOrigin
 from service.errors import NotFound
@@ -24,7 +23,6 @@ from service.store.tables import CursorRow, StreamRow, WebhookRow
 
 log = structlog.get_logger(__name__)
 
-IDENT = re.compile(r"[0-9A-Za-z_-]{1,64}")
 REDIS_AWAY = "Redis does not answer"
 
 
@@ -46,19 +44,7 @@ def recorded_frame(session: Session, stream_id: str) -> int:
 
 def checked_webhooks(session: Session, webhook_ids: list[str] | None) -> list[str] | None:
     """The ids, each once. Raises: Refused: one names no webhook."""
-    if webhook_ids is None:
-        return None
-    wanted = list(dict.fromkeys(webhook_ids))
-    shaped = [ident for ident in wanted if IDENT.fullmatch(ident)]
-    known = set(session.scalars(select(WebhookRow.id).where(WebhookRow.id.in_(shaped))))
-    fields = [
-        wrong_field(f"webhook_ids[{place}]", ident, "no such webhook")
-        for place, ident in enumerate(webhook_ids)
-        if ident not in known
-    ]
-    if fields:
-        raise Refused(422, f"{fields[0].field}: {fields[0].reason}", fields)
-    return wanted
+    return checked_ids(session, webhook_ids, WebhookRow.id, "webhook_ids", "webhook")
 
 
 def publish(context: Context, row: StreamRow, last_frame: int) -> None:

@@ -6,8 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.alert.replays import lock_webhook
-from service.api.errors import Refused, wrong_field
-from service.api.streams import IDENT
+from service.api.idents import IDENT, checked_ids
 from service.errors import NotFound
 from service.store.tables import StreamRow, WebhookRow
 
@@ -26,19 +25,7 @@ def find_webhook(session: Session, webhook_id: str, *, locked: bool = False) -> 
 
 def checked_streams(session: Session, stream_ids: list[str] | None) -> list[str] | None:
     """The ids, each once. Raises: Refused: one names no stream."""
-    if stream_ids is None:
-        return None
-    wanted = list(dict.fromkeys(stream_ids))
-    shaped = [ident for ident in wanted if IDENT.fullmatch(ident)]
-    known = set(session.scalars(select(StreamRow.id).where(StreamRow.id.in_(shaped))))
-    fields = [
-        wrong_field(f"stream_ids[{place}]", ident, "no such stream")
-        for place, ident in enumerate(stream_ids)
-        if ident not in known
-    ]
-    if fields:
-        raise Refused(422, f"{fields[0].field}: {fields[0].reason}", fields)
-    return wanted
+    return checked_ids(session, stream_ids, StreamRow.id, "stream_ids", "stream")
 
 
 def forget_stream(session: Session, stream_id: str) -> None:

@@ -18,11 +18,12 @@ import torch
 
 from model.bundle import Bundle
 from model.cost import cost
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.engines.choice import available, refusals
 from model.engines.engine import EngineError
 from model.engines.names import EngineName
 from model.frames import FrameShape
+from model.observation import CameraOptions
 from model.reference_form import REFERENCE_CONFIG, ReferenceForm
 from model.rules import LIVE_UPDATE
 from service.bench.figures import EngineFigures, NetworkFigures, Spread, spread

@@ -17,7 +17,7 @@ from service.cli.bundles import load_bundle
 from service.cli.outputs import check_file
 
 if TYPE_CHECKING:
-    from model.detector import Observation
+    from model.observation import Observation
 
 COLUMNS = (
     "clip",
@@ -62,9 +62,10 @@ def score(
     """Score each frame of a recording."""
     import numpy as np
 
-    from model.detector import CameraOptions, Detector
+    from model.detector import Detector
     from model.evaluation.plots import plot_scores
     from model.footage import Sampling, discover, fitted
+    from model.observation import CameraOptions
     from model.rules import LIVE_UPDATE
 
     check_file("--out", out)

@@ -10,7 +10,7 @@ import structlog
 
 from model.camera_state import CameraState
 from model.catalog import BundleError
-from model.detector import CameraOptions, Observation
+from model.observation import CameraOptions, Observation
 from service.capture.camera import CaptureState
 from service.infer.models import LoadedModel, ModelPool
 from service.infer.options import options_of

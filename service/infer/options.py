@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.detector import CameraOptions
 from model.frames import FrameShape
+from model.observation import CameraOptions
 from model.rules import UPDATE_RULES, UpdateRule
 from model.zones import WatchedPart, watched_part
 from service.messages import StreamConfig, Zone

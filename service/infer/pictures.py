@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.detector import Observation
+from model.observation import Observation
 from service.infer.outbox import Shown
 from service.infer.reel import Reel, Taken
 from service.infer.sources import SourceFrame

@@ -5,7 +5,6 @@ Threads: this one scores; others keep the leases, send to Redis, read uploads, d
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import socket
@@ -19,26 +18,25 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from model.detector import Observation
+from model.observation import Observation
 from service.bus.footage import Footage
 from service.bus.notes import Notes
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
-from service.capture.camera import CameraCapture
 from service.capture.spawner import shared_spawner
-from service.capture.wire import CaptureJob
 from service.infer.camera import Camera
 from service.infer.device import choose_threads
 from service.infer.feeder import Feeder
 from service.infer.footage import Filmed, FootageSender
 from service.infer.models import LoadedModel, ModelPool
+from service.infer.opening import open_configured
 from service.infer.ownership import Owned, Ownership
 from service.infer.pictures import Pictures
 from service.infer.publisher import Publisher
 from service.infer.scheduler import BatchSizes, FairTurns, Ready
-from service.infer.sources import CaptureSource, FrameSource, SourceFrame, UploadSource
-from service.messages import UPLOAD, StreamStatus, WorkerStatus
+from service.infer.sources import FrameSource, SourceFrame
+from service.messages import StreamStatus, WorkerStatus
 from service.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -58,7 +56,6 @@ CLOSERS = 64
 MAX_FAULTS = 200
 """Frames in a row that fail, of whatever camera, before the process ends, to be started afresh."""
 FAULT_LOG_S = 10.0
-MOST_RING_FRAMES = 500
 Turn = tuple[Camera, SourceFrame]
 SourceOpener = Callable[[Camera, Callable[[], object]], FrameSource]
 """Opens a camera's source, which calls the other argument when it has a frame."""
@@ -240,29 +237,7 @@ class Worker:
         return self._open(camera, self._wake.set)
 
     def _configured_source(self, camera: Camera, on_frame: Callable[[], object]) -> FrameSource:
-        config, settings = camera.config, self._settings
-        if camera.model is None:
-            raise RuntimeError("a source is opened after its model is loaded")
-        bundle = camera.model.detector.bundle
-        if config.source == UPLOAD:
-            source = UploadSource(config.id, camera.next_frame, camera.outbox.discards.append)
-            self._feeder.feed(source, bundle.frame_shape)
-            return source
-        job = CaptureJob(
-            location=config.source,
-            shape=bundle.frame_shape,
-            fps=camera.target_fps,
-            loop=config.loop,
-            connect_timeout_s=settings.connect_timeout_s,
-            read_timeout_s=settings.read_timeout_s,
-            preview_width=settings.preview_width,
-            preview_every_s=settings.picture_every_s,
-            transport=config.transport,
-            decode=config.decode,
-            freeze_after_s=settings.freeze_after_s,
-        )
-        capture = CameraCapture(job, ring_frames=_ring_frames(job.fps, settings), on_frame=on_frame)
-        return CaptureSource(capture, camera.next_frame)
+        return open_configured(camera, self._settings, self._feeder, on_frame)
 
     def _close_source(self, source: FrameSource) -> None:
         source.stop()
@@ -410,9 +385,3 @@ class Worker:
             self._publisher.flush()
             self._ownership.release_all()
             self._registry.leave(self.id)
-
-
-def _ring_frames(fps: float | None, settings: Settings) -> int:
-    """Room for what comes until it is too old: what the ring drops is missing in what follows."""
-    aging = math.ceil(2.0 * settings.max_frame_age_s * (fps or 0.0))
-    return max(settings.capture_ring_frames, min(aging, MOST_RING_FRAMES))

@@ -96,10 +96,9 @@ _BY_KEY = {"sqlite_with_rowid": False}
 """A stream's rows lie side by side on disk."""
 
 
-class SecondRow(Base):
-    """A second of a stream's scores, kept for longer than the scores."""
+class _RollUp:
+    """Scores of a stream over some time."""
 
-    __tablename__ = "scores_by_second"
     __table_args__ = _BY_KEY
 
     stream_id: Mapped[str] = mapped_column(
@@ -117,21 +116,16 @@ class SecondRow(Base):
     """In force at the newest of them."""
 
 
-class MinuteRow(Base):
+class SecondRow(_RollUp, Base):
+    """A second of a stream's scores, kept for longer than the scores."""
+
+    __tablename__ = "scores_by_second"
+
+
+class MinuteRow(_RollUp, Base):
     """A minute of a stream's scores, kept for longer still."""
 
     __tablename__ = "scores_by_minute"
-    __table_args__ = _BY_KEY
-
-    stream_id: Mapped[str] = mapped_column(
-        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
-    )
-    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    count: Mapped[int] = mapped_column(Integer)
-    low: Mapped[float] = mapped_column(Float)
-    total: Mapped[float] = mapped_column(Float)
-    high: Mapped[float] = mapped_column(Float)
-    threshold: Mapped[float | None] = mapped_column(Float)
 
 
 class ThresholdRow(Base):

@@ -8,9 +8,8 @@ import httpx
 
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import DeliveryRow
 from tests.support.clips import encoded
-from tests.support.front_end import add_event, add_scores, client
+from tests.support.front_end import add_event, add_messages, add_scores, client
 
 
 def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -> None:
@@ -50,22 +49,7 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
 
 def _sends_again(api: httpx.Client, database: Database, hook: str) -> None:
     """Its port refuses at once; what waits is due in the far future."""
-    with database.write() as session:
-        for number, state in enumerate(("dead", "dead", "waiting")):
-            session.add(
-                DeliveryRow(
-                    id=f"msg_{number}",
-                    sequence=number,
-                    webhook_id=hook,
-                    stream_id="cam",
-                    event_type="event.started",
-                    body="{}",
-                    state=state,
-                    attempts=1,
-                    next_attempt_at=4e9,
-                    created_at=4e9,
-                )
-            )
+    add_messages(database, hook, "dead", "dead", "waiting")
     path = f"/webhooks/{hook}/deliveries"
     page = api.get(path, params={"limit": 2}).json()
     rest = api.get(path, params={"before": page["next"]}).json()

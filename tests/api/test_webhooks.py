@@ -16,12 +16,10 @@ from service.api.webhooks import SWITCHED_OFF
 from service.errors import BacklogFull
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import AttemptRow, DeliveryRow, WebhookRow
-from tests.support.front_end import client
+from service.store.tables import AttemptRow, WebhookRow
+from tests.support.front_end import FUTURE, add_messages, client
 from tests.support.servers import wait_for
 
-FUTURE = 4_000_000_000.0
-"""What waits until then isn't sent by the deliverer that runs beside."""
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
@@ -49,26 +47,6 @@ def hook(api: httpx.Client) -> Iterator[str]:
     ident = str(answer.json()["id"])
     yield ident
     assert api.delete(f"/webhooks/{ident}").status_code == 204
-
-
-def _add_messages(rows: Database, hook: str, *states: str, due: float = FUTURE) -> None:
-    with rows.write() as session:
-        for number, state in enumerate(states):
-            session.add(
-                DeliveryRow(
-                    id=f"msg_{number}",
-                    sequence=number,
-                    webhook_id=hook,
-                    stream_id="cam",
-                    event_type="event.started",
-                    body="{}",
-                    state=state,
-                    attempts=1,
-                    next_attempt_at=due,
-                    # Two at a time: pages must not hide either.
-                    created_at=FUTURE + number // 2,
-                )
-            )
 
 
 def _states(api: httpx.Client, hook: str) -> dict[str, str]:
@@ -284,7 +262,7 @@ def test_few_tests_are_under_way_at_once(
 def test_messages_are_listed_by_state_page_by_page(
     api: httpx.Client, rows: Database, hook: str
 ) -> None:
-    _add_messages(rows, hook, "dead", "delivered", "dead", "waiting", "dead")
+    add_messages(rows, hook, "dead", "delivered", "dead", "waiting", "dead")
     pages: list[str] = []
     before: str | None = None
     while True:
@@ -315,7 +293,7 @@ def test_messages_are_asked_for_properly(
 def test_a_message_shows_how_its_attempts_went(
     api: httpx.Client, rows: Database, hook: str
 ) -> None:
-    _add_messages(rows, hook, "dead")
+    add_messages(rows, hook, "dead")
     with rows.write() as session:
         for number, status in enumerate((None, 500)):
             session.add(
@@ -353,7 +331,7 @@ def test_one_message_is_sent_again_with_its_id(
 ) -> None:
     httpserver.expect_request("/hook", method="POST").respond_with_data("")
     api.patch(f"/webhooks/{hook}", json={"url": httpserver.url_for("/hook")})
-    _add_messages(rows, hook, "dead", "dead")
+    add_messages(rows, hook, "dead", "dead")
     answer = api.post(f"/webhooks/{hook}/deliveries/msg_1/replay")
     assert answer.status_code == 200, answer.text
     assert (answer.json()["state"], answer.json()["id"]) == ("waiting", "msg_1")
@@ -368,7 +346,7 @@ def test_all_dead_letters_are_sent_again_in_their_order(
 ) -> None:
     httpserver.expect_request("/hook", method="POST").respond_with_data("")
     api.patch(f"/webhooks/{hook}", json={"url": httpserver.url_for("/hook")})
-    _add_messages(rows, hook, "dead", "delivered", "dead", "dead")
+    add_messages(rows, hook, "dead", "delivered", "dead", "dead")
     answer = api.post(f"/webhooks/{hook}/replay", params={"limit": 2})
     assert answer.json() == {"replayed": 2, "dead": 1}
     assert api.post(f"/webhooks/{hook}/replay").json() == {"replayed": 1, "dead": 0}
@@ -381,7 +359,7 @@ def test_all_dead_letters_are_sent_again_in_their_order(
 def test_what_waits_already_and_a_webhook_that_is_off_are_no_replay(
     api: httpx.Client, rows: Database, hook: str
 ) -> None:
-    _add_messages(rows, hook, "waiting", "dead")
+    add_messages(rows, hook, "waiting", "dead")
     waiting = api.post(f"/webhooks/{hook}/deliveries/msg_0/replay")
     assert (waiting.status_code, waiting.json()["error"]["code"]) == (409, "conflict")
     api.patch(f"/webhooks/{hook}", json={"enabled": False})
@@ -393,7 +371,7 @@ def test_what_waits_already_and_a_webhook_that_is_off_are_no_replay(
 
 
 def test_a_message_belongs_to_its_webhook(api: httpx.Client, rows: Database, hook: str) -> None:
-    _add_messages(rows, hook, "dead")
+    add_messages(rows, hook, "dead")
     other = api.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()["id"]
     for ident, message in ((other, "msg_0"), (hook, "msg_9"), (hook, "%00"), ("none", "msg_0")):
         path = f"/webhooks/{ident}/deliveries/{message}"

@@ -10,9 +10,10 @@ import torch
 
 from model.bundle import Bundle
 from model.config import PAPER, Calibration
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.memory import initial_items
 from model.network import build
+from model.observation import CameraOptions
 from model.reference_form import COLUMNS, REFERENCE_CONFIG, ReferenceForm
 from model.rules import PAPER_UPDATE
 from service.bench.footage import back_and_forth, fitted_frames

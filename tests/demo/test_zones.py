@@ -10,8 +10,9 @@ import torch
 
 from model import bundle as bundles
 from model.catalog import find
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.frames import Frame, fit
+from model.observation import CameraOptions
 from model.zones import watched_part
 from service.demo.scene import frames
 

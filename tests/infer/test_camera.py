@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.detector import Observation
 from model.looks import SceneChange
+from model.observation import Observation
 from service.bus.notes import Notes
 from service.infer.camera import Camera
 from service.infer.outbox import Outbox

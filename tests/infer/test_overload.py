@@ -12,8 +12,9 @@ import pytest
 
 from model import bundle as bundles
 from model.config import NetConfig
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.frames import fit
+from model.observation import CameraOptions
 from model.rules import UPDATE_RULES
 from service.capture.camera import CaptureState
 from service.infer.camera import Camera

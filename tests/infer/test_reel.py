@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.detector import Observation
+from model.observation import Observation
 from service.infer.pictures import Pictures
 from service.infer.reel import MAX_BYTES, SLACK_S, Reel, Taken
 from service.infer.sources import SourceFrame

@@ -31,6 +31,7 @@ TORCHLESS = (
 )
 
 PUBLIC = {
+    "observation": {"CameraOptions", "Observation"},
     "peaks": {"LARGEST", "PeakFinder", "magnitude", "peaks", "score_of"},
     "tails": {
         "COVERED", "DAY_S", "Found", "LEAST_PEAKS", "LEAST_THRESHOLD", "MOST_DISPERSION",
@@ -55,9 +56,7 @@ PUBLIC = {
     },
     "cost": {"Cost", "KERNEL", "LayerCost", "Part", "Precision", "Work", "cost"},
     "datasets": {"FOLDERS", "Layout", "TestClip", "load"},
-    "detector": {
-        "CameraOptions", "Detector", "Observation", "wanted_of",
-    },
+    "detector": {"Detector", "wanted_of"},
     "engines.choice": {
         "CPUINFO", "Choice", "LEAST_RANK_CORRELATION", "Processor", "ROUNDS", "SLOW_S",
         "available", "choose", "frame_seconds", "open_engine", "processor", "program", "refusals",

@@ -15,12 +15,13 @@ from sklearn.metrics import roc_auc_score
 from model.bundle import Bundle
 from model.calibration import calibrate, causal_scores, measure, split, threshold
 from model.config import LIVE, PAPER, SCORES, Calibration, NormalRange, Span
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.evaluation.accuracy import Labels, accuracy
 from model.evaluation.comparison import Comparison, Plan, compare
 from model.evaluation.protocol import offline_scores, smooth
 from model.evaluation.truth import Truth
 from model.footage import Clip
+from model.observation import CameraOptions
 from model.rules import LIVE_UPDATE, UPDATE_RULES
 from model.score import Measures
 from tests.model.drawn import NET, clip

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from model.bundle import Bundle
 from model.camera_state import CameraState
 from model.config import PAPER, Calibration, NetConfig, Span, Task
-from model.detector import CameraOptions, Detector, Observation
+from model.detector import Detector
+from model.observation import CameraOptions, Observation
 from model.rules import UPDATE_RULES
 from model.zones import region_of
 from tests.support.bundles import small_bundle

@@ -16,9 +16,10 @@ from torch.nn import functional
 from model import bundle as bundles
 from model import memae
 from model.config import ErrorForm, MemoryKind, NetConfig, Task
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.memories import memory_of
 from model.network import build
+from model.observation import CameraOptions
 from model.rules import UPDATE_RULES
 from model.training import TrainConfig, Training
 from tests.model import reference

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.config import Calibration, ErrorForm, Task
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
+from model.observation import CameraOptions
 from model.reference import (
     HOW_TO_SAVE,
     Reading,

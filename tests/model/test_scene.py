@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from model.camera_state import STATE_MAGIC, CameraState
 from model.config import NetConfig
-from model.detector import CameraOptions, Detector, Observation
+from model.detector import Detector
 from model.looks import SIDE, Look, reduced
+from model.observation import CameraOptions, Observation
 from model.relighting import relighting
 from model.scene import Scene, SceneRules, saved_size
 from tests.support.bundles import small_bundle

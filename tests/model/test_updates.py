@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from model import memory, updates
 from model.camera_state import CameraState
-from model.detector import CameraOptions, Detector, Observation
+from model.detector import Detector
+from model.observation import CameraOptions, Observation
 from model.rules import (
     PAPER_UPDATE,
     UPDATE_RULES,

@@ -14,8 +14,11 @@ import uvicorn
 from service.api.app import create_app
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import EventRow, ScoreRow
+from service.store.tables import DeliveryRow, EventRow, ScoreRow
 from tests.support.servers import wait_for
+
+FUTURE = 4_000_000_000.0
+"""What waits until then isn't sent by the deliverer that runs beside."""
 
 
 @contextmanager
@@ -90,6 +93,27 @@ def add_scores(
             )
             for place, score in enumerate(scores)
         )
+
+
+def add_messages(database: Database, hook: str, *states: str, due: float = FUTURE) -> None:
+    """Messages `msg_0` and so on of a webhook."""
+    with database.write() as session:
+        for number, state in enumerate(states):
+            session.add(
+                DeliveryRow(
+                    id=f"msg_{number}",
+                    sequence=number,
+                    webhook_id=hook,
+                    stream_id="cam",
+                    event_type="event.started",
+                    body="{}",
+                    state=state,
+                    attempts=1,
+                    next_attempt_at=due,
+                    # Two at a time: pages must not hide either.
+                    created_at=FUTURE + number // 2,
+                )
+            )
 
 
 def add_event(

@@ -13,6 +13,7 @@ from service.alert.outbox import DeliveryState
 from service.alert.replays import MAX_AT_ONCE, count_dead, replay, replay_dead
 from service.api.context import Shared
 from service.api.errors import Refused, field_refused
+from service.api.idents import IDENT
 from service.api.schemas.deliveries import (
     DeliveriesOut,
     DeliveryDetailOut,
@@ -21,7 +22,6 @@ from service.api.schemas.deliveries import (
     delivery_detail_out,
     delivery_out,
 )
-from service.api.streams import IDENT
 from service.api.times import parse_time
 from service.api.webhooks import find_webhook
 from service.errors import NotFound

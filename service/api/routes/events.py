@@ -20,8 +20,8 @@ from service.api.events import (
     batches,
     events_query,
 )
+from service.api.idents import IDENT
 from service.api.schemas.events import EventOut, EventPatch, EventsOut, event_out
-from service.api.streams import IDENT
 from service.api.times import parse_time
 from service.errors import NotFound
 from service.media.shelf import kinds_of

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from service.api.context import Context, Shared
 from service.api.errors import Refused
-from service.api.streams import IDENT
+from service.api.idents import IDENT
 from service.errors import NotFound
 from service.media.kinds import Kind
 from service.store.tables import EventMediaRow, EventRow

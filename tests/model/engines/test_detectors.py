@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from model.bundle import Bundle
-from model.detector import CameraOptions, Detector, Observation
+from model.detector import Detector
 from model.engines.engine import EngineError
 from model.engines.exactness import rank_correlation
 from model.engines.names import EngineName
 from model.frames import Frame
+from model.observation import CameraOptions, Observation
 from model.rules import UPDATE_RULES
 from tests.model.engines.programs import FORMS, inputs, lively_bundle
 from tests.support.bundles import small_bundle

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from model.bundle import Bundle
 from model.config import InputRange, Int8
-from model.detector import CameraOptions, Detector, Observation, wanted_of
+from model.detector import Detector, wanted_of
 from model.engines.choice import program
 from model.engines.names import EngineName
 from model.engines.narrowing import narrowed, zoned
 from model.engines.quantisation import convolution_names
 from model.engines.torch_engine import CudaEngine, TorchEngine
 from model.frames import Frame
+from model.observation import CameraOptions, Observation
 from model.zones import WatchedPart, watched_part
 from tests.model.engines.programs import FORMS, inputs, lively_bundle
 

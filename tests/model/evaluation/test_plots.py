@@ -12,13 +12,14 @@ import pytest
 from model.bundle import Bundle
 from model.calibration import calibrate
 from model.config import LIVE, Calibration
-from model.detector import CameraOptions, Detector
+from model.detector import Detector
 from model.evaluation import passes
 from model.evaluation.accuracy import Accuracy, Scores
 from model.evaluation.heat import heat_maps
 from model.evaluation.plots import plot_evaluation, plot_moment
 from model.evaluation.protocol import Evaluation, ScoredClip
 from model.evaluation.replay import replay, telling_frame
+from model.observation import CameraOptions
 from tests.model.drawn import NET, clip
 from tests.support.bundles import small_bundle
 
