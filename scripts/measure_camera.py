@@ -36,7 +36,7 @@ from model.network import build
 from model.observation import Observation
 from service import keys
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
-from service.alert.signing import new_secret, sign
+from service.alert.webhook.signing import new_secret, sign
 from service.bus import embedded
 from service.bus.leases import Leases
 from service.bus.registry import Preview, Registry

@@ -6,14 +6,15 @@ to the present number may settle the message.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from service.alert.attempts import Attempt, Message
+from service.alert.attempts import Attempt, Message, Receiver, Way
 from service.alert.outbox import DeliveryState
-from service.store.tables import AttemptRow, DeliveryRow, WebhookRow
+from service.store.tables import AttemptRow, DeliveryRow, EventRow, WebhookRow
 
 KEEP_FINISHED_S = 30 * 86_400.0
 KEEP_FINISHED_ROWS = 100_000
@@ -79,7 +80,7 @@ def claim(
         )
         if taken is not None and not exhausted:
             return Claim(
-                message=_message(row, webhook, now),
+                message=_message(session, row, webhook, now),
                 webhook_id=webhook_id,
                 attempts=row.attempts + 1,
                 recent_attempts=recent + 1,
@@ -188,17 +189,31 @@ def _due_heads(now: float) -> Select[DeliveryRow, WebhookRow]:
 
 
 def _same_receiver(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return WebhookRow.id == claimed.webhook_id, WebhookRow.url == claimed.message.url
+    return WebhookRow.id == claimed.webhook_id, WebhookRow.url == claimed.message.receiver.url
 
 
-def _message(row: DeliveryRow, webhook: WebhookRow, now: float) -> Message:
-    return Message(row.id, row.body, webhook.url, webhook.secret, valid_old_secret(webhook, now))
-
-
-def valid_old_secret(webhook: WebhookRow, now: float) -> str | None:
-    """The secret before the present one, while it signs beside it."""
+def receiver_of(webhook: WebhookRow, now: float) -> Receiver:
+    """Where its messages go now; with the secret before the present one while it signs, too."""
     until = webhook.old_secret_until
-    return webhook.old_secret if until is not None and now < until else None
+    return Receiver(
+        id=webhook.id,
+        way=Way(webhook.way),
+        url=webhook.url,
+        secret=webhook.secret,
+        old_secret=webhook.old_secret if until is not None and now < until else None,
+    )
+
+
+def _message(session: Session, row: DeliveryRow, webhook: WebhookRow, now: float) -> Message:
+    receiver = receiver_of(webhook, now)
+    picture = None if receiver.way is Way.WEBHOOK else _picture(session, row)
+    return Message(row.id, row.body, receiver, row.stream_id, picture)
+
+
+def _picture(session: Session, row: DeliveryRow) -> bytes | None:
+    """Of the event that the message tells of."""
+    event_id = json.loads(row.body)["data"].get("event_id")
+    return event_id and session.scalar(select(EventRow.snapshot).where(EventRow.id == event_id))
 
 
 def _begin_attempt(session: Session, row: DeliveryRow, now: float) -> int:

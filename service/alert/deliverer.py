@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import structlog
 
 from service.alert import claims
-from service.alert.attempts import Attempt, attempt
+from service.alert.attempts import Attempt, Senders, attempt
 from service.alert.claims import Claim
-from service.alert.posting import Poster, retry_after_s
 from service.alert.retries import delay_s
+from service.alert.webhook.posting import retry_after_s
 from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings
@@ -42,16 +42,16 @@ class Deliverer:
         database: Database,
         settings: Settings,
         metrics: Metrics,
+        senders: Senders,
         *,
         clock: Callable[[], float] = time.time,
-        poster: Poster | None = None,
     ) -> None:
         self._database = database
         self._max_attempts = settings.webhook_max_attempts
         self._hold_s = settings.webhook_timeout_s + HOLD_MARGIN_S
         self._metrics = metrics
         self._clock = clock
-        self._poster = poster or Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)
+        self._senders = senders
         self._busy: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -112,7 +112,7 @@ class Deliverer:
                 if claimed is None:
                     break
                 attempts += 1
-                result = attempt(claimed.message, self._poster, self._clock)
+                result = attempt(claimed.message, self._senders, self._clock)
                 self._settle(claimed, result)
                 if result.took_s > SLOW_S:
                     break

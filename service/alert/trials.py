@@ -1,4 +1,4 @@
-"""The test button: a signed message that is sent at once, beside the outbox."""
+"""The test button: a message that is sent at once, beside the outbox."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.alert.attempts import Attempt, Message, attempt
+from service.alert.attempts import Attempt, Message, Receiver, Senders, attempt
 from service.alert.outbox import iso8601
-from service.alert.posting import Poster
 from service.errors import BacklogFull
 
 EVENT_TYPE = "test"
@@ -31,12 +30,12 @@ class Trial:
 class Trials:
     """Sends test messages, with the checks and limits of real ones."""
 
-    def __init__(self, poster: Poster, clock: Callable[[], float] = time.time) -> None:
-        self._poster = poster
+    def __init__(self, senders: Senders, clock: Callable[[], float] = time.time) -> None:
+        self._senders = senders
         self._clock = clock
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
-    def send(self, webhook_id: str, *, url: str, secret: str, old_secret: str | None) -> Trial:
+    def send(self, receiver: Receiver) -> Trial:
         """One attempt, whether the webhook is enabled or not.
 
         Raises: BacklogFull: too many are under way.
@@ -48,10 +47,10 @@ class Trials:
             body = {
                 "type": EVENT_TYPE,
                 "timestamp": iso8601(self._clock()),
-                "data": {"webhook_id": webhook_id},
+                "data": {"webhook_id": receiver.id},
             }
             text = json.dumps(body, separators=(",", ":"))
-            message = Message(message_id, text, url, secret, old_secret)
-            return Trial(message_id, attempt(message, self._poster, self._clock))
+            message = Message(message_id, text, receiver)
+            return Trial(message_id, attempt(message, self._senders, self._clock))
         finally:
             self._places.release()

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from service.alert.deliverer import Deliverer
-from service.alert.posting import Poster
+from service.alert.senders import close_senders, make_senders
 from service.alert.trials import Trials
 from service.api import errors
 from service.api.auth import Gate, api_key, bearer
@@ -87,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await run_in_threadpool(background.stop, STOP_TIMEOUT_S)
             metrics.registry.unregister(collector)
+            close_senders(context.senders)
             context.redis.close()
             context.database.close()
 
@@ -136,6 +137,7 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     database = Database(settings.database)
     database.migrate()
     redis = connect(redis_url)
+    senders = make_senders(settings)
     return Context(
         settings=settings,
         database=database,
@@ -144,7 +146,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         uploads=Uploads(redis),
         metrics=metrics,
         shelf=Shelf(settings.data_dir / FOLDER, database),
-        trials=Trials(Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)),
+        senders=senders,
+        trials=Trials(senders),
     )
 
 
@@ -163,7 +166,8 @@ def _start(background: Background, context: Context) -> None:
     background.start("recorder", recorder.run)
     background.start("keeper", keeper.run)
     background.start("retention", retention.run)
-    background.start("deliverer", Deliverer(context.database, settings, metrics).run)
+    deliverer = Deliverer(context.database, settings, metrics, context.senders)
+    background.start("deliverer", deliverer.run)
 
 
 def _statuses(context: Context) -> Mapping[str, StreamStatus]:

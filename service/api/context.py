@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis
 
+from service.alert.attempts import Senders
 from service.alert.trials import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
@@ -28,6 +29,7 @@ class Context:
     uploads: Uploads
     metrics: Metrics
     shelf: Shelf
+    senders: Senders
     trials: Trials
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from service.alert.outbox import EventType, OutageData, RecoveryData
-from service.alert.signing import new_secret
+from service.alert.webhook.signing import new_secret
 from service.demo.receiver import Alert, Receiver, TrialData
 from service.demo.scene import Anomaly, AnomalyKind, frames
 from service.demo.video import write_video

@@ -302,9 +302,12 @@ class WebhookRow(Base):
     __tablename__ = "webhooks"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    way: Mapped[str] = mapped_column(String(16), default="webhook", server_default="webhook")
+    """A name of `service.alert.attempts.Way`."""
     url: Mapped[str] = mapped_column(Text)
+    """With its credentials: never shown, never logged."""
     secret: Mapped[str] = mapped_column(String(200))
-    """`whsec_…`; shown once, when it is made."""
+    """`whsec_…`; shown once, when it is made. Empty where nothing is signed."""
     name: Mapped[str] = mapped_column(String(200), default="", server_default="")
     old_secret: Mapped[str | None] = mapped_column(String(200))
     """The one before, with which messages are signed, too, until `old_secret_until`."""

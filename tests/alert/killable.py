@@ -12,7 +12,8 @@ from typing import Any
 
 from service.alert import claims
 from service.alert.deliverer import Deliverer
-from service.alert.posting import Poster
+from service.alert.senders import make_senders
+from service.alert.webhook.posting import Poster
 from service.bus.connection import connect
 from service.bus.scores import Scores
 from service.metrics import Metrics
@@ -52,7 +53,7 @@ def record_and_deliver(
     redis = connect(redis_url)
     try:
         Recorder(database, redis, settings(), Metrics(), owner=OWNER).step()
-        Deliverer(database, settings(), Metrics(), clock=clock).step()
+        Deliverer(database, settings(), Metrics(), make_senders(settings()), clock=clock).step()
     finally:
         redis.close()
 

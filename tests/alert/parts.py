@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from werkzeug import Request, Response
 
 from service.alert.deliverer import Deliverer
+from service.alert.senders import make_senders
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
@@ -71,7 +72,8 @@ def make_deliverer(
         webhook_max_attempts=max_attempts,
         webhook_timeout_s=timeout_s,
     )
-    return Deliverer(database, settings, metrics or Metrics(), clock=clock)
+    senders = make_senders(settings)
+    return Deliverer(database, settings, metrics or Metrics(), senders, clock=clock)
 
 
 def add_message(

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from werkzeug import Request, Response
 
 from service.alert import claims
-from service.alert.signing import new_secret
+from service.alert.webhook.signing import new_secret
 from service.store.database import Database
 from service.store.tables import DeliveryRow, WebhookRow
 from tests.alert.parts import (

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
-from service.alert.posting import (
+from service.alert.webhook.posting import (
     MAX_ANSWER_BYTES,
     MAX_RETRY_AFTER_S,
     MAX_SHOWN_CHARACTERS,

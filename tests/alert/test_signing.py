@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.alert.retries import DELAYS_S, delay_s
-from service.alert.signing import new_secret, sign
+from service.alert.webhook.signing import new_secret, sign
 
 
 def test_secrets_are_random_and_of_24_bytes() -> None:

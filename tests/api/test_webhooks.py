@@ -11,7 +11,8 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.alert import trials
-from service.alert.posting import Poster
+from service.alert.attempts import Receiver, Way
+from service.alert.senders import make_senders
 from service.api.webhooks import SWITCHED_OFF
 from service.errors import BacklogFull
 from service.settings import Settings
@@ -239,12 +240,12 @@ def test_few_tests_are_under_way_at_once(
     httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials, "AT_ONCE", 1)
-    made = trials.Trials(Poster(True, 20.0))
+    made = trials.Trials(make_senders(Settings(allow_private_webhooks=True)))
     refused: list[BacklogFull] = []
 
     def send() -> trials.Trial:
         url = httpserver.url_for("/")
-        return made.send("hook", url=url, secret=SECRET, old_secret=None)
+        return made.send(Receiver("hook", Way.WEBHOOK, url, SECRET))
 
     def answer(_: object) -> str:
         try:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.alert.outbox import EventData, EventType
-from service.alert.signing import new_secret, sign
+from service.alert.webhook.signing import new_secret, sign
 from service.demo.receiver import MAX_BODY_BYTES, Alert, Receiver
 from service.demo.run import describe
 

@@ -9,11 +9,12 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 from sqlalchemy import select
 
-from service.alert.addresses import check_url
-from service.alert.claims import valid_old_secret
-from service.alert.signing import new_secret
+from service.alert.attempts import Way
+from service.alert.claims import receiver_of
+from service.alert.receivers import check_receiver, way_of
+from service.alert.webhook.signing import new_secret
 from service.api.context import Shared
-from service.api.errors import field_refused
+from service.api.errors import Refused, field_refused
 from service.api.routes import deliveries
 from service.api.schemas.webhooks import (
     NewWebhookOut,
@@ -36,14 +37,19 @@ router.include_router(deliveries.router)
 
 @router.post("/webhooks", status_code=201, summary="Be told of events")
 def create_webhook(body: WebhookIn, context: Shared, response: Response) -> NewWebhookOut:
-    """Messages are signed as Standard Webhooks have it, with the secret that is shown here and
-    never again."""
-    check_url(body.url, allow_private=context.settings.allow_private_webhooks)
+    """By a request, by an MQTT broker, or by one of the services that Apprise knows: as `way` says,
+    or else the URL's scheme. Requests are signed as Standard Webhooks have it, with the secret that
+    is shown here and never again."""
+    way = body.way or way_of(body.url)
+    if body.secret is not None and way is not Way.WEBHOOK:
+        raise field_refused(422, "secret", f"signs webhooks, and this is {way}", body.secret)
+    check_receiver(way, body.url, allow_private=context.settings.allow_private_webhooks)
     now = time.time()
     row = WebhookRow(
         id=uuid.uuid4().hex,
+        way=way.value,
         url=body.url,
-        secret=body.secret or new_secret(),
+        secret=(body.secret or new_secret()) if way is Way.WEBHOOK else "",
         name=body.name,
         event_types=[kind.value for kind in dict.fromkeys(body.event_types)],
         enabled=True,
@@ -53,7 +59,7 @@ def create_webhook(body: WebhookIn, context: Shared, response: Response) -> NewW
         row.stream_ids = checked_streams(session, body.stream_ids)
         session.add(row)
     response.headers["Location"] = f"/webhooks/{row.id}"
-    return NewWebhookOut(**dict(webhook_out(row, now)), secret=row.secret)
+    return NewWebhookOut(**dict(webhook_out(row, now)), secret=row.secret or None)
 
 
 @router.get("/webhooks", summary="All webhooks")
@@ -80,7 +86,10 @@ def change_webhook(webhook_id: str, body: WebhookPatch, context: Shared) -> Webh
     sent only when they are replayed."""
     given = body.model_fields_set
     if body.url is not None:
-        check_url(body.url, allow_private=context.settings.allow_private_webhooks)
+        # Before the transaction: a look at some URLs takes a second.
+        with context.database.read() as session:
+            way = Way(find_webhook(session, webhook_id).way)
+        check_receiver(way, body.url, allow_private=context.settings.allow_private_webhooks)
     with context.database.write() as session:
         row = find_webhook(session, webhook_id, locked=True)
         if body.url is not None:
@@ -126,6 +135,8 @@ def rotate_secret(
     now = time.time()
     with context.database.write() as session:
         row = find_webhook(session, webhook_id, locked=True)
+        if row.way != Way.WEBHOOK:
+            raise Refused(409, f"it has no secret: webhooks are signed, and this is {row.way}")
         if body.secret == row.secret:
             raise field_refused(422, "secret", "is the present one already", body.secret)
         row.old_secret, row.old_secret_until = None, None
@@ -137,11 +148,8 @@ def rotate_secret(
 
 @router.post("/webhooks/{webhook_id}/test", summary="Send a test message now")
 def test_webhook(webhook_id: str, context: Shared) -> TrialOut:
-    """A signed message of the type `test`, sent once and at once, also to a webhook that is off;
+    """A message of the type `test`, sent once and at once, also to a webhook that is off;
     the answer says what its receiver said, or why it couldn't be reached."""
     with context.database.read() as session:
         row = find_webhook(session, webhook_id)
-    trial = context.trials.send(
-        row.id, url=row.url, secret=row.secret, old_secret=valid_old_secret(row, time.time())
-    )
-    return trial_out(trial)
+    return trial_out(context.trials.send(receiver_of(row, time.time())))

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from service.alert.attempts import Attempt
+from service.alert.attempts import Attempt, Way
 from service.alert.outbox import EventType
 from service.alert.trials import Trial
 from service.api.shown import shown_url
@@ -49,7 +49,12 @@ def _secret(value: str | None) -> str | None:
 
 
 Url = Annotated[
-    str, Field(min_length=1, max_length=2000, description="http or https, on a public address.")
+    str,
+    Field(
+        min_length=1,
+        max_length=2000,
+        description="http or https; mqtt or mqtts; or any that Apprise takes. On a public address.",
+    ),
 ]
 Name = Annotated[
     str,
@@ -89,11 +94,15 @@ class WebhookIn(BaseModel):
                     "url": "https://example.com/hook",
                     "event_types": ["event.started"],
                 },
+                {"url": "mqtts://user:password@broker.example.com/normwatch"},
+                {"url": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"},
             ]
         },
     )
 
     url: Url
+    way: Annotated[Way | None, Field(strict=False)] = None
+    """Null goes by the URL's scheme."""
     name: Name = ""
     event_types: EventTypes = Field(default_factory=list)
     stream_ids: StreamIds = None
@@ -148,7 +157,9 @@ class WebhookOut(BaseModel):
 
     id: str
     name: str
+    way: Way
     url: str
+    """Without credentials; of Apprise's the scheme alone: any part of them may be one."""
     event_types: list[str]
     stream_ids: list[str] | None
     """Null: all."""
@@ -164,7 +175,8 @@ class WebhookOut(BaseModel):
 class NewWebhookOut(WebhookOut):
     """A webhook that was just made: the only time that its secret is shown."""
 
-    secret: str
+    secret: str | None
+    """Null where nothing is signed."""
 
 
 class WebhooksOut(BaseModel):
@@ -201,7 +213,8 @@ def webhook_out(row: WebhookRow, now: float) -> WebhookOut:
     return WebhookOut(
         id=row.id,
         name=row.name,
-        url=shown_url(row.url),
+        way=Way(row.way),
+        url=_shown(row),
         event_types=row.event_types,
         stream_ids=row.stream_ids,
         enabled=row.enabled,
@@ -210,6 +223,12 @@ def webhook_out(row: WebhookRow, now: float) -> WebhookOut:
         old_secret_until=_ahead(row.old_secret_until, now),
         created_at=row.created_at,
     )
+
+
+def _shown(row: WebhookRow) -> str:
+    if row.way == Way.APPRISE:
+        return f"{row.url.partition('://')[0]}://…"
+    return shown_url(row.url)
 
 
 def trial_out(trial: Trial) -> TrialOut:

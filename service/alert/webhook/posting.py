@@ -12,16 +12,13 @@ import httpcore
 import httpx
 
 from service.alert.addresses import CheckedBackend, Resolver, resolve
-from service.errors import AddressRefused, NormwatchError
+from service.alert.attempts import Undelivered
+from service.errors import AddressRefused
 
 MAX_ANSWER_BYTES = 1024
 MAX_SHOWN_CHARACTERS = 300
 """Of an answer's body."""
 MAX_RETRY_AFTER_S = 86_400.0
-
-
-class Undelivered(NormwatchError):
-    """There was no answer; the text says why, without the URL."""
 
 
 @dataclass(frozen=True, slots=True)

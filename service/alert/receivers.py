@@ -1,0 +1,31 @@
+"""Receivers that are being registered: which way a URL means, and whether it may be used."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from service.alert.addresses import check_url
+from service.alert.attempts import Way
+
+_SCHEMES = {"http": Way.WEBHOOK, "https": Way.WEBHOOK, "mqtt": Way.MQTT, "mqtts": Way.MQTT}
+
+
+class _Check(Protocol):
+    def __call__(self, url: str, *, allow_private: bool) -> None: ...
+
+
+_CHECKS: dict[Way, _Check] = {Way.WEBHOOK: check_url}
+
+
+def way_of(url: str) -> Way:
+    """What the URL's scheme means: of those that aren't known here Apprise knows a hundred."""
+    scheme, found, _ = url.partition("://")
+    return _SCHEMES.get(scheme.strip().lower(), Way.APPRISE) if found else Way.WEBHOOK
+
+
+def check_receiver(way: Way, url: str, *, allow_private: bool) -> None:
+    """Whether messages may go there, as far as can be told now.
+
+    Raises: BadInput: they may not.
+    """
+    _CHECKS[way](url, allow_private=allow_private)

@@ -1,0 +1,24 @@
+"""All ways in which messages leave, made once for a front end."""
+
+from __future__ import annotations
+
+from service.alert.attempts import Sender, Senders, Way
+from service.alert.webhook.posting import Poster
+from service.alert.webhook.sender import WebhookSender
+from service.settings import Settings
+
+
+def make_senders(settings: Settings) -> Senders:
+    """As the operator allows them."""
+    senders: dict[Way, Sender] = {
+        Way.WEBHOOK: WebhookSender(
+            Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)
+        ),
+    }
+    return senders
+
+
+def close_senders(senders: Senders) -> None:
+    """Let go of what they hold."""
+    for sender in senders.values():
+        sender.close()
