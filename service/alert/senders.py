@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.alert.apprise.sender import AppriseSender
 from service.alert.attempts import Sender, Senders, Way
 from service.alert.webhook.posting import Poster
 from service.alert.webhook.sender import WebhookSender
@@ -13,6 +14,11 @@ def make_senders(settings: Settings) -> Senders:
     senders: dict[Way, Sender] = {
         Way.WEBHOOK: WebhookSender(
             Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)
+        ),
+        Way.APPRISE: AppriseSender(
+            allow_private=settings.allow_private_webhooks,
+            timeout_s=settings.webhook_timeout_s,
+            data_dir=settings.data_dir,
         ),
     }
     return senders
