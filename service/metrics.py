@@ -91,6 +91,12 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.messages = Gauge(
+            "normwatch_messages",
+            "Messages that wait to be delivered, and that were given up and not sent again.",
+            ("state",),
+            registry=self.registry,
+        )
 
 
 class StreamCollector(Collector):

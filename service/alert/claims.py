@@ -158,6 +158,18 @@ def clear(session: Session, now: float) -> int:
     return len(doomed)
 
 
+def count(session: Session) -> dict[DeliveryState, int]:
+    """Messages that wait, and those that were given up."""
+    states = (DeliveryState.WAITING, DeliveryState.DEAD)
+    query = (
+        select(DeliveryRow.state, func.count())
+        .where(DeliveryRow.state.in_([state.value for state in states]))
+        .group_by(DeliveryRow.state)
+    )
+    found = {DeliveryState(state): number for state, number in session.execute(query)}
+    return {state: found.get(state, 0) for state in states}
+
+
 def _due_heads(now: float) -> Select[DeliveryRow, WebhookRow]:
     """Due messages that are the oldest waiting one of their webhook and stream."""
     heads = (

@@ -179,5 +179,8 @@ class Deliverer:
             return False
         with self._database.write() as session:
             more = claims.clear(session, now) >= claims.CLEAR_ROWS
+        with self._database.read() as session:
+            for state, number in claims.count(session).items():
+                self._metrics.messages.labels(state.value).set(number)
         self._cleared_at = None if more else now
         return more

@@ -9,12 +9,11 @@ from functools import partial
 
 import pytest
 from pytest_httpserver import HTTPServer
-from sqlalchemy import select, update
+from sqlalchemy import update
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
 from service.alert import claims
-from service.alert.attempts import Attempt
 from service.metrics import Metrics
 from service.store.database import Database
 from service.store.tables import DeliveryRow, WebhookRow
@@ -23,7 +22,6 @@ from tests.alert.parts import (
     Clock,
     Receiver,
     add_message,
-    attempt_rows,
     make_deliverer,
     message_row,
 )
@@ -370,60 +368,7 @@ def test_several_front_ends_send_each_message_once(
         assert of_stream == sorted(of_stream)
 
 
-def test_a_result_that_comes_too_late_changes_nothing(each_database: Database) -> None:
-    """Its claim has run out, and another front end has claimed the message since."""
-    add_webhook(each_database)
-    add_message(each_database)
-    claim = partial(claims.claim, webhook_id="hook", hold_s=10.0, max_attempts=5)
-    with each_database.write() as session:
-        first = claim(session, now=NOW)
-        assert claim(session, now=NOW) is None
-    with each_database.write() as session:
-        second = claim(session, now=NOW + 11)
-    assert first is not None
-    assert second is not None
-    assert (first.message.id, first.attempts) == ("msg_1", 1)
-    assert (second.message.id, second.attempts) == ("msg_1", 2)
-    late = Attempt(NOW, 11.0, 500, "", "the receiver answered 500")
-    quick = Attempt(NOW + 11, 0.1, 200, "", None)
-    with each_database.write() as session:
-        assert not claims.settle_dead(session, first, late)
-        assert claims.settle_delivered(session, second, quick, now=NOW + 12)
-    assert message_row(each_database).state == "delivered"
-    assert [row.status for row in attempt_rows(each_database)] == [500, 200]
-
-
 def test_a_disabled_webhook_gets_nothing(database: Database, receiver: Receiver) -> None:
     add_webhook(database, url=receiver.url, enabled=False)
     add_message(database)
     assert make_deliverer(database, Clock()).step() == 0
-
-
-def test_old_and_surplus_messages_go(
-    each_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_webhook(each_database)
-    ages_days = {"old": 40, "older": 50, "recent": 20, "waiting": 1, "stuck": 4}
-    for name, days in ages_days.items():
-        add_message(each_database, name)
-        state = "waiting" if name in ("waiting", "stuck") else "delivered"
-        with each_database.write() as session:
-            session.execute(
-                update(DeliveryRow)
-                .where(DeliveryRow.id == name)
-                .values(created_at=NOW - 86_400 * days, state=state)
-            )
-
-    def clear() -> set[str]:
-        with each_database.write() as session:
-            claims.clear(session, NOW)
-        with each_database.read() as session:
-            return set(session.scalars(select(DeliveryRow.id)))
-
-    monkeypatch.setattr(claims, "CLEAR_ROWS", 1)
-    assert clear() == {"old", "recent", "waiting", "stuck"}
-    assert clear() == {"recent", "waiting", "stuck"}
-    assert message_row(each_database, "stuck").state == "dead"
-    assert message_row(each_database, "waiting").state == "waiting"
-    monkeypatch.setattr(claims, "KEEP_FINISHED_ROWS", 1)
-    assert clear() == {"waiting", "stuck"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.alert.outbox import DeliveryState
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
 from service.metrics import Metrics, StreamCollector
 
@@ -40,6 +41,7 @@ def _samples() -> set[str]:
     metrics.events.labels("started").inc()
     metrics.deleted_rows.labels("scores").inc()
     metrics.deliveries.labels("delivered").inc()
+    metrics.messages.labels("dead").set(1)
     metrics.event_media.labels("clip", "written").inc()
     metrics.event_media_deleted.labels("age").inc()
     collector = StreamCollector(lambda: {"cam": status}, lambda: [worker])
@@ -87,7 +89,7 @@ def test_states_that_are_asked_for_exist(label: str) -> None:
     asked = re.findall(rf'{label}=~?"([a-z|]+)"', " ".join(expressions))
     named = {word for words in asked for word in words.split("|")}
     assert named
-    assert named <= {state.value for state in StreamState}
+    assert named <= {state.value for state in (*StreamState, *DeliveryState)}
 
 
 def test_alerts_say_what_is_wrong_and_how_bad_it_is() -> None:
