@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI, Security
+from fastapi import Depends, FastAPI, Security
 from fastapi.staticfiles import StaticFiles
 from redis.exceptions import RedisError
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from service.api.auth import Gate, api_key, bearer
 from service.api.background import Background
 from service.api.context import Context
 from service.api.middleware import BodyLimit, RequestCount
+from service.api.parameters import refuse_unknown_parameters
 from service.api.routes import events, frames, health, media, models, scores, streams, webhooks
 from service.api.schemas.errors import ErrorOut
 from service.bus.connection import check_url, connect
@@ -113,7 +114,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router, responses={503: ERRORS[503]})
-    protected = [Security(bearer), Security(api_key)]
+    protected = [Security(bearer), Security(api_key), Depends(refuse_unknown_parameters)]
     for router in (
         streams.router,
         frames.router,

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from service.api.schemas.errors import ErrorDetail, ErrorOut, FieldError
 from service.api.shown import printable, shown
@@ -35,6 +36,7 @@ CODES = {
     503: "unavailable",
 }
 MAX_FIELDS = 20
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 class Refused(NormwatchError):
@@ -94,8 +96,9 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404:
             message = f"there is nothing at {request.url.path[:200]}"
         elif error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "other methods")
+            allowed = ", ".join(_allowed_methods(request))
             message = f"{request.method} is not allowed here; allowed: {allowed}"
+            return answer(405, message, headers={"Allow": allowed})
         return answer(error.status_code, message, headers=error.headers)
 
     @app.exception_handler(RedisError)
@@ -120,6 +123,18 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def _unexpected(_: Request, __: Exception) -> JSONResponse:
         return answer(500, "something went wrong inside normwatch; its log says what")
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes at the path: the framework names those of the first one only."""
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def _from_own(error: NormwatchError) -> JSONResponse:

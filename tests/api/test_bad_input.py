@@ -244,3 +244,45 @@ def test_a_webhook_that_cannot_be_is_refused(
     assert answer.status_code == 422, answer.text
     assert answer.json()["error"]["fields"][0]["field"] == field
     assert "geheim" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/streams/0123", "DELETE, GET, PATCH"),
+        ("DELETE", "/webhooks", "GET, POST"),
+        ("POST", "/events/export", "GET, PATCH"),
+    ],
+)
+def test_all_methods_that_are_allowed_are_named(
+    api: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    answer = api.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == allowed
+    assert answer.json()["error"]["message"].endswith(f"allowed: {allowed}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "unknown"),
+    [
+        ("GET", "/events?limt=3&limit=2", "limt"),
+        ("GET", "/events?stream=x", "stream"),
+        ("GET", "/models?verbose=true", "verbose"),
+        ("GET", "/metrics?name=x", "name"),
+        ("DELETE", "/webhooks/0123?force=true", "force"),
+    ],
+)
+def test_parameters_that_nothing_takes_are_refused(
+    api: httpx.Client, method: str, path: str, unknown: str
+) -> None:
+    answer = api.request(method, path)
+    assert answer.status_code == 422, answer.text
+    (field,) = answer.json()["error"]["fields"]
+    assert field["field"] == unknown
+    assert "no query parameter here" in field["reason"]
+
+
+def test_a_refused_parameter_names_those_that_there_are(api: httpx.Client) -> None:
+    reason = api.get("/events?limt=3").json()["error"]["fields"][0]["reason"]
+    assert "limit" in reason
