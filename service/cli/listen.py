@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.cli.processes import stopping_on_signals
 from service.errors import BadInput
+from service.signals import stopping_on_signals
 
 
 def listen(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import socket
 import sys
 import threading
@@ -24,6 +23,7 @@ from service.bus.connection import check_url, connect
 from service.cli.allocator import restart_with_tunables
 from service.errors import BadInput
 from service.settings import Settings
+from service.signals import stopping_on_signals
 from service.supervisor import Program, Supervisor
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")]
@@ -205,18 +205,3 @@ def _only_one(data_dir: Path) -> Iterator[None]:
                 "--data-dir", str(data_dir), "another normwatch serve uses this folder"
             ) from None
         yield
-
-
-@contextmanager
-def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Within the block, SIGINT and SIGTERM set the event instead of ending the process."""
-
-    def ask(*_: object) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

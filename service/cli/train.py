@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from rich.console import Console
 from service.cli.allocator import restart_with_tunables
 from service.cli.bundles import describe_int8
 from service.cli.outputs import check_bundle_folder
-from service.cli.training_run import interruptible, show_run
+from service.cli.training_run import show_run
 from service.errors import BadInput
 from service.settings import Settings
+from service.signals import stopping_on_signals
 
 if TYPE_CHECKING:
     from model import training
@@ -186,8 +188,9 @@ def train(
         f"{sum(map(len, training_clips))} frames to train on, {sum(map(len, held_out))} held out, "
         f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
     )
-    with interruptible() as stopped:
-        show_run(console, run, checkpoint, stopped)
+    stop = threading.Event()
+    with stopping_on_signals(stop):
+        show_run(console, run, checkpoint, stop)
     if not run.done:
         console.print(f"stopped at step {run.step} of {run.steps}; go on with --resume")
         raise typer.Exit(130)

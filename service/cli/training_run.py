@@ -1,11 +1,9 @@
-"""A run of training on a terminal, or in a log: its progress, and how it is stopped."""
+"""A run of training on a terminal, or in a log: its progress."""
 
 from __future__ import annotations
 
-import signal
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,26 +17,10 @@ LINE_EVERY_S = 30.0
 """Without a terminal, progress is a line this often."""
 
 
-@contextmanager
-def interruptible() -> Iterator[list[bool]]:
-    """A list that fills when the user asks to stop; the run then ends with a checkpoint."""
-    stopped: list[bool] = []
-
-    def ask(*_: object) -> None:
-        stopped.append(True)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def show_run(
-    console: Console, run: training.Training, checkpoint: Path, stopped: list[bool]
+    console: Console, run: training.Training, checkpoint: Path, stop: threading.Event
 ) -> None:
-    """Train until the end, or until `stopped` holds something; shows how it goes."""
+    """Train until the end, or until `stop` is set, which saves a checkpoint; shows how it goes."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=run.steps, completed=run.step)
@@ -55,7 +37,7 @@ def show_run(
                     f"{progress.step}/{progress.steps} {text}, {progress.remaining_s:.0f} s left"
                 )
 
-        run.run(on_step=show, checkpoint=checkpoint, stop=lambda: bool(stopped))
+        run.run(on_step=show, checkpoint=checkpoint, stop=stop.is_set)
 
 
 def describe(progress: training.Progress) -> str:

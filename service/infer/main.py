@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import cv2
 import structlog
@@ -16,6 +13,7 @@ from service.errors import BadInput
 from service.infer.device import choose_device, choose_threads
 from service.infer.worker import Worker
 from service.settings import Settings
+from service.signals import stopping_on_signals
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,7 +28,7 @@ def run_worker(settings: Settings) -> int:
     device = prepare(settings)
     redis = connect(settings.redis_url)
     stop = threading.Event()
-    with _stopping_on_signals(stop):
+    with stopping_on_signals(stop):
         try:
             Worker(settings, redis, device=device).run(stop)
         except Exception:
@@ -50,16 +48,3 @@ def prepare(settings: Settings) -> str:
     # Uploads are decoded by a few threads already.
     cv2.setNumThreads(1)
     return device
-
-
-@contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    def ask(*_: object) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -236,56 +236,6 @@ def test_tests_call_no_private_address(settings: Settings, httpserver: HTTPServe
     assert httpserver.log == []
 
 
-def test_a_service_of_apprises_is_a_webhook_without_a_secret(
-    api: httpx.Client, httpserver: HTTPServer
-) -> None:
-    url = f"json://user:geheim@127.0.0.1:{httpserver.port}/AToken"
-    answer = api.post("/webhooks", json={"url": url, "name": "Phone"})
-    assert answer.status_code == 201, answer.text
-    made = answer.json()
-    assert (made["way"], made["url"], made["secret"]) == ("apprise", "json://…", None)
-    path = f"/webhooks/{made['id']}"
-    shown = api.get("/webhooks").text + api.get(path).text
-    assert not any(part in shown for part in ("geheim", "AToken"))
-    httpserver.expect_request("/AToken").respond_with_data("")
-    trial = api.post(f"{path}/test").json()
-    assert trial["accepted"], trial
-    ((request, _),) = httpserver.log
-    assert "test" in request.get_json()["title"]
-    assert api.post(f"{path}/secret").status_code == 409
-    refused = api.patch(path, json={"url": "nonsense://x"})
-    assert refused.status_code == 422
-    assert refused.json()["error"]["fields"][0]["field"] == "url"
-    assert api.patch(path, json={"url": "ntfy://ntfy.sh/topic"}).json()["url"] == "ntfy://…"
-    assert api.delete(path).status_code == 204
-
-
-def test_apprise_takes_an_address_that_a_webhook_has_if_asked(api: httpx.Client) -> None:
-    url = "https://discord.com/api/webhooks/417429632418316298/JHZ7lQml277CDHmQKMHI8qBe7bk2ZwO5UKj"
-    made = api.post("/webhooks", json={"url": url, "way": "apprise"}).json()
-    assert (made["way"], made["url"]) == ("apprise", "https://…")
-    assert api.delete(f"/webhooks/{made['id']}").status_code == 204
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"url": "ntfy://ntfy.sh/topic", "secret": SECRET}, "secret"),
-        ({"url": "ntfy://ntfy.sh/topic", "way": "webhook"}, "url"),
-        ({"url": "syslog://"}, "url"),
-        ({"url": "ftp://u:geheim@example.com/"}, "url"),
-        ({"url": "https://example.com/", "way": "pigeon"}, "way"),
-    ],
-)
-def test_other_ways_are_registered_properly(
-    api: httpx.Client, body: dict[str, object], field: str
-) -> None:
-    answer = api.post("/webhooks", json=body)
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["error"]["fields"][0]["field"] == field
-    assert "geheim" not in answer.text
-
-
 def test_few_tests_are_under_way_at_once(
     httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
