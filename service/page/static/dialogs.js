@@ -60,12 +60,12 @@ function described(form) {
   return body;
 }
 
-function fieldsOf(error) {
+export function fieldsOf(error) {
   if (error instanceof ApiError && error.fields.length) return error.fields;
   return [{ field: "", reason: error.message }];
 }
 
-function showErrors(form, fields) {
+export function showErrors(form, fields) {
   const places = [...form.querySelectorAll("[data-field]")];
   for (const place of places) {
     const own = fields.filter((found) => found.field === place.dataset.field);

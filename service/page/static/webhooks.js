@@ -1,16 +1,19 @@
-// The dialog of webhooks: who is told, whether it works, and dead letters to send again.
+// The dialog of webhooks and their like: who is told, whether it works, dead letters to send again.
 
 import { change, get } from "./api.js";
 import { byId, element, when } from "./dom.js";
+import { resetWebhookForm, setUpWebhookForm } from "./webhook_form.js";
 
 const MOST_COUNTED = 1000;
 
 export function setUpWebhooks() {
   const dialog = byId("webhooks-dialog");
   byId("show-webhooks").addEventListener("click", () => {
+    resetWebhookForm();
     dialog.showModal();
     show();
   });
+  setUpWebhookForm({ onAdded: show });
 }
 
 async function show() {
@@ -48,6 +51,12 @@ function entry(webhook, dead) {
       await show();
     });
   }
+  add("Remove", async () => {
+    const name = webhook.name || webhook.url;
+    if (!window.confirm(`Tell ${name} no more? What waits for it goes too.`)) return;
+    await change("DELETE", path);
+    await show();
+  });
   return element(
     "li",
     {},
@@ -67,7 +76,7 @@ function state({ enabled, disabled_reason: reason, held_until: held }, dead) {
 }
 
 function told({ accepted, status, took_s: took, answer, error }) {
-  if (accepted) return `Taken: ${status} after ${took.toFixed(2)} s`;
+  if (accepted) return `Taken${status ? `: ${status}` : ""} after ${took.toFixed(2)} s`;
   return [error, answer].filter(Boolean).join(": ");
 }
 
