@@ -1,4 +1,4 @@
-// The score curve: the last frames, the threshold, and what is at or above it filled in red.
+// The score curve: the last frames, the threshold as it was at each, and what is at or above it filled in red.
 
 import { clock } from "./dom.js";
 
@@ -133,15 +133,28 @@ export class Curve {
     }
   }
 
+  /** As it was at each score; from the newest on, the one that is in force. */
   paintThreshold(pen) {
-    if (this.threshold === null) return;
-    const y = Math.round(this.y(this.threshold)) + 0.5;
+    const steps = this.items.flatMap(({ threshold }, place) =>
+      threshold === null ? [] : [[this.x(place), threshold]],
+    );
+    if (this.threshold !== null) steps.push([this.x(Math.max(0, this.items.length - 1)), this.threshold]);
+    if (!steps.length) return;
+    const line = (threshold) => Math.round(this.y(threshold)) + 0.5;
     pen.strokeStyle = this.colour("--alarm");
     pen.lineWidth = 1;
     pen.setLineDash([5, 4]);
     pen.beginPath();
-    pen.moveTo(LEFT, y);
-    pen.lineTo(LEFT + this.plot.width, y);
+    pen.moveTo(LEFT, line(steps[0][1]));
+    steps.forEach(([x, threshold], place) => {
+      const isOther = place > 0 && threshold !== steps[place - 1][1];
+      if (isOther) {
+        pen.lineTo(x, line(steps[place - 1][1]));
+        pen.lineTo(x, line(threshold));
+      }
+    });
+    const end = LEFT + this.plot.width + (this.threshold === null ? 0 : RIGHT);
+    pen.lineTo(end, line(steps.at(-1)[1]));
     pen.stroke();
     pen.setLineDash([]);
   }

@@ -27,9 +27,10 @@ export function when(iso) {
 }
 
 export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
+  if (seconds < 59.5) return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
@@ -44,4 +45,11 @@ export function figures(list, entries) {
       element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })),
     ),
   );
+}
+
+/** Draw anew, and give the focus back to what has the same data-focus then. */
+export function keepingFocus(container, draw) {
+  const focused = container.contains(document.activeElement) && document.activeElement.dataset.focus;
+  draw();
+  if (focused) container.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }

@@ -19,6 +19,7 @@ const detail = new Detail({ onChange: refresh });
 const events = new Events({ onChoose: select });
 
 function select(id) {
+  if (id !== selected && detail.isEdited && !confirm("What you changed isn't saved. Leave it?")) return;
   selected = id;
   history.replaceState(null, "", `#${encodeURIComponent(id)}`);
   render();
@@ -68,7 +69,7 @@ function cameraButton(stream) {
   if (openEvents.has(stream.id)) {
     button.append(element("span", { className: "badge", textContent: "abnormal" }));
   }
-  button.append(element("span", { className: "state", textContent: text, title: reason }));
+  button.append(element("span", { className: "state", textContent: text, title: text }));
   button.addEventListener("click", () => select(stream.id));
   return button;
 }

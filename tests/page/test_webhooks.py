@@ -1,0 +1,66 @@
+"""Webhooks on the page."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+from playwright.sync_api import Browser, expect
+from pytest_httpserver import HTTPServer
+from redis import Redis
+
+from service.settings import Settings
+from service.store.database import Database
+from service.store.tables import DeliveryRow
+from tests.page.scene import Scene, shoot
+from tests.support.front_end import front_end
+from tests.support.servers import wait_for
+
+
+def test_webhooks_are_tested_and_their_dead_letters_sent_again(
+    settings: Settings, browser: Browser, redis: Redis, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/hook", method="POST").respond_with_data("thanks", 202)
+    allowing = settings.model_copy(update={"allow_private_webhooks": True})
+    database = Database(allowing.database)
+    with front_end(allowing) as url:
+        scene = Scene(url, database, redis, "")
+        body = {"url": httpserver.url_for("/hook"), "name": "On <b>call</b>"}
+        hook = httpx.post(f"{url}/webhooks", json=body).json()["id"]
+        httpx.patch(f"{url}/webhooks/{hook}", json={"enabled": False})
+        with database.write() as session:
+            session.add(
+                DeliveryRow(
+                    id="msg_1",
+                    sequence=1,
+                    webhook_id=hook,
+                    stream_id="cam",
+                    event_type="event.started",
+                    body="{}",
+                    state="dead",
+                    next_attempt_at=0.0,
+                    created_at=time.time(),
+                )
+            )
+        page = scene.open(browser)
+        page.goto(url)
+        page.get_by_role("button", name="Webhooks").click()
+        dialog = page.locator("#webhooks-dialog")
+        expect(dialog.locator(".name")).to_have_text("On <b>call</b>")
+        expect(dialog).to_contain_text("off: it was switched off · 1 not delivered")
+        dialog.get_by_role("button", name="Test").click()
+        expect(dialog.locator(".result")).to_contain_text("Taken: 202 after")
+        dialog.get_by_role("button", name="Switch on").click()
+        shoot(page, "webhooks")
+        dialog.get_by_role("button", name="Send 1 again").click()
+        expect(dialog.get_by_role("button", name="Send 1 again")).to_be_hidden()
+        dialog.get_by_role("button", name="Close").click()
+        expect(dialog).to_be_hidden()
+        page.close()
+        assert scene.faults == []
+
+        def came() -> bool:
+            return any(request.headers["webhook-id"] == "msg_1" for request, _ in httpserver.log)
+
+        wait_for(came, "the dead letter")
+    database.close()
