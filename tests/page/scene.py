@@ -41,6 +41,7 @@ class Scene:
             viewport=PHONE if phone else DESKTOP,
             color_scheme="dark" if dark else "light",
             device_scale_factor=1,
+            has_touch=phone,
         )
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: self.faults.append(str(error)))

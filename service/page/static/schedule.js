@@ -40,7 +40,9 @@ export class SchedulePanel {
     byId("armed").dataset.armed = String(armed);
     const texts = schedule ? schedule.hours.map(hoursText) : ["Always"];
     byId("schedule-hours").replaceChildren(...texts.map((textContent) => element("li", { textContent })));
-    byId("schedule-zone").textContent = schedule ? `${schedule.timezone} · outside these hours scores are kept, and no events are made` : "";
+    byId("schedule-zone").textContent = schedule
+      ? `${schedule.timezone} · outside these hours scores are kept, and no events are made`
+      : "";
   }
 
   open() {

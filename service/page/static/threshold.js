@@ -153,6 +153,7 @@ function needed({ seconds, peaks, least_seconds: leastSeconds, least_peaks: leas
   const missing = [];
   if (seconds < leastSeconds) missing.push(duration(leastSeconds - seconds));
   if (peaks < leastPeaks) missing.push(`${leastPeaks - peaks} ${leastPeaks - peaks === 1 ? "peak" : "peaks"}`);
+  if (seconds === 0) return `No normal footage yet: ${missing.join(" with ")} are needed until it is calibrated.`;
   const has = `${duration(seconds)} of normal footage with ${peaks} ${peaks === 1 ? "peak" : "peaks"} so far.`;
   return missing.length
     ? `${has} ${missing.join(" and ")} more until it is calibrated.`

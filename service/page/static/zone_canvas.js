@@ -27,7 +27,10 @@ export class ZoneCanvas {
     svg.addEventListener("keydown", (event) => this.key(event));
     svg.addEventListener("focusin", ({ target }) => this.choosePoint(Number(target.dataset.place)));
     new ResizeObserver(() => this.draw()).observe(svg);
-    image.addEventListener("load", () => this.draw());
+    image.addEventListener("load", () => {
+      const box = `0 0 ${image.naturalWidth} ${image.naturalHeight}`;
+      if (svg.getAttribute("viewBox") !== box) this.draw(); // else what has the focus stays
+    });
   }
 
   open(draft) {
