@@ -13,6 +13,7 @@ from service.store.tables import StreamLogRow
 from tests.page.scene import PHONE, Scene, shoot
 from tests.support.front_end import add_scores
 
+COVERED = "covered <b>or</b> turned, or something large stands before it"
 COUNT_ALARM_PIXELS = """() => {
   const canvas = document.querySelector("#curve");
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -64,12 +65,12 @@ def test_a_camera_that_is_not_watched_says_why_since_when_and_what_came_before(
                 (
                     "state",
                     "obscured",
-                    "covered <b>or</b> turned, or something large stands before it",
+                    COVERED,
                 ),
                 (
                     "stream.down",
                     "obscured",
-                    "covered <b>or</b> turned, or something large stands before it",
+                    COVERED,
                 ),
             )
         ):
@@ -85,19 +86,15 @@ def test_a_camera_that_is_not_watched_says_why_since_when_and_what_came_before(
             session.flush()
     status = StreamStatus(
         state=StreamState.OBSCURED,
-        reason="covered <b>or</b> turned, or something large stands before it",
+        reason=COVERED,
         since=now - 57,
     )
     worker = WorkerStatus(id="w", started_at=now, seen_at=now, streams=1, device="cpu")
     Registry(scene.redis).report({scene.stream_id: status}, worker)
     page = scene.open(browser)
     page.goto(scene.url)
-    expect(page.locator(".camera").first).to_contain_text(
-        "obscured · covered <b>or</b> turned, or something large stands before it"
-    )
-    expect(page.locator("#detail-reason")).to_have_text(
-        "covered <b>or</b> turned, or something large stands before it"
-    )
+    expect(page.locator(".camera").first).to_contain_text(f"obscured · {COVERED}")
+    expect(page.locator("#detail-reason")).to_have_text(COVERED)
     is_cut = "text => text.scrollWidth > text.clientWidth || text.scrollHeight > text.clientHeight"
     assert not page.locator(".camera .state").first.evaluate(is_cut)
     figures = page.locator("#figures")
@@ -111,9 +108,7 @@ def test_a_camera_that_is_not_watched_says_why_since_when_and_what_came_before(
     expect(page.locator("#log li")).to_have_count(4)
     texts = page.locator("#log .what").all_text_contents()
     assert texts == ["outage told", "obscured", "light changed", "live"]
-    expect(page.locator("#log .why").first).to_have_text(
-        "covered <b>or</b> turned, or something large stands before it"
-    )
+    expect(page.locator("#log .why").first).to_have_text(COVERED)
     page.locator(".camera").nth(1).click()
     expect(page.locator("#log-card")).to_be_hidden()
     page.locator(".camera").first.click()

@@ -13,7 +13,7 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import DeliveryRow
 from tests.page.scene import Scene, shoot
-from tests.support.front_end import front_end
+from tests.support.front_end import add_messages, front_end
 from tests.support.servers import wait_for
 
 
@@ -63,4 +63,37 @@ def test_webhooks_are_tested_and_their_dead_letters_sent_again(
             return any(request.headers["webhook-id"] == "msg_1" for request, _ in httpserver.log)
 
         wait_for(came, "the dead letter")
+    database.close()
+
+
+def test_a_dead_letter_is_listed_and_sent_again_alone(
+    settings: Settings, browser: Browser, redis: Redis, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/hook", method="POST").respond_with_data("thanks", 202)
+    allowing = settings.model_copy(update={"allow_private_webhooks": True})
+    database = Database(allowing.database)
+    with front_end(allowing) as url:
+        scene = Scene(url, database, redis, "")
+        body = {"url": httpserver.url_for("/hook"), "name": "On <b>call</b>"}
+        hook = httpx.post(f"{url}/webhooks", json=body).json()["id"]
+        add_messages(database, hook, "dead", "dead", due=0.0)
+        with database.write() as session:
+            session.get_one(DeliveryRow, "msg_0").last_error = "no <i>answer</i>"
+        page = scene.open(browser)
+        page.goto(url)
+        page.get_by_role("button", name="Webhooks").click()
+        letters = page.locator("#dead-list li")
+        expect(letters).to_have_count(2)
+        expect(letters.nth(1)).to_contain_text("event.started · cam")
+        expect(letters.nth(1)).to_contain_text("to On <b>call</b>")
+        expect(letters.nth(1)).to_contain_text("1 attempt · no <i>answer</i>")
+        shoot(page, "dead-letters")
+        letters.nth(1).get_by_role("button").click()
+        expect(letters).to_have_count(1)
+        wait_for(lambda: len(httpserver.log) > 0, "the dead letter")
+        assert [request.headers["webhook-id"] for request, _ in httpserver.log] == ["msg_0"]
+        page.get_by_role("button", name="Send 2 again").click()
+        expect(page.locator("#dead-letters")).to_be_hidden()
+        page.close()
+        assert scene.faults == []
     database.close()

@@ -1,6 +1,7 @@
 // The page: asks for cameras and events every other second, and hands them to its parts.
 
 import { get, onKeyNeeded } from "./api.js";
+import { setUpDeadLetters } from "./dead_letters.js";
 import { Detail } from "./detail.js";
 import { askForKey, setUpAdding } from "./dialogs.js";
 import { byId, element, rate } from "./dom.js";
@@ -101,6 +102,7 @@ async function run() {
 
 onKeyNeeded(askForKey);
 setUpWebhooks();
+setUpDeadLetters({ nameOf: (id) => streams.find((stream) => stream.id === id)?.name ?? id });
 setUpAdding({
   onAdded: async (stream) => {
     selected = stream.id;
