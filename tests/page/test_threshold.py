@@ -17,7 +17,7 @@ FIRST = 1000
 LINE_AT = """([share, threshold]) => {
   const canvas = document.querySelector("#curve");
   const ratio = devicePixelRatio;
-  const [left, right, top, bottom] = [34, 8, 8, 20];
+  const [left, right, top, bottom] = [34, 40, 8, 20];
   const x = Math.round(ratio * (left + share * (canvas.clientWidth - left - right)));
   const y = Math.round(ratio * (top + (1 - threshold) * (canvas.clientHeight - top - bottom)));
   const copy = document.createElement("canvas");
@@ -79,12 +79,12 @@ def test_a_threshold_says_where_it_comes_from_and_what_it_rests_on(
     origin, note = page.locator("#threshold-origin"), page.locator("#footage-note")
     expect(origin).to_contain_text("the model’s own")
     expect(note).to_have_text(
-        "No normal footage yet: 10 min with 20 peaks are needed until it is calibrated."
+        "No normal footage yet: 10 min with 20 peaks of the score are needed to calibrate it."
     )
     _add_footage(scene, 0, seconds=250.0, peaks=12)
     page.reload()
     expect(note).to_have_text(
-        "4 min 10 s of normal footage with 12 peaks so far. "
+        "4 min 10 s of normal footage with 12 peaks of the score so far. "
         "5 min 50 s and 8 peaks more until it is calibrated."
     )
     share = page.locator("#footage").evaluate("progress => progress.value")

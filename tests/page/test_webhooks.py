@@ -92,8 +92,6 @@ def test_a_dead_letter_is_listed_and_sent_again_alone(
         expect(letters).to_have_count(1)
         wait_for(lambda: len(httpserver.log) > 0, "the dead letter")
         assert [request.headers["webhook-id"] for request, _ in httpserver.log] == ["msg_0"]
-        page.get_by_role("button", name="Send 2 again").click()
-        expect(page.locator("#dead-letters")).to_be_hidden()
         page.close()
         assert scene.faults == []
     database.close()

@@ -1,10 +1,11 @@
-// The score curve: the last frames, the threshold as it was at each, and what is at or above it filled in red.
+// The score curve: the last frames, the threshold as it was at each, and what is at or above it
+// filled in red.
 
 import { clock } from "./dom.js";
 
 const SHOWN = 600;
 const LEFT = 34;
-const RIGHT = 8;
+const RIGHT = 40; // the threshold in force is written there
 const TOP = 8;
 const BOTTOM = 20;
 
@@ -153,10 +154,20 @@ export class Curve {
         pen.lineTo(x, line(threshold));
       }
     });
-    const end = LEFT + this.plot.width + (this.threshold === null ? 0 : RIGHT);
+    const end = LEFT + this.plot.width;
     pen.lineTo(end, line(steps.at(-1)[1]));
     pen.stroke();
     pen.setLineDash([]);
+    if (this.threshold === null) return;
+    const y = line(this.threshold);
+    pen.beginPath();
+    pen.moveTo(end, y);
+    pen.lineTo(end + 6, y);
+    pen.stroke();
+    pen.fillStyle = this.colour("--alarm");
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    pen.fillText(this.threshold.toFixed(2), end + 9, y);
   }
 
   paintPointer(pen) {

@@ -59,7 +59,10 @@ function entry(webhook, letter, nameOf) {
     "li",
     {},
     element("span", { className: "letter", textContent: `${type} · ${nameOf(streamId)}` }),
-    element("span", { className: "muted", textContent: `${when(made)} · to ${webhook.name || webhook.url}` }),
+    element("span", {
+      className: "muted",
+      textContent: `${when(made)} · to ${webhook.name || webhook.url}`,
+    }),
     element("span", { className: "error", textContent: failure(letter) }),
     element("div", { className: "buttons" }, button),
   );
@@ -70,6 +73,6 @@ function deadOf({ id }) {
 }
 
 function failure({ attempts, last_status: status, last_error: error }) {
-  const tried = `${attempts} ${attempts === 1 ? "attempt" : "attempts"}`;
+  const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
   return [tried, status === null ? null : `answer ${status}`, error].filter(Boolean).join(" · ");
 }

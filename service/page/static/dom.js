@@ -50,7 +50,9 @@ export function figures(list, entries) {
 
 /** Draw anew, and give the focus back to what has the same data-focus then. */
 export function keepingFocus(container, draw) {
-  const focused = container.contains(document.activeElement) && document.activeElement.dataset.focus;
+  const { activeElement } = document;
+  const focused = container.contains(activeElement) ? activeElement.dataset.focus : null;
   draw();
-  if (focused) container.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  if (!focused) return;
+  container.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }

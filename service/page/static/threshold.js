@@ -65,8 +65,11 @@ export class ThresholdPanel {
       : "Back to the model's";
     figures(byId("threshold-basis"), calibrated ? basis(calibrated, footage) : []);
     byId("threshold-basis").hidden = calibrated === null;
-    const { seconds, least_seconds: least } = footage;
-    byId("footage").value = calibrated ? 1 : Math.min(seconds / least, footage.peaks / footage.least_peaks, 1);
+    byId("footage").value = Math.min(
+      footage.seconds / footage.least_seconds,
+      footage.peaks / footage.least_peaks,
+      1,
+    );
     byId("footage").hidden = calibrated !== null;
     byId("footage-note").textContent = calibrated ? remade(known) : needed(footage);
     byId("calibration").hidden = byId("footage").hidden && byId("footage-note").textContent === "";
@@ -142,7 +145,7 @@ function basis(found, footage) {
   return [
     ["Calibrated", found.threshold.toFixed(3)],
     ["95 % interval", `${found.low.toFixed(3)} to ${found.high.toFixed(3)}`],
-    ["Rests on", `${duration(found.footage_s)}, ${found.peaks.toLocaleString()} peaks`],
+    ["Rests on", `${duration(found.footage_s)}, ${counted(found.peaks, "peak")}`],
     ["Highest in it", found.highest.toFixed(3)],
     ["At hand by now", duration(footage.seconds)],
     ["Made", when(found.made_at)],
@@ -152,9 +155,11 @@ function basis(found, footage) {
 function needed({ seconds, peaks, least_seconds: leastSeconds, least_peaks: leastPeaks }) {
   const missing = [];
   if (seconds < leastSeconds) missing.push(duration(leastSeconds - seconds));
-  if (peaks < leastPeaks) missing.push(`${leastPeaks - peaks} ${leastPeaks - peaks === 1 ? "peak" : "peaks"}`);
-  if (seconds === 0) return `No normal footage yet: ${missing.join(" with ")} are needed until it is calibrated.`;
-  const has = `${duration(seconds)} of normal footage with ${peaks} ${peaks === 1 ? "peak" : "peaks"} so far.`;
+  if (peaks < leastPeaks) missing.push(counted(leastPeaks - peaks, "peak"));
+  if (seconds === 0) {
+    return `No normal footage yet: ${missing.join(" with ")} of the score are needed to calibrate it.`;
+  }
+  const has = `${duration(seconds)} of normal footage with ${counted(peaks, "peak")} of the score so far.`;
   return missing.length
     ? `${has} ${missing.join(" and ")} more until it is calibrated.`
     : `${has} That is enough: it will be calibrated within a minute or so.`;
@@ -166,5 +171,9 @@ function remade({ calibrated, false_alarms_per_day: wanted }) {
 }
 
 function alarms(count) {
-  return `${count} false ${count === 1 ? "alarm" : "alarms"}`;
+  return counted(count, "false alarm");
+}
+
+function counted(count, noun) {
+  return `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -81,12 +81,21 @@ export class ZoneCanvas {
       }
       const radius = HANDLE_PX * this.unit();
       svg.append(...(draft.current?.points ?? []).map(([x, y], place) => {
-        const data = { place, focus: `point-${place}`, chosen: String(place === this.point) };
-        return shape("circle", {
-          cx: x * width, cy: y * height, r: place === this.point ? 1.3 * radius : radius, tabindex: 0, role: "button",
-          "aria-label": `Corner ${place + 1} of ${draft.current.points.length}: ${percent(x)} from the left, ${percent(y)} from the top`,
-          "aria-describedby": "zone-help",
-        }, data);
+        const isChosen = place === this.point;
+        const name = `Corner ${place + 1} of ${draft.current.points.length}`;
+        return shape(
+          "circle",
+          {
+            cx: x * width,
+            cy: y * height,
+            r: isChosen ? 1.3 * radius : radius,
+            tabindex: 0,
+            role: "button",
+            "aria-label": `${name}: ${percent(x)} from the left, ${percent(y)} from the top`,
+            "aria-describedby": "zone-help",
+          },
+          { place, focus: `point-${place}`, chosen: String(isChosen) },
+        );
       }));
     });
   }
@@ -203,7 +212,8 @@ export class ZoneCanvas {
     const [[x, y], [x0, y0], [x1, y1]] = [at, points[place], points[(place + 1) % points.length]]
       .map(([left, top]) => [left * width, top * height]);
     const length = (x1 - x0) ** 2 + (y1 - y0) ** 2;
-    const along = length ? Math.min(1, Math.max(0, ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length)) : 0;
+    const share = length ? ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length : 0;
+    const along = Math.min(1, Math.max(0, share));
     return Math.hypot(x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0));
   }
 

@@ -18,7 +18,7 @@ export class ZoneDraft {
   }
 
   get isEdited() {
-    return this.drawing !== null && this.drawing.points.length > 0 || JSON.stringify(this.zones) !== this.saved;
+    return this.drawing?.points.length > 0 || JSON.stringify(this.zones) !== this.saved;
   }
 
   /** The zone whose points can be moved: the one that is drawn, else the chosen one. */

@@ -176,7 +176,7 @@ export class ZoneEditor {
     if (draft === null) return;
     canvas.draw();
     const { current } = draft;
-    byId("zone-count").textContent = `${draft.zones.length} of at most ${MOST_ZONES}`;
+    byId("zone-count").textContent = `${draft.zones.length} of ${MOST_ZONES}`;
     byId("zone-help").textContent = helpFor(draft);
     byId("zone-draw").disabled = byId("zone-rectangle").disabled = !draft.mayAdd;
     byId("zone-outline").hidden = draft.drawing === null;
@@ -265,11 +265,14 @@ export class ZoneEditor {
 
 function helpFor(draft) {
   if (draft.drawing) {
-    if (draft.drawing.points.length >= MOST_POINTS) return `A zone has at most ${MOST_POINTS} corners: close the outline.`;
+    if (!draft.mayAddPoint) return `A zone has at most ${MOST_POINTS} corners: close the outline.`;
     return draft.mayClose
       ? "Add corners, or close the outline at its first corner, by double click or with Enter."
       : "Tap or click the picture where the zone’s corners are, one after the other.";
   }
-  if (draft.current) return "Drag its corners, or move them with the arrow keys (Shift: further). Tap or click a side for another corner.";
+  if (draft.current) {
+    return "Drag its corners, or move them with the arrow keys (Shift: further). "
+      + "Tap or click a side for another corner.";
+  }
   return "Without zones the whole picture counts. Draw one to watch, or one to ignore.";
 }
