@@ -105,7 +105,7 @@ def test_an_event_is_judged_in_the_list_and_in_its_dialog(scene: Scene, browser:
     which.select_option("Normal")
     expect(rows).to_have_count(1)
     expect(rows.locator(".muted-tag")).to_be_visible()
-    which.select_option("Not reviewed")
+    which.select_option("Unreviewed")
     expect(rows).to_have_count(1)
     expect(rows.locator(".muted-tag")).to_be_hidden()
     which.select_option("Real")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -206,9 +207,10 @@ def test_what_is_wrong_with_a_zone_is_said_and_nothing_is_lost(
     save.click()
     error = page.locator("#zone-error")
     expect(error).to_contain_text("at least 3 corners")
-    for share in (SHAPE[2], SHAPE[1], SHAPE[3]):  # its sides cross
+    for share in (SHAPE[2], SHAPE[1]):
         page.mouse.click(*_at(page, share))
-    page.keyboard.press("Enter")
+    page.mouse.dblclick(*_at(page, SHAPE[3]))  # closes the outline; its sides cross
+    expect(page.locator("#zones circle")).to_have_count(4)
     page.get_by_role("button", name="Add rectangle").click()
     save.click()
     expect(error).to_contain_text("Zone 1, points: must enclose at least")
@@ -216,6 +218,9 @@ def test_what_is_wrong_with_a_zone_is_said_and_nothing_is_lost(
         "aria-pressed", "true"
     )
     assert _saved(scene) is None
+    path = f"{scene.url}/streams/{scene.stream_id}"
+    httpx.patch(path, json={"zones": [{"kind": "watch", "points": SHAPE}]}).raise_for_status()
+    expect(page.locator("#zone-notice")).to_contain_text("Somebody else changed the zones")
     # Another camera isn't shown before somebody agrees that the zones are lost.
     page.once("dialog", lambda dialog: dialog.dismiss())
     page.locator(".camera").nth(1).click()
@@ -230,9 +235,13 @@ def test_what_is_wrong_with_a_zone_is_said_and_nothing_is_lost(
     page.close()
 
 
-def test_zones_are_drawn_on_the_newest_event_where_there_is_no_preview(
+def test_without_a_preview_zones_lie_on_the_newest_event_and_only_so_many(
     scene: Scene, browser: Browser
 ) -> None:
+    ring = [(0.5 + 0.4 * math.cos(i / 8), 0.5 + 0.4 * math.sin(i / 8)) for i in range(50)]
+    zones = [{"kind": "ignore", "points": ring}, *[{"kind": "watch", "points": SHAPE}] * 19]
+    path = f"{scene.url}/streams/{scene.stream_id}"
+    httpx.patch(path, json={"zones": zones}).raise_for_status()
     now = time.time()
     worker = WorkerStatus(id="w", started_at=now, seen_at=now, streams=1, device="cpu")
     status = StreamStatus(state=StreamState.PAUSED, since=now)
@@ -243,6 +252,12 @@ def test_zones_are_drawn_on_the_newest_event_where_there_is_no_preview(
     page.get_by_role("button", name="Edit zones").click()
     expect(page.locator("#picture-time")).to_contain_text("as of")
     expect(page.locator("#picture")).to_have_js_property("naturalWidth", 640)
+    expect(page.locator("#zones circle")).to_have_count(50)
+    for name in ("Add corner", "Draw zone", "Add rectangle"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+    page.get_by_role("button", name="Zone 20, watch, 4 corners").click()
     page.get_by_role("button", name="Add corner").click()
-    expect(page.locator("#zones circle")).to_have_count(1)
+    expect(page.locator("#zones circle")).to_have_count(5)
+    page.get_by_role("button", name="Delete zone").click()
+    expect(page.get_by_role("button", name="Draw zone")).to_be_enabled()
     page.close()

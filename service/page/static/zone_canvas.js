@@ -6,6 +6,7 @@ import { drawZones, listed, shape } from "./zones.js";
 const HANDLE_PX = 7;
 const REACH_PX = { mouse: 12, pen: 16, touch: 24 }; // a finger hides what it aims at
 const SNAP_PX = 6; // so near to the picture's edge, a corner lies on it
+const DOUBLE_TAP_MS = 500;
 const KEY_STEP = 0.005; // of the picture
 const KEY_STEP_FAR = 0.05;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -19,11 +20,11 @@ export class ZoneCanvas {
     this.point = null; // which one of the current zone's is chosen
     this.drag = null;
     this.drags = 0;
+    this.tapped = null; // where and when it was tapped last
     svg.addEventListener("pointerdown", (event) => this.press(event));
     svg.addEventListener("pointermove", (event) => this.move(event));
     svg.addEventListener("pointerup", (event) => this.release(event));
     svg.addEventListener("pointercancel", () => { this.drag = null; });
-    svg.addEventListener("dblclick", () => this.closeOutline());
     svg.addEventListener("keydown", (event) => this.key(event));
     svg.addEventListener("focusin", ({ target }) => this.choosePoint(Number(target.dataset.place)));
     new ResizeObserver(() => this.draw()).observe(svg);
@@ -161,10 +162,13 @@ export class ZoneCanvas {
     this.onChange();
   }
 
-  release() {
-    const { drag } = this;
+  release({ timeStamp }) {
+    const { drag, tapped, point } = this;
     this.drag = null;
-    if (drag && !drag.moved && !drag.isNew && this.point === 0) this.closeOutline();
+    if (drag === null || drag.moved || !this.draft.drawing) return;
+    this.tapped = { point, timeStamp };
+    const isDouble = tapped?.point === point && timeStamp - tapped.timeStamp < DOUBLE_TAP_MS;
+    if (!drag.isNew && (point === 0 || isDouble)) this.closeOutline();
   }
 
   closeOutline() {

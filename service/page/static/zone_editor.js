@@ -267,7 +267,7 @@ function helpFor(draft) {
   if (draft.drawing) {
     if (!draft.mayAddPoint) return `A zone has at most ${MOST_POINTS} corners: close the outline.`;
     return draft.mayClose
-      ? "Add corners, or close the outline at its first corner, by double click or with Enter."
+      ? "Add corners, or close the outline at its first corner, by a double tap or with Enter."
       : "Tap or click the picture where the zone’s corners are, one after the other.";
   }
   if (draft.current) {
