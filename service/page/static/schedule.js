@@ -100,12 +100,14 @@ export class SchedulePanel {
     const button = this.form.querySelector("[type=submit]");
     button.disabled = true;
     showErrors(this.form, []);
+    const { id } = this.stream;
+    const isShown = () => this.stream?.id === id;
     try {
-      await change("PATCH", `/streams/${this.stream.id}`, { schedule: this.described() });
-      this.close();
+      await change("PATCH", `/streams/${id}`, { schedule: this.described() });
+      if (isShown()) this.close();
       await this.onChange();
     } catch (error) {
-      showErrors(this.form, fieldsOf(error));
+      if (isShown()) showErrors(this.form, fieldsOf(error));
     } finally {
       button.disabled = false;
     }

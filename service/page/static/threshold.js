@@ -117,12 +117,14 @@ class NumberField {
   }
 
   async set(value) {
+    const { id } = this.panel.stream;
+    const isShown = () => this.panel.stream.id === id;
     this.fail([]);
     try {
       await this.panel.set(this.field, value);
-      this.put(value);
+      if (isShown()) this.put(value);
     } catch (error) {
-      this.fail(fieldsOf(error));
+      if (isShown()) this.fail(fieldsOf(error));
     }
   }
 
