@@ -1,10 +1,11 @@
-// The score curve: the last frames, the threshold, and what is at or above it filled in red.
+// The score curve: the last frames, the threshold as it was at each, and what is at or above it
+// filled in red.
 
 import { clock } from "./dom.js";
 
 const SHOWN = 600;
 const LEFT = 34;
-const RIGHT = 8;
+const RIGHT = 40; // the threshold in force is written there
 const TOP = 8;
 const BOTTOM = 20;
 
@@ -133,17 +134,40 @@ export class Curve {
     }
   }
 
+  /** As it was at each score; from the newest on, the one that is in force. */
   paintThreshold(pen) {
-    if (this.threshold === null) return;
-    const y = Math.round(this.y(this.threshold)) + 0.5;
+    const steps = this.items.flatMap(({ threshold }, place) =>
+      threshold === null ? [] : [[this.x(place), threshold]],
+    );
+    if (this.threshold !== null) steps.push([this.x(Math.max(0, this.items.length - 1)), this.threshold]);
+    if (!steps.length) return;
+    const line = (threshold) => Math.round(this.y(threshold)) + 0.5;
     pen.strokeStyle = this.colour("--alarm");
     pen.lineWidth = 1;
     pen.setLineDash([5, 4]);
     pen.beginPath();
-    pen.moveTo(LEFT, y);
-    pen.lineTo(LEFT + this.plot.width, y);
+    pen.moveTo(LEFT, line(steps[0][1]));
+    steps.forEach(([x, threshold], place) => {
+      const isOther = place > 0 && threshold !== steps[place - 1][1];
+      if (isOther) {
+        pen.lineTo(x, line(steps[place - 1][1]));
+        pen.lineTo(x, line(threshold));
+      }
+    });
+    const end = LEFT + this.plot.width;
+    pen.lineTo(end, line(steps.at(-1)[1]));
     pen.stroke();
     pen.setLineDash([]);
+    if (this.threshold === null) return;
+    const y = line(this.threshold);
+    pen.beginPath();
+    pen.moveTo(end, y);
+    pen.lineTo(end + 6, y);
+    pen.stroke();
+    pen.fillStyle = this.colour("--alarm");
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    pen.fillText(this.threshold.toFixed(2), end + 9, y);
   }
 
   paintPointer(pen) {

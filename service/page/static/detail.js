@@ -1,25 +1,17 @@
 // One camera: its newest picture, its scores as they come, its figures, and what can be done.
 
-import { ApiError, change, follow, get, picture } from "./api.js";
+import { change, follow, get } from "./api.js";
 import { Curve } from "./curve.js";
-import { byId, clock, duration, element, figures, rate, when } from "./dom.js";
-import { drawZones } from "./zones.js";
+import { byId, duration, figures, rate, when } from "./dom.js";
+import { PictureView } from "./picture_view.js";
+import { SchedulePanel } from "./schedule.js";
+import { followLog } from "./stream_log.js";
+import { ThresholdPanel } from "./threshold.js";
+import { pause } from "./waiting.js";
+import { ZoneEditor } from "./zone_editor.js";
 
-const PICTURE_EVERY_MS = 1000;
-const NO_PICTURE_EVERY_MS = 5000;
 const RECONNECT_MS = 2000;
 const HISTORY = 600;
-const LOG_EVERY_MS = 5000;
-const LOG_ENTRIES = 20;
-const HAS_PICTURES = new Set([
-  "connecting", "warming", "live", "stalled", "frozen", "obscured", "down", "ended", "failed",
-]);
-const LOG_TEXT = {
-  "scene.changed": "light changed",
-  "stream.down": "outage told",
-  "stream.recovered": "recovery told",
-  "scores.lost": "scores lost",
-};
 
 export class Detail {
   constructor({ onChange }) {
@@ -30,14 +22,15 @@ export class Detail {
     byId("pause").addEventListener("click", () => this.togglePause());
     byId("delete").addEventListener("click", () => byId("delete-dialog").showModal());
     byId("delete-dialog").addEventListener("close", (event) => this.remove(event.target));
-    byId("heat").addEventListener("change", () => this.showPicture());
-    byId("picture").addEventListener("load", () => this.showZones());
-    byId("threshold-reset").addEventListener("click", () => this.setThreshold(null));
-    byId("threshold-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      const text = byId("threshold").value.trim();
-      this.setThreshold(text === "" ? null : Number(text));
-    });
+    this.picture = new PictureView();
+    this.threshold = new ThresholdPanel({ onChange });
+    this.schedule = new SchedulePanel({ onChange });
+    this.zones = new ZoneEditor({ picture: this.picture, onChange });
+  }
+
+  /** Whether something was edited that isn't saved. */
+  get isEdited() {
+    return this.zones.isEdited || this.schedule.isEdited;
   }
 
   /** Show a stream, or another state of the one that is shown; null shows none. */
@@ -54,15 +47,16 @@ export class Detail {
     this.abort.abort();
     this.abort = new AbortController();
     this.curve.clear();
-    this.hidePicture();
-    this.showLog([]);
     byId("delete-dialog").close();
-    byId("threshold-error").textContent = "";
-    if (this.stream === null) return;
-    byId("threshold").value = this.stream.threshold ?? "";
-    this.followScores(this.stream.id, this.abort.signal);
-    this.followPictures(this.abort.signal);
-    this.followLog(this.stream.id, this.abort.signal);
+    byId("detail-error").textContent = "";
+    const { stream, abort } = this;
+    this.schedule.begin(stream);
+    this.zones.begin(stream);
+    if (stream === null) return;
+    this.picture.follow(stream, abort.signal);
+    this.threshold.follow(stream, abort.signal);
+    this.followScores(stream.id, abort.signal);
+    followLog(stream.id, abort.signal);
   }
 
   render() {
@@ -74,9 +68,11 @@ export class Detail {
     byId("pause").textContent = stream.paused ? "Resume" : "Pause";
     byId("detail-reason").textContent = status.reason;
     byId("detail-reason").hidden = !status.reason;
-    byId("threshold").placeholder = status.threshold?.toFixed(2) ?? "";
     this.curve.setThreshold(status.threshold);
-    this.showZones();
+    this.picture.stream = stream;
+    this.threshold.update(stream);
+    this.schedule.update(stream);
+    this.zones.update(stream);
     const dropped = Object.values(status.dropped).reduce((sum, count) => sum + count, 0);
     figures(byId("figures"), [
       ["State", status.state],
@@ -110,92 +106,9 @@ export class Detail {
     }
   }
 
-  async followPictures(signal) {
-    while (!signal.aborted) {
-      const found = document.hidden || (await this.showPicture());
-      await pause(found ? PICTURE_EVERY_MS : NO_PICTURE_EVERY_MS, signal);
-    }
-  }
-
-  async followLog(id, signal) {
-    while (!signal.aborted) {
-      try {
-        const { items } = document.hidden ? {} : await get(`/streams/${id}/log?limit=${LOG_ENTRIES}`);
-        if (signal.aborted) return;
-        if (items) this.showLog(items);
-      } catch (error) {
-        if (error.status === 404) return; // the banner tells of all others
-      }
-      await pause(LOG_EVERY_MS, signal);
-    }
-  }
-
-  showLog(entries) {
-    byId("log-card").hidden = entries.length === 0;
-    byId("log").replaceChildren(
-      ...entries.map(({ kind, at, state, reason }) =>
-        element(
-          "li",
-          {},
-          element("time", { dateTime: at, className: "muted", textContent: when(at) }),
-          element("span", { className: "dot", dataset: { state } }),
-          element("span", { className: "what", textContent: LOG_TEXT[kind] ?? state }),
-          element("span", { className: "why muted", textContent: reason }),
-        ),
-      ),
-    );
-  }
-
-  async showPicture() {
-    const { stream, abort } = this;
-    if (stream === null) return false;
-    if (!HAS_PICTURES.has(stream.status.state)) return true;
-    try {
-      const heat = byId("heat").checked ? "?heat=true" : "";
-      const { url, headers } = await picture(`/streams/${stream.id}/frame.jpg${heat}`);
-      if (abort.signal.aborted) {
-        URL.revokeObjectURL(url);
-        return false;
-      }
-      this.putPicture(url);
-      byId("picture-time").textContent = clock(headers.get("X-Captured-At"));
-      return true;
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) this.hidePicture();
-      return false;
-    }
-  }
-
-  showZones() {
-    drawZones(byId("zones"), byId("picture"), this.stream?.zones ?? []);
-  }
-
-  putPicture(url) {
-    const image = byId("picture");
-    if (image.src) URL.revokeObjectURL(image.src);
-    image.src = url;
-    image.hidden = false;
-    byId("no-picture").hidden = true;
-  }
-
-  hidePicture() {
-    const image = byId("picture");
-    if (image.src) URL.revokeObjectURL(image.src);
-    image.removeAttribute("src");
-    image.hidden = true;
-    byId("no-picture").hidden = false;
-    byId("picture-time").textContent = "";
-  }
-
   async togglePause() {
     const { stream } = this;
     await this.apply(() => change("PATCH", `/streams/${stream.id}`, { paused: !stream.paused }));
-  }
-
-  async setThreshold(threshold) {
-    const { stream } = this;
-    const done = await this.apply(() => change("PATCH", `/streams/${stream.id}`, { threshold }));
-    if (done && threshold === null) byId("threshold").value = "";
   }
 
   async remove(dialog) {
@@ -206,22 +119,13 @@ export class Detail {
   }
 
   async apply(action) {
-    byId("threshold-error").textContent = "";
+    byId("detail-error").textContent = "";
     try {
       await action();
-      return true;
     } catch (error) {
-      byId("threshold-error").textContent = error.message;
-      return false;
+      byId("detail-error").textContent = error.message;
     } finally {
       await this.onChange();
     }
   }
-}
-
-function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
-  });
 }

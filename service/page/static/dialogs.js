@@ -1,7 +1,8 @@
 // The forms: adding a camera, and the API key.
 
-import { ApiError, change, get } from "./api.js";
+import { change, get } from "./api.js";
 import { byId, element } from "./dom.js";
+import { fieldsOf, showErrors } from "./form_errors.js";
 
 export function setUpAdding({ onAdded }) {
   const dialog = byId("add-dialog");
@@ -58,24 +59,6 @@ function described(form) {
   };
   if (form.model.value) body.model = form.model.value;
   return body;
-}
-
-export function fieldsOf(error) {
-  if (error instanceof ApiError && error.fields.length) return error.fields;
-  return [{ field: "", reason: error.message }];
-}
-
-export function showErrors(form, fields) {
-  const places = [...form.querySelectorAll("[data-field]")];
-  for (const place of places) {
-    const own = fields.filter((found) => found.field === place.dataset.field);
-    place.textContent = own.map((found) => found.reason).join("; ");
-  }
-  const known = new Set(places.map((place) => place.dataset.field));
-  const others = fields.filter((found) => found.field === "" || !known.has(found.field));
-  places.at(-1).textContent = others
-    .map((found) => (found.field ? `${found.field}: ${found.reason}` : found.reason))
-    .join("; ");
 }
 
 /** Ask for the API key; resolves with it. */

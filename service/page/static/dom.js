@@ -27,10 +27,12 @@ export function when(iso) {
 }
 
 export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (seconds < 59.5) return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
 }
 
 // Frames scored a second, and of how many where some get no score for want of time.
@@ -44,4 +46,13 @@ export function figures(list, entries) {
       element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })),
     ),
   );
+}
+
+/** Draw anew, and give the focus back to what has the same data-focus then. */
+export function keepingFocus(container, draw) {
+  const { activeElement } = document;
+  const focused = container.contains(activeElement) ? activeElement.dataset.focus : null;
+  draw();
+  if (!focused) return;
+  container.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }

@@ -19,6 +19,7 @@ export class Events {
     this.review = new Review(this);
     byId("event-figures").after(this.review.item);
     byId("only-this").addEventListener("change", () => this.refresh());
+    byId("event-filter").addEventListener("change", () => this.refresh());
     byId("more-events").addEventListener("click", () => {
       this.wanted += PAGE;
       this.refresh();
@@ -35,7 +36,8 @@ export class Events {
   async refresh() {
     const turn = ++this.turn;
     const only = byId("only-this").checked && this.streamId;
-    const filter = only ? `&stream_id=${this.streamId}` : "";
+    const label = byId("event-filter").value;
+    const filter = (only ? `&stream_id=${this.streamId}` : "") + (label ? `&label=${label}` : "");
     const limit = Math.min(this.wanted, 1000);
     const { items, next } = await get(`/events?limit=${limit}${filter}`);
     if (turn !== this.turn) return; // a later question has been asked since
@@ -51,6 +53,7 @@ export class Events {
     // Rows that stay are not put in again: that would take the focus from them.
     const isSame = rows.length === list.children.length && rows.every((row, i) => row === list.children[i]);
     if (!isSame) list.replaceChildren(...rows);
+    byId("no-events").textContent = label ? "No such events." : "Nothing out of the ordinary so far.";
     byId("no-events").hidden = items.length > 0;
     byId("more-events").hidden = next === null || limit >= 1000;
   }
@@ -69,9 +72,8 @@ export class Events {
     row.button.classList.toggle("open", isOpen);
     row.name.textContent = event.stream_name;
     row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${lasted(event)}`;
-    const muted = event.muted ? " · muted" : "";
-    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}${muted}`;
-    row.peak.title = event.muted ? "Nobody was told: it came soon after another one" : "";
+    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}`;
+    row.muted.hidden = !event.muted;
     row.review.show(event);
     return row.item;
   }
@@ -114,9 +116,14 @@ function rowElements() {
   const [name, time, peak] = ["name", "when", "peak"].map((className) =>
     element("div", { className }),
   );
-  const text = element("div", {}, name, time, peak);
+  const muted = element("span", {
+    className: "muted-tag",
+    textContent: "muted",
+    title: "Nobody was told: it came soon after another one",
+  });
+  const text = element("div", {}, name, time, element("div", { className: "line" }, peak, muted));
   const button = element("button", { type: "button", className: "event" }, thumb, text);
-  return { item: element("li", {}, button), button, thumb, name, when: time, peak };
+  return { item: element("li", {}, button), button, thumb, name, when: time, peak, muted };
 }
 
 function showRegion(region) {

@@ -1,6 +1,7 @@
 // The page: asks for cameras and events every other second, and hands them to its parts.
 
 import { get, onKeyNeeded } from "./api.js";
+import { setUpDeadLetters } from "./dead_letters.js";
 import { Detail } from "./detail.js";
 import { askForKey, setUpAdding } from "./dialogs.js";
 import { byId, element, rate } from "./dom.js";
@@ -19,6 +20,7 @@ const detail = new Detail({ onChange: refresh });
 const events = new Events({ onChoose: select });
 
 function select(id) {
+  if (id !== selected && detail.isEdited && !confirm("What you changed isn't saved. Leave it?")) return;
   selected = id;
   history.replaceState(null, "", `#${encodeURIComponent(id)}`);
   render();
@@ -68,7 +70,7 @@ function cameraButton(stream) {
   if (openEvents.has(stream.id)) {
     button.append(element("span", { className: "badge", textContent: "abnormal" }));
   }
-  button.append(element("span", { className: "state", textContent: text, title: reason }));
+  button.append(element("span", { className: "state", textContent: text, title: text }));
   button.addEventListener("click", () => select(stream.id));
   return button;
 }
@@ -100,6 +102,7 @@ async function run() {
 
 onKeyNeeded(askForKey);
 setUpWebhooks();
+setUpDeadLetters({ nameOf: (id) => streams.find((stream) => stream.id === id)?.name ?? id });
 setUpAdding({
   onAdded: async (stream) => {
     selected = stream.id;

@@ -1,8 +1,8 @@
 // The form that adds somebody who is told.
 
 import { change } from "./api.js";
-import { fieldsOf, showErrors } from "./dialogs.js";
 import { byId, element } from "./dom.js";
+import { fieldsOf, showErrors } from "./form_errors.js";
 
 export function setUpWebhookForm({ onAdded }) {
   const form = byId("webhook-form");

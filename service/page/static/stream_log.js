@@ -1,0 +1,45 @@
+// What became of one camera, newest first.
+
+import { get } from "./api.js";
+import { byId, element, when } from "./dom.js";
+import { pause } from "./waiting.js";
+
+const EVERY_MS = 5000;
+const ENTRIES = 20;
+const TEXT = {
+  "scene.changed": "light changed",
+  "stream.down": "outage told",
+  "stream.recovered": "recovery told",
+  "scores.lost": "scores lost",
+};
+
+/** Show it, and what is added, until the signal aborts. */
+export async function followLog(id, signal) {
+  show([]);
+  while (!signal.aborted) {
+    try {
+      const { items } = document.hidden ? {} : await get(`/streams/${id}/log?limit=${ENTRIES}`);
+      if (signal.aborted) return;
+      if (items) show(items);
+    } catch (error) {
+      if (error.status === 404) return; // the banner tells of all others
+    }
+    await pause(EVERY_MS, signal);
+  }
+}
+
+function show(entries) {
+  byId("log-card").hidden = entries.length === 0;
+  byId("log").replaceChildren(
+    ...entries.map(({ kind, at, state, reason }) =>
+      element(
+        "li",
+        {},
+        element("time", { dateTime: at, className: "muted", textContent: when(at) }),
+        element("span", { className: "dot", dataset: { state } }),
+        element("span", { className: "what", textContent: TEXT[kind] ?? state }),
+        element("span", { className: "why muted", textContent: reason }),
+      ),
+    ),
+  );
+}
