@@ -137,7 +137,7 @@ class Detector:
             camera.scene.look(frame) if option.watch_scene else None
             for camera, frame, option in zip(cameras, frames, options, strict=True)
         ]
-        shown = [camera.shown(frame) for camera, frame in zip(cameras, frames, strict=True)]
+        shown = [camera.shown(*each) for camera, *each in zip(cameras, frames, looks, strict=True)]
         ready = [
             i
             for i, (camera, look) in enumerate(zip(cameras, looks, strict=True))
@@ -346,7 +346,7 @@ def _taken_in(
 ) -> Observation:
     """The frame becomes the camera's past; the result says what it is to the scene."""
     if look is None:
-        camera.frames.append(np.array(camera.shown(frame)))
+        camera.frames.append(np.array(camera.shown(frame, None)))
         return result
     scorer = camera.scorer
     if scorer is not None and look.warming and result.measures is not None:
