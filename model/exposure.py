@@ -26,6 +26,8 @@ FREE = 0.02
 """Of the level: so little is left alone."""
 ALIKE = 0.06
 """Cells that differ more from the curve (by the logarithm) aren't what stands still."""
+UNCHANGED = 0.75
+"""Where so many of them are as they are known, exposure does nothing."""
 ROUNDS = 3
 PRIOR = 0.2
 """How much the slope is held at 1: the spread of as many cells' logarithms that differ by 1."""
@@ -53,6 +55,8 @@ class Exposure:
 
         What is left alone is left of a larger difference, too: there is no step where it begins.
         """
+        if self == NONE:
+            return frame
         levels = np.arange(256, dtype=np.float32)
         differs = np.log(np.maximum(self.undone(levels), 0.5) / np.maximum(levels, 0.5))
         rest = np.sign(differs) * np.maximum(np.abs(differs) - FREE, 0.0)
@@ -75,6 +79,8 @@ def exposure(levels: Grey, known: Grey, still: NDArray[np.bool_]) -> Exposure | 
     if telling.sum() < LEAST_CELLS:
         return None
     x, y = np.log(known[telling]), np.log(levels[telling])
+    if (np.abs(y - x) <= FREE).mean() >= UNCHANGED:
+        return NONE
     pivot = float(np.median(x))
     x -= pivot
     shift, slope = float(np.median(y - pivot - x)), 1.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from model.exposure import NONE, Exposure, exposure
-from tests.model.test_scene import SIZE, _changes, _looks, _scene, _settled, _shot, _still
+from tests.model.stills import SIZE, changes_in, draw_scene, look_at, settled, shot, still
 
 ALL = np.ones((8, 8), np.bool_)
 
@@ -48,7 +50,7 @@ def test_little_is_left_alone_and_more_begins_without_a_step() -> None:
     frame = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert Exposure(shift=0.015, pivot=4.0).undo(frame) is frame
     undone = [Exposure(shift=s, pivot=4.0).undo(frame) for s in (0.02, 0.03, 0.04)]
-    steps = [np.abs(a.astype(int) - b).max() for a, b in zip(undone, undone[1:], strict=False)]
+    steps = [np.abs(a.astype(int) - b).max() for a, b in pairwise(undone)]
     assert max(steps) <= 3
     dark = np.asarray(0.5 * frame).astype(np.uint8)
     brighter = Exposure(shift=float(np.log(0.5)), pivot=4.0).undo(dark)
@@ -56,14 +58,14 @@ def test_little_is_left_alone_and_more_begins_without_a_step() -> None:
 
 
 def test_exposure_that_follows_a_passer_by_withholds_nothing() -> None:
-    drawn, scene = _scene(), _settled()
+    drawn, scene = draw_scene(), settled()
     swings = [
         drawn * np.float32(1.0 - 0.5 * max(0.0, np.sin(step / 12.0)) ** 2) for step in range(240)
     ]
-    frames = _shot(swings)
-    looks = _looks(scene, frames)
+    frames = shot(swings)
+    looks = look_at(scene, frames)
     assert not any(look.quiet for look in looks)
-    assert _changes(looks) == []
+    assert changes_in(looks) == []
     shown = [scene.shown(*each).astype(float) for each in zip(frames, looks, strict=True)]
     assert max(float(np.abs(each - drawn).mean()) for each in shown) < 8.0
     unshown = max(float(np.abs(frame - drawn).mean()) for frame in frames)
@@ -71,18 +73,18 @@ def test_exposure_that_follows_a_passer_by_withholds_nothing() -> None:
 
 
 def test_dusk_that_is_the_same_everywhere_is_followed_without_a_pause() -> None:
-    drawn, scene = _scene(), _settled()
+    drawn, scene = draw_scene(), settled()
     dusk = [drawn * np.float32(1.0 - 0.5 * step / 400.0) for step in range(400)]
-    frames = [*_shot(dusk), *_still(dusk[-1], 100)]
-    looks = _looks(scene, frames)
+    frames = [*shot(dusk), *still(dusk[-1], 100)]
+    looks = look_at(scene, frames)
     assert not any(look.quiet for look in looks)
     shown = scene.shown(frames[-1], looks[-1]).astype(float)
     assert float(np.abs(shown - drawn).mean()) < 8.0
 
 
 def test_a_frame_in_the_known_light_is_shown_as_it_is() -> None:
-    scene = _settled()
-    frames = _still(_scene(), 40)
-    looks = _looks(scene, frames)
+    scene = settled()
+    frames = still(draw_scene(), 40)
+    looks = look_at(scene, frames)
     assert all(scene.shown(f, look) is f for f, look in zip(frames, looks, strict=True))
     assert frames[0].shape == (SIZE, SIZE)
