@@ -62,12 +62,12 @@ class CameraState:
         if look.cut:
             # What came before was in another light, or shown in one.
             self.break_off()
-        self.frames.append(self.shown(frame))
+        self.frames.append(self.shown(frame, look))
         self.untold = look.change or self.untold
 
-    def shown(self, frame: Frame) -> Frame:
+    def shown(self, frame: Frame, look: Look | None) -> Frame:
         """The frame in the light that the network knows."""
-        return self.scene.relighting(frame) if self.scene.relighting is not None else frame
+        return self.scene.shown(frame, look)
 
     def without_frames(self) -> CameraState:
         """What the next owner of the camera goes on from, when its last frames will be too old."""

@@ -137,7 +137,10 @@ class Detector:
             camera.scene.look(frame) if option.watch_scene else None
             for camera, frame, option in zip(cameras, frames, options, strict=True)
         ]
-        shown = [camera.shown(frame) for camera, frame in zip(cameras, frames, strict=True)]
+        shown = [
+            camera.shown(frame, look)
+            for camera, frame, look in zip(cameras, frames, looks, strict=True)
+        ]
         ready = [
             i
             for i, (camera, look) in enumerate(zip(cameras, looks, strict=True))
@@ -201,8 +204,9 @@ class Detector:
             raise ValueError(
                 f"needs {self.bundle.config.context} frames before, got {len(camera.frames)}"
             )
+        look = camera.scene.look(frame) if options.watch_scene else None
         predicted = self._engine.predict(
-            self._stacked([camera], [camera.shown(frame)]),
+            self._stacked([camera], [camera.shown(frame, look)]),
             self._items([camera], [options.update]),
             _reads([options.update]),
         )  # (1, C, H, W)
@@ -346,7 +350,7 @@ def _taken_in(
 ) -> Observation:
     """The frame becomes the camera's past; the result says what it is to the scene."""
     if look is None:
-        camera.frames.append(np.array(camera.shown(frame)))
+        camera.frames.append(np.array(camera.shown(frame, None)))
         return result
     scorer = camera.scorer
     if scorer is not None and look.warming and result.measures is not None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.exposure import NONE, Exposure
 from model.frames import Frame
 from model.relighting import Reduced
 
@@ -39,11 +40,14 @@ class Look:
     grey: Reduced
     """(SIDE, SIDE)"""
     levels: Levels
+    """As they would be without what the exposure does."""
     edges: Edges
     fits: NDArray[np.bool_]
     """Which cells show their lasting edges; (CELLS, CELLS)."""
     fitting: float | None
     """Share of the cells with lasting edges that show them; None: nobody can tell."""
+    exposure: Exposure = NONE
+    """What the camera's exposure does to the picture as a whole."""
     change: SceneChange | None = None
     steady: bool = True
     """The light isn't changing just now."""

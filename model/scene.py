@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.exposure import NONE, Exposure, exposure
 from model.frames import Frame
 from model.looks import CELLS, SIDE, Edges, Levels, Look, SceneChange, cells, products, reduced
 from model.relighting import FIELD, Reduced, Relighting, relighting
@@ -104,6 +105,8 @@ class Scene:
         """Sum over the steady frames since the light changed."""
         self.relighting: Relighting | None = None
         """Shows a frame in the light that the network knows; None: it is in that light."""
+        self._exposure = NONE
+        """The last that could be told."""
         self._past: deque[tuple[Levels, NDArray[np.bool_]]] = deque(
             maxlen=max(lag for lag, _ in rules.steps)
         )
@@ -119,8 +122,10 @@ class Scene:
         """Compare the camera's next frame; nothing is changed."""
         grey, levels, edges = reduced(frame, self.rules.contrast)
         fits, textured = self._fits(edges)
+        exposed = self._exposed(levels, fits)
         enough = textured.sum() >= self.rules.least_textured
-        plain = Look(grey, levels, edges, fits, float(fits[textured].mean()) if enough else None)
+        fitting = float(fits[textured].mean()) if enough else None
+        plain = Look(grey, exposed.undone(levels), edges, fits, fitting, exposed)
         if self._is_unfit(plain.fitting):
             return self._unfit_look(plain)
         if self._unfit:
@@ -136,6 +141,19 @@ class Scene:
         norm = np.sqrt(lasting * cells(products(edges, edges)))
         fits = np.asarray(agreement > self.rules.fit * norm, np.bool_)
         return fits, np.asarray(lasting > self.rules.textured**2, np.bool_)
+
+    def _exposed(self, levels: Levels, fits: NDArray[np.bool_]) -> Exposure:
+        """By the cells whose edges are there: what stands in front says nothing of it."""
+        if self.relighting is not None or self._known_frames < self.rules.young_frames:
+            return NONE
+        told = exposure(levels, cells(self._known), fits)
+        return self._exposure if told is None else told
+
+    def shown(self, frame: Frame, look: Look | None) -> Frame:
+        """The frame in the light that the network knows; the same one where it is in that."""
+        if self.relighting is not None:
+            return self.relighting(frame)
+        return frame if look is None else look.exposure.undo(frame)
 
     def _is_unfit(self, fitting: float | None) -> bool:
         if fitting is None or self._seen < self.rules.young_frames:
@@ -243,6 +261,7 @@ class Scene:
         """Make the frame a part of the past."""
         if look.cut and not look.relit:
             self.cut()
+        self._exposure = look.exposure
         self._smooth = self._smoothed(look.levels)
         self._past.append((look.levels, look.fits))
         if look.unfit:
@@ -260,11 +279,16 @@ class Scene:
         self._restless = look.restless
         self._drifted = look.drifted
         self._find_light(look)
+        if look.relit:
+            # Exposure is told of the known light only: levels before and after don't compare.
+            self._past.clear()
+            self._smooth = None
         self._learn(look)
 
     def _begin_anew(self) -> None:
         self._seen = self._known_frames = 0
         self._anchor = self.relighting = None
+        self._exposure = NONE
 
     def _find_light(self, look: Look) -> None:
         if look.warming:
@@ -299,7 +323,7 @@ class Scene:
         if self.relighting is None and not (look.warming or look.restless):
             self._known_frames += 1
             step = step * np.float32(self._gain(self._known_frames) / self._gain(self._seen))
-            self._known += np.minimum(step, 1.0) * (look.grey - self._known)
+            self._known += np.minimum(step, 1.0) * (look.exposure.undone(look.grey) - self._known)
 
     def _gain(self, frames: int) -> float:
         return max(1.0 / frames, 1.0 / self.rules.reference_frames)

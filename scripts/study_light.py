@@ -103,6 +103,7 @@ def courses(parts: Sequence[Part]) -> dict[str, Course]:
         "a lamp on and off": toggled(40.0, lit_by_a_lamp),
         "gamma drifts for 45 s": drifting(start, 45.0, 1.8, stop - 45.0),
         "clouds of 9 s": clouds(30.0, 3.0, 0.6),
+        "exposure that swings": clouds(6.0, 0.8, 0.5),
     }
 
 

@@ -19,6 +19,7 @@ TORCHLESS = (
     "events",
     "footage",
     "frames",
+    "exposure",
     "labels",
     "looks",
     "masks",
@@ -117,6 +118,10 @@ PUBLIC = {
     "events": {
         "Change", "Detection", "Event", "EventEnded", "EventRules", "EventStarted", "Region",
         "ScoredFrame", "close", "observe", "observe_all",
+    },
+    "exposure": {
+        "ALIKE", "Exposure", "FREE", "Grey", "LEAST_CELLS", "LEAST_LEVEL", "MOST", "NONE", "PRIOR",
+        "ROUNDS", "SLOPES", "UNCHANGED", "exposure",
     },
     "footage": {
         "Clip", "EARLY_S", "FootageError", "FrameStore", "IMAGE_SUFFIXES", "OPEN_TIMEOUT_S",

@@ -1,0 +1,90 @@
+"""A camera's exposure: told from one frame, undone in it, and no change of the light."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from model.exposure import NONE, Exposure, exposure
+from tests.model.stills import SIZE, changes_in, draw_scene, look_at, settled, shot, still
+
+ALL = np.ones((8, 8), np.bool_)
+
+
+def _cells(seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    return np.random.default_rng(seed).uniform(40.0, 200.0, (8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("gain", "slope"), [(0.45, 1.0), (1.8, 1.0), (0.7, 1.4), (1.2, 0.75)])
+def test_gain_and_slope_are_told_and_undone(gain: float, slope: float) -> None:
+    known = _cells()
+    seen = (gain * 100.0 * (known / 100.0) ** slope).astype(np.float32)
+    told = exposure(seen, known, ALL)
+    assert told is not None
+    assert np.abs(told.undone(seen) / known - 1.0).max() < 0.05
+
+
+def test_what_stands_in_front_says_nothing() -> None:
+    known = _cells()
+    seen = np.float32(0.6) * known
+    seen[:, 5:] = 230.0  # a white lorry, over three eighths, whose edges happen to fit
+    told = exposure(seen, known, ALL)
+    assert told is not None
+    assert np.abs(told.undone(seen)[:, :5] / known[:, :5] - 1.0).max() < 0.05
+    still = ALL.copy()
+    still[:, 1:] = False
+    assert exposure(seen, known, still) is None
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.35, 2.8])
+def test_too_much_is_another_light(gain: float) -> None:
+    known = _cells() / np.float32(3.0)
+    assert exposure(np.float32(gain) * known, known, ALL) == NONE
+    inverted = (255.0 - 255.0 * known / 100.0).clip(1.0).astype(np.float32)
+    assert exposure(inverted, known, ALL) == NONE
+
+
+def test_little_is_left_alone_and_more_begins_without_a_step() -> None:
+    frame = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert Exposure(shift=0.015, pivot=4.0).undo(frame) is frame
+    undone = [Exposure(shift=s, pivot=4.0).undo(frame) for s in (0.02, 0.03, 0.04)]
+    steps = [np.abs(a.astype(int) - b).max() for a, b in pairwise(undone)]
+    assert max(steps) <= 3
+    dark = np.asarray(0.5 * frame).astype(np.uint8)
+    brighter = Exposure(shift=float(np.log(0.5)), pivot=4.0).undo(dark)
+    assert np.abs(brighter[1:].astype(float) - frame[1:]).max() <= 6.0
+
+
+def test_exposure_that_follows_a_passer_by_withholds_nothing() -> None:
+    drawn, scene = draw_scene(), settled()
+    swings = [
+        drawn * np.float32(1.0 - 0.5 * max(0.0, np.sin(step / 12.0)) ** 2) for step in range(240)
+    ]
+    frames = shot(swings)
+    looks = look_at(scene, frames)
+    assert not any(look.quiet for look in looks)
+    assert changes_in(looks) == []
+    shown = [scene.shown(*each).astype(float) for each in zip(frames, looks, strict=True)]
+    assert max(float(np.abs(each - drawn).mean()) for each in shown) < 8.0
+    unshown = max(float(np.abs(frame - drawn).mean()) for frame in frames)
+    assert unshown > 40.0
+
+
+def test_dusk_that_is_the_same_everywhere_is_followed_without_a_pause() -> None:
+    drawn, scene = draw_scene(), settled()
+    dusk = [drawn * np.float32(1.0 - 0.5 * step / 400.0) for step in range(400)]
+    frames = [*shot(dusk), *still(dusk[-1], 100)]
+    looks = look_at(scene, frames)
+    assert not any(look.quiet for look in looks)
+    shown = scene.shown(frames[-1], looks[-1]).astype(float)
+    assert float(np.abs(shown - drawn).mean()) < 8.0
+
+
+def test_a_frame_in_the_known_light_is_shown_as_it_is() -> None:
+    scene = settled()
+    frames = still(draw_scene(), 40)
+    looks = look_at(scene, frames)
+    assert all(scene.shown(f, look) is f for f, look in zip(frames, looks, strict=True))
+    assert frames[0].shape == (SIZE, SIZE)
