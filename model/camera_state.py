@@ -14,7 +14,8 @@ from model.config import MemoryKind, NetConfig
 from model.frames import Frame
 from model.looks import Look, SceneChange
 from model.rules import Passed
-from model.scene import Scene, SceneRules, saved_size
+from model.scene import Scene, saved_size
+from model.scene_rules import SceneRules
 from model.score import Scorer
 
 STATE_MAGIC = b"NWCS\x01"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,63 +20,7 @@ from model.exposure import NONE, Exposure, exposure
 from model.frames import Frame
 from model.looks import CELLS, SIDE, Edges, Levels, Look, SceneChange, cells, products, reduced
 from model.relighting import FIELD, Reduced, Relighting, relighting
-
-
-@dataclass(frozen=True, slots=True)
-class SceneRules:
-    """When the light has changed, and when the picture isn't the scene's; docs/light.md says why.
-
-    Frames are meant at about 10 a second. Shares are of cells, levels of the picture's mean.
-    """
-
-    steps: tuple[tuple[int, float], ...] = ((1, 0.04), (3, 0.05), (10, 0.08), (30, 0.15))
-    """A cell has changed that differs by so much from so many frames ago."""
-    drift: float = 0.06
-    """Or from where the light was found last."""
-    alike: float = 0.05
-    alike_share: float = 0.7
-    """As many cells differ by no more from the light that was known first: it is that light, ..."""
-    back_share: float = 0.9
-    """... and by so many, after a drift that was too slow to be found, it has come back."""
-    least_step: float = 2.5
-    """In grey levels: less is noise, however dark the picture."""
-    light_share: float = 0.5
-    """So much of the picture changes with the light."""
-    light_fit: float = 0.6
-    """And so many of the cells that changed still show their edges: else something is in front."""
-    fit: float = 0.2
-    """A cell fits whose edges agree so well with the reference, from -1 to 1."""
-    contrast: float = 0.35
-    """An edge of so much of the picture's mean level counts half."""
-    textured: float = 0.05
-    """A cell has lasting edges, of so much strength on the average, to be compared by."""
-    least_textured: int = 6
-    """With fewer such cells nobody can tell where the camera looks."""
-    obscured_share: float = 0.25
-    """Fewer of them fit: the picture isn't the scene's."""
-    clear_share: float = 0.4
-    """As many fit: it is again."""
-    dim_level: float = 16.0
-    covered_detail: float = 0.5
-    """Of such a mean level, or with so much of the scene's detail, it is rather covered than
-    turned: for the reason that is told."""
-    obscured_frames: int = 30
-    """So long it has to last before it is told; scores are withheld at once."""
-    adopt_frames: int = 6000
-    """After so long the new scene is the camera's scene."""
-    reference_frames: int = 600
-    """The reference's memory."""
-    misfit_gain: float = 0.1
-    """Cells that don't fit teach it so much less: what stands there may go again."""
-    young_frames: int = 30
-    """Before it has seen so many frames nothing is compared with it."""
-    light_frames: int = 15
-    """So many frames in steady light say what it does to the picture."""
-    rewarm_frames: int = 40
-    """After so many, which also say where errors lie in it, there are scores again."""
-    longest_rewarm_frames: int = 300
-    """Scores go on after so long, however unsteady the light; no change of it is looked for until
-    it has been steady for `rewarm_frames`."""
+from model.scene_rules import SceneRules
 
 
 class Scene:
@@ -98,11 +42,15 @@ class Scene:
         self._anchor: Levels | None = None
         """Levels where the light was found last."""
         self._smooth: Levels | None = None
+        self._plain: Levels | None = None
+        """The same with what the exposure does."""
         self._known = np.zeros((SIDE, SIDE), np.float32)
         """The picture in the light that the network knows."""
         self._known_frames = 0
         self._now = np.zeros((SIDE, SIDE), np.float32)
         """Sum over the steady frames since the light changed."""
+        self._lit: Reduced | None = None
+        """The picture in the light that `relighting` is for; None: it isn't known (any more)."""
         self.relighting: Relighting | None = None
         """Shows a frame in the light that the network knows; None: it is in that light."""
         self._exposure = NONE
@@ -115,7 +63,7 @@ class Scene:
         """Say that the next frame doesn't follow the last one: it is compared with the reference
         and the last light, but not with the frames before, and steady light counts anew."""
         self._past.clear()
-        self._smooth = None
+        self._smooth = self._plain = None
         self._steady = 0
 
     def look(self, frame: Frame) -> Look:
@@ -144,16 +92,19 @@ class Scene:
 
     def _exposed(self, levels: Levels, fits: NDArray[np.bool_]) -> Exposure:
         """By the cells whose edges are there: what stands in front says nothing of it."""
-        if self.relighting is not None or self._known_frames < self.rules.young_frames:
+        if self._known_frames < self.rules.young_frames:
             return NONE
-        told = exposure(levels, cells(self._known), fits)
+        normal = self._known if self.relighting is None else self._lit
+        if normal is None:
+            return NONE
+        told = exposure(levels, cells(normal), fits)
         return self._exposure if told is None else told
 
     def shown(self, frame: Frame, look: Look | None) -> Frame:
         """The frame in the light that the network knows; the same one where it is in that."""
-        if self.relighting is not None:
-            return self.relighting(frame)
-        return frame if look is None else look.exposure.undo(frame)
+        if look is not None:
+            frame = look.exposure.undo(frame)
+        return frame if self.relighting is None else self.relighting(frame)
 
     def _is_unfit(self, fitting: float | None) -> bool:
         if fitting is None or self._seen < self.rules.young_frames:
@@ -215,8 +166,9 @@ class Scene:
         changed = self._changed(smooth, anchor, self.rules.drift)
         if self._is_light(changed, look.fits, textured):
             return SceneChange(_told("drifted", changed, anchor, smooth))
-        if self.relighting is not None and self._is_known(smooth, self.rules.back_share):
-            return SceneChange(f"the light is what it was first, mean {smooth.mean():.0f}")
+        plain = self._mean(self._plain, look.exposure.redone(look.levels))
+        if self.relighting is not None and self._is_known(plain, self.rules.back_share):
+            return SceneChange(f"the light is what it was first, mean {plain.mean():.0f}")
         return None
 
     def _step(self, look: Look, textured: NDArray[np.bool_]) -> tuple[SceneChange | None, bool]:
@@ -253,9 +205,11 @@ class Scene:
         return bool(fits[compared].mean() >= rules.light_fit)
 
     def _smoothed(self, levels: Levels) -> Levels:
-        if self._smooth is None:
-            return levels
-        return self._smooth + np.float32(0.1) * (levels - self._smooth)
+        return self._mean(self._smooth, levels)
+
+    @staticmethod
+    def _mean(before: Levels | None, levels: Levels) -> Levels:
+        return levels if before is None else before + np.float32(0.1) * (levels - before)
 
     def take_in(self, look: Look) -> None:
         """Make the frame a part of the past."""
@@ -263,6 +217,7 @@ class Scene:
             self.cut()
         self._exposure = look.exposure
         self._smooth = self._smoothed(look.levels)
+        self._plain = self._mean(self._plain, look.exposure.redone(look.levels))
         self._past.append((look.levels, look.fits))
         if look.unfit:
             self._unfit += 1
@@ -280,21 +235,23 @@ class Scene:
         self._drifted = look.drifted
         self._find_light(look)
         if look.relit:
-            # Exposure is told of the known light only: levels before and after don't compare.
+            # Exposure is told anew from here on: levels before and after don't compare.
             self._past.clear()
-            self._smooth = None
+            self._smooth = self._plain = None
         self._learn(look)
 
     def _begin_anew(self) -> None:
         self._seen = self._known_frames = 0
-        self._anchor = self.relighting = None
+        self._anchor = self.relighting = self._lit = None
         self._exposure = NONE
 
     def _find_light(self, look: Look) -> None:
         if look.warming:
             self._now = self._now + look.grey if self._steady > 1 else look.grey
         if look.relit:
-            self.relighting = self._relighting(self._now / np.float32(self._steady))
+            now = self._now / np.float32(self._steady)
+            self.relighting = self._relighting(now)
+            self._lit = None if self.relighting is None else now
         # A restless light keeps the last one that it is compared with once it is steady.
         if (look.settled and not look.restless) or (
             self._anchor is None and self._seen >= self.rules.young_frames

@@ -112,6 +112,11 @@ def clouds(period_s: float, fade_s: float, gain: float) -> Course:
     return course
 
 
+def both(first: Course, second: Course) -> Course:
+    """The second on what the first has made."""
+    return lambda at: after(first(at), second(at))
+
+
 def drifting(start_s: float, over_s: float, exponent: float, back_s: float) -> Course:
     """Gamma goes to the exponent from `start_s`, and back from `back_s`, in `over_s` each."""
 

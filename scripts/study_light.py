@@ -22,6 +22,7 @@ from disturbances import (
     Course,
     after,
     between,
+    both,
     clouds,
     dimmed,
     drifting,
@@ -44,7 +45,8 @@ from model.footage import Clip, Sampling, discover, fitted, frame_store
 from model.frames import FrameShape
 from model.observation import CameraOptions, Observation
 from model.rules import LIVE_UPDATE
-from model.scene import Scene, SceneRules
+from model.scene import Scene
+from model.scene_rules import SceneRules
 
 FPS = 10.0
 HELD_OUT = ("05", "13")
@@ -98,6 +100,7 @@ def courses(parts: Sequence[Part]) -> dict[str, Course]:
     return {
         "none": lambda _: same,
         "infrared and back": between(start, stop, infrared),
+        "infrared, exposure swings": both(between(start, stop, infrared), clouds(6.0, 0.8, 0.5)),
         "infrared with noise": between(start, stop, after(infrared, noisy(6.0))),
         "lights off and on": toggled(40.0, dimmed(0.6)),
         "a lamp on and off": toggled(40.0, lit_by_a_lamp),

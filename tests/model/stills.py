@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.looks import Look
-from model.scene import Scene, SceneRules
+from model.scene import Scene
+from model.scene_rules import SceneRules
 
 Frame = NDArray[np.uint8]
 Drawn = NDArray[np.float32]

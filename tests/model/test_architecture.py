@@ -27,6 +27,7 @@ TORCHLESS = (
     "relighting",
     "rules",
     "scene",
+    "scene_rules",
     "zones",
     "tails",
 )
@@ -170,7 +171,8 @@ PUBLIC = {
     "rules": {
         "LIVE_UPDATE", "Learning", "PAPER_UPDATE", "Passed", "UPDATE_RULES", "UpdateRule", "passed",
     },
-    "scene": {"Scene", "SceneRules", "saved_size"},
+    "scene": {"Scene", "saved_size"},
+    "scene_rules": {"SceneRules"},
     "score": {
         "ALARM_FRAMES", "ALARM_SHARE", "DISTANCE", "EASE_FRAMES", "EASE_MARGIN", "LEAST_SPAN",
         "MOST_DRIFT", "MOST_SHIFT", "MOST_WIDER", "Measures", "Scorer",

@@ -88,3 +88,23 @@ def test_a_frame_in_the_known_light_is_shown_as_it_is() -> None:
     looks = look_at(scene, frames)
     assert all(scene.shown(f, look) is f for f, look in zip(frames, looks, strict=True))
     assert frames[0].shape == (SIZE, SIZE)
+
+
+def test_exposure_swings_in_another_light_too() -> None:
+    drawn, scene = draw_scene(), settled()
+    lamp = drawn * np.linspace(0.35, 0.85, SIZE, dtype=np.float32)
+    look_at(scene, still(lamp, 80))
+    assert scene.relighting is not None
+    swings = [
+        lamp * np.float32(1.0 - 0.5 * max(0.0, np.sin(step / 12.0)) ** 2) for step in range(240)
+    ]
+    frames = shot(swings)
+    looks = look_at(scene, frames)
+    assert not any(look.quiet for look in looks)
+    assert changes_in(looks) == []
+    shown = [scene.shown(*each).astype(float) for each in zip(frames, looks, strict=True)]
+    assert max(float(np.abs(each - drawn).mean()) for each in shown) < 16.0
+    # Back in the light that was known first, slowly and then for good.
+    back = [lamp + np.float32(step / 200.0) * (drawn - lamp) for step in range(201)]
+    look_at(scene, shot([*back, *[drawn] * 80]))
+    assert scene.relighting is None

@@ -17,7 +17,8 @@ from model.detector import Detector
 from model.looks import SIDE, reduced
 from model.observation import CameraOptions, Observation
 from model.relighting import relighting
-from model.scene import Scene, SceneRules, saved_size
+from model.scene import Scene, saved_size
+from model.scene_rules import SceneRules
 from tests.model.stills import (
     SIZE,
     STILL,
