@@ -293,9 +293,10 @@ class Session:
             self._changed.notify_all()
 
     def _disconnected(
-        self, _: Client, __: object, ___: DisconnectFlags, reason: ReasonCode, ____: object
+        self, _: Client, __: object, flags: DisconnectFlags, reason: ReasonCode, ___: object
     ) -> None:
-        self._lose(f"the broker closed the connection: {reason}")
+        said = f": {reason}" if flags.is_disconnect_packet_from_server else ""
+        self._lose(f"the broker closed the connection{said}")
 
     def _published(
         self, _: Client, __: object, ident: int, reason: ReasonCode, ___: object

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,6 @@ USER, PASSWORD = "nw", "p@ss/w:o#rd?%41"
 """What stands in the URL; the `%41` is an A."""
 REAL_PASSWORD = "p@ss/w:o#rd?A"
 LISTENER, SECRET = "listener", "listens"
-STATE = "hook"
 JPEG = b"\xff\xd8\xff\xe0 not much of a picture \xff\xd9"
 
 
@@ -51,10 +50,12 @@ class Listener:
         self._client.username_pw_set(LISTENER, SECRET)
         self._client.on_connect = lambda client, *_: client.subscribe("#", 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_disconnect = lambda *_: self._ready.clear()
         self._client.on_message = self._hear
+        self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
-        assert self._ready.wait(20)
+        self.wait_ready()
 
     def _hear(self, _: Client, __: object, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
@@ -69,6 +70,10 @@ class Listener:
             self.held[message.topic] = payload
         else:
             self.held.pop(message.topic, None)
+
+    def wait_ready(self) -> None:
+        """Until it is subscribed, again."""
+        assert self._ready.wait(20)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Somebody else's."""
@@ -105,11 +110,11 @@ def listening(broker: Broker) -> Iterator[Listener]:
 class FrontEnd:
     """Its part that tells brokers, with a reconciler that goes on."""
 
-    def __init__(self, database: Database, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], timeout_s: float) -> None:
         settings = Settings(allow_private_webhooks=True, webhook_timeout_s=timeout_s)
         self.links = Links(Dialling(True), timeout_s)
         self.senders = make_senders(settings, self.links)
-        self.deliverer = Deliverer(database, settings, Metrics(), self.senders)
+        self.deliverer = Deliverer(database, settings, Metrics(), self.senders, clock=clock)
         self._reconciler = Reconciler(database, Metrics(), self.links)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -128,9 +133,11 @@ class FrontEnd:
 
 
 @contextmanager
-def front_end(database: Database, *, timeout_s: float = 5.0) -> Iterator[FrontEnd]:
-    """For as long as the block."""
-    made = FrontEnd(database, timeout_s=timeout_s)
+def front_end(
+    database: Database, *, clock: Callable[[], float] = time.time, timeout_s: float = 5.0
+) -> Iterator[FrontEnd]:
+    """For as long as the block; its deliveries go by the clock."""
+    made = FrontEnd(database, clock, timeout_s)
     try:
         yield made
     finally:
