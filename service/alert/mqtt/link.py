@@ -28,7 +28,7 @@ FORBIDDEN_PAUSE_S = 30.0
 """Until what the broker doesn't let us publish is tried again."""
 STEADY_S = 10.0
 """A connection that lasted this long is followed by another one at once."""
-LOOK_S = 0.25
+LOOK_S = 0.1
 FAREWELL_S = 60.0
 """How long a webhook that is gone tries to reach its broker, to clear its topics."""
 
@@ -58,6 +58,7 @@ class Link:
         self._session: Session | None = None
         self._view = View(topics)
         self._wanted: Wanted | None = None
+        self._told: set[str] = set()
         self._ending: Ending | None = None
         self._end_by = float("inf")
         self._attempts = 0
@@ -81,6 +82,7 @@ class Link:
         """What the broker should hold from now on."""
         with self._changed:
             self._wanted = wanted
+            self._told |= wanted.streams.keys()
             self._changed.notify_all()
 
     def session(self, deadline: float) -> Session:
@@ -192,7 +194,7 @@ class Link:
 
     def _serve(self, session: Session, view: View) -> None:
         """Keep the broker in order until the connection is lost, or to end."""
-        tidier = Tidier(self.topics, view)
+        tidier = Tidier(self.topics, view, self._told)
         done: Wanted | None = None
         not_before = 0.0
         while session.is_up:

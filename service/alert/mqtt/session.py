@@ -7,6 +7,7 @@ MQTT 5, because only there a broker says what it doesn't allow.
 from __future__ import annotations
 
 import contextlib
+import select
 import ssl
 import threading
 import time
@@ -194,7 +195,7 @@ class Session:
         if target.user is not None:
             client.username_pw_set(target.user, target.password)
         if target.tls:
-            client.tls_set_context(_tls(target.host, dialling.trusted))
+            client.tls_set_context(_tls(target.host, dialling.trusted, self._deadline))
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._connected
@@ -319,19 +320,41 @@ class Session:
 
 
 class _NamedTls(ssl.SSLContext):
-    """Verifies the name in the URL, though the connection goes to an address."""
+    """Verifies the name in the URL, though the connection goes to an address; by the deadline."""
 
     name = ""
+    deadline = 0.0
 
     def wrap_socket(self, *args: object, **named: object) -> ssl.SSLSocket:
-        """As the parent's."""
-        return super().wrap_socket(*args, **(named | {"server_hostname": self.name}))  # type: ignore[arg-type]
+        """As the parent's, with the handshake. Raises: OSError: it failed; the socket is closed."""
+        wrapped = super().wrap_socket(*args, **(named | {"server_hostname": self.name}))  # type: ignore[arg-type]
+        try:
+            wrapped.setblocking(False)
+            self._shake_hands(wrapped)
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
+    def _shake_hands(self, wrapped: ssl.SSLSocket) -> None:
+        while True:
+            left = self.deadline - time.monotonic()
+            try:
+                wrapped.do_handshake()
+            except ssl.SSLWantReadError:
+                select.select([wrapped], [], [], max(0.0, left))
+            except ssl.SSLWantWriteError:
+                select.select([], [wrapped], [], max(0.0, left))
+            else:
+                return
+            if left <= 0:
+                raise TimeoutError("the handshake took too long")
 
 
-def _tls(name: str, trusted: str | None) -> ssl.SSLContext:
+def _tls(name: str, trusted: str | None, deadline: float) -> ssl.SSLContext:
     context = _NamedTls(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.name = name
+    context.name, context.deadline = name, deadline
     if trusted is None:
         context.load_default_certs()
     else:

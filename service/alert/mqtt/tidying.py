@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from service.alert.mqtt import states
 from service.alert.mqtt.discovery import config
@@ -15,18 +15,23 @@ from service.alert.outbox import iso8601
 
 class Tidier:
     """Of one connection. What other webhooks and programs publish is left alone: a configuration is
-    ours by its topic, and state by the `webhook_id` in its attributes."""
+    ours by its topic, and state by the `webhook_id` in its attributes, or because we told it."""
 
-    def __init__(self, topics: Topics, view: View) -> None:
+    def __init__(self, topics: Topics, view: View, told: Set[str]) -> None:
+        """
+        Args:
+            told: streams that this front end told the broker of, also over other connections.
+        """
         self._topics = topics
         self._view = view
+        self._told = told
         self._published: dict[str, bytes] = {}
         self._suspects: set[str] = set()
 
     def differences(self, wanted: Wanted) -> Iterator[list[Publication]]:
         """For each stream that differs. Raises: what `wanted.last_event` does."""
         for stream_id in self._view.streams() - wanted.streams.keys():
-            cleared = self._leftovers(stream_id, events=True, outages=True, whole=True)
+            cleared = self._clearing(stream_id, config=True, events=True, outages=True)
             if cleared:
                 yield cleared
         before, self._suspects = self._suspects, set()
@@ -40,17 +45,21 @@ class Tidier:
                 yield found
 
     def everything(self) -> list[Publication]:
-        """What clears all that is ours, and the status."""
+        """What clears all that is ours, and the status; of what we told also what isn't seen: other
+        front ends tell and clear it at the same time."""
         cleared = [Publication(self._topics.status, b"")]
-        for stream_id in self._view.streams():
-            cleared += self._leftovers(stream_id, events=True, outages=True, whole=True)
+        for stream_id in self._view.streams() | self._told:
+            told = stream_id in self._told
+            cleared += self._clearing(
+                stream_id, config=True, events=True, outages=True, unseen=told
+            )
         return cleared
 
     def _events(
         self, stream_id: str, stream: StreamState, wanted: Wanted, before: set[str]
     ) -> list[Publication]:
         if not stream.events:
-            return self._leftovers(stream_id, events=True)
+            return self._clearing(stream_id, events=True)
         topic = self._topics.of_stream(stream_id, Kind.ABNORMAL)
         attributes = self._topics.of_stream(stream_id, Kind.EVENT)
         if not self._is_wrong(topic, attributes, stream, before, is_on=stream.abnormal):
@@ -68,7 +77,7 @@ class Tidier:
         self, stream_id: str, stream: StreamState, wanted: Wanted, before: set[str]
     ) -> list[Publication]:
         if not stream.outages:
-            return self._leftovers(stream_id, outages=True)
+            return self._clearing(stream_id, outages=True)
         topic = self._topics.of_stream(stream_id, Kind.WATCHED)
         attributes = self._topics.of_stream(stream_id, Kind.OUTAGE)
         watched = stream.outage is None
@@ -105,24 +114,34 @@ class Tidier:
         self._published[topic] = payload
         return [Publication(topic, payload)]
 
-    def _leftovers(
-        self, stream_id: str, *, events: bool = False, outages: bool = False, whole: bool = False
+    def _clearing(
+        self,
+        stream_id: str,
+        *,
+        config: bool = False,
+        events: bool = False,
+        outages: bool = False,
+        unseen: bool = False,
     ) -> list[Publication]:
-        """What clears these of the stream, where they are there and ours."""
+        """What clears these of the stream, where they are there, or may be, and ours."""
         topics: list[str] = []
-        if events and self._is_ours(stream_id, Kind.EVENT):
-            topics += self._names(stream_id, Kind.ABNORMAL, Kind.SNAPSHOT, Kind.EVENT)
-        if outages and self._is_ours(stream_id, Kind.OUTAGE):
-            topics += self._names(stream_id, Kind.WATCHED, Kind.OUTAGE)
-        config_topic = self._topics.config(stream_id) if whole else None
-        if config_topic is not None and self._view.holds(config_topic) is not None:
-            # The entities go first: none must show that its state has gone.
-            topics.insert(0, config_topic)
+        # The entities go first: none must show that its state has gone.
+        name = self._topics.config(stream_id) if config else None
+        if name is not None and (unseen or self._view.holds(name) is not None):
+            topics.append(name)
+        # The picture last: it is seen by what stands beside it.
+        for chosen, kinds in (
+            (events, (Kind.ABNORMAL, Kind.EVENT, Kind.SNAPSHOT)),
+            (outages, (Kind.WATCHED, Kind.OUTAGE)),
+        ):
+            names = [self._topics.of_stream(stream_id, kind) for kind in kinds]
+            is_seen = any(self._view.holds(name) is not None for name in names)
+            if chosen and (is_seen or unseen) and self._is_ours(stream_id, names):
+                topics += names
         return [Publication(topic, b"") for topic in topics]
 
-    def _is_ours(self, stream_id: str, kind: Kind) -> bool:
-        attributes = self._view.holds(self._topics.of_stream(stream_id, kind))
-        return attributes is not None and states.owner(attributes) == self._topics.webhook_id
-
-    def _names(self, stream_id: str, *kinds: Kind) -> list[str]:
-        return [self._topics.of_stream(stream_id, kind) for kind in kinds]
+    def _is_ours(self, stream_id: str, names: list[str]) -> bool:
+        attributes = self._view.holds(names[1])
+        if attributes is None:
+            return stream_id in self._told
+        return states.owner(attributes) == self._topics.webhook_id

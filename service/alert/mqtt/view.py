@@ -10,7 +10,7 @@ from service.alert.mqtt.topics import ONLINE, Topics
 MAX_TOPICS = 50_000
 MAX_BYTES = 8192
 """Of a payload; the rest isn't kept."""
-QUIET_S = 0.5
+QUIET_S = 0.3
 LONGEST_S = 10.0
 
 

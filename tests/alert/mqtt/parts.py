@@ -122,7 +122,7 @@ class FrontEnd:
 
     def _run(self) -> None:
         # More often than a real one, so that tests don't wait.
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(0.1):
             self._reconciler.step()
 
     def close(self) -> None:
