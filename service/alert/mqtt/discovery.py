@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.metadata import version
 
 from service.alert.mqtt.topics import OFFLINE, ONLINE, Kind, Topics
@@ -17,7 +18,7 @@ def config(topics: Topics, stream_id: str, name: str, *, events: bool, outages: 
             that Home Assistant is to forget.
     """
     ident = f"normwatch_{topics.webhook_id}_{stream_id}"
-    sw_version = version("normwatch")
+    sw_version = _version()
     payload = {
         "device": {
             "identifiers": [ident],
@@ -38,6 +39,11 @@ def config(topics: Topics, stream_id: str, name: str, *, events: bool, outages: 
         },
     }
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@cache
+def _version() -> str:
+    return version("normwatch")
 
 
 _PLATFORMS = {

@@ -28,7 +28,7 @@ FORBIDDEN_PAUSE_S = 30.0
 """Until what the broker doesn't let us publish is tried again."""
 STEADY_S = 10.0
 """A connection that lasted this long is followed by another one at once."""
-LOOK_S = 0.1
+LOOK_S = 0.2
 FAREWELL_S = 60.0
 """How long a webhook that is gone tries to reach its broker, to clear its topics."""
 
@@ -37,11 +37,9 @@ class Ending(StrEnum):
     """How a link ends."""
 
     OFFLINE = "offline"
-    """The front end stops: it says so, and leaves everything as it is."""
+    """It says so, and leaves everything as it is: the front end stops, or another link goes on."""
     CLEARED = "cleared"
     """The webhook is gone: nothing of it stays."""
-    SILENT = "silent"
-    """Another link goes on in the same place."""
 
 
 class Link:
@@ -199,19 +197,17 @@ class Link:
         not_before = 0.0
         while session.is_up:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._ending is not None or not session.is_up or not view.is_online,
-                    LOOK_S,
-                )
+                self._changed.wait(LOOK_S)
                 ending, wanted = self._ending, self._wanted
             if ending is not None and (ending is not Ending.CLEARED or view.is_settled):
                 self._take_leave(session, tidier, ending)
                 return
+            if ending is not None or time.monotonic() < not_before:
+                continue
             try:
-                if ending is None and not view.is_online:
+                if not view.is_online:
                     self._publish(session, view, [Publication(self.topics.status, ONLINE)])
-                ready = view.is_settled and time.monotonic() >= not_before
-                if ending is None and wanted is not None and wanted is not done and ready:
+                if wanted is not None and wanted is not done and view.is_settled:
                     self._tidy(session, view, tidier, wanted)
                     done = wanted
             except Undelivered as error:
@@ -220,15 +216,20 @@ class Link:
                 not_before = time.monotonic() + FORBIDDEN_PAUSE_S
 
     def _tidy(self, session: Session, view: View, tidier: Tidier, wanted: Wanted) -> None:
+        """Raises: Undelivered: some of it was refused; all else is done."""
+        refused: Undelivered | None = None
         try:
             for publications in tidier.differences(wanted):
-                if self._ending is not None:
+                if self._ending is not None or not session.is_up:
                     return
-                self._publish(session, view, publications)
+                try:
+                    self._publish(session, view, publications)
+                except Undelivered as error:
+                    refused = error
         except AWAY as error:
-            if isinstance(error, Undelivered):
-                raise
             log.warning("a stream's last event can't be read now", error=type(error).__name__)
+        if refused is not None:
+            raise refused
 
     def _publish(self, session: Session, view: View, publications: list[Publication]) -> None:
         taken = [each for each in publications if session.takes(each.payload)]
@@ -238,14 +239,11 @@ class Link:
 
     def _take_leave(self, session: Session, tidier: Tidier, ending: Ending) -> None:
         try:
-            match ending:
-                case Ending.OFFLINE:
-                    last_words = [Publication(self.topics.status, OFFLINE)]
-                case Ending.CLEARED:
-                    last_words = tidier.everything()
-                case Ending.SILENT:
-                    last_words = []
-            session.publish(last_words, self._deadline())
+            if ending is Ending.CLEARED:
+                last_words = tidier.everything()
+            else:
+                last_words = [Publication(self.topics.status, OFFLINE)]
+            session.publish(last_words, self._deadline(), last=True)
         except Undelivered as error:
             if not session.is_up:
                 return

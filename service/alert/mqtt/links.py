@@ -87,7 +87,7 @@ class Links:
                 return link
             # Another password leaves the topics where they are.
             same = parse(receiver.url).place == link.target.place
-            self._end(receiver.id, Ending.SILENT if same else Ending.CLEARED)
+            self._end(receiver.id, Ending.OFFLINE if same else Ending.CLEARED)
         return self._make(receiver)[1]
 
     def _make(self, receiver: Receiver) -> tuple[str, Link]:

@@ -30,7 +30,7 @@ from service.errors import AddressRefused
 log = structlog.stdlib.get_logger(__name__)
 
 KEEPALIVE_S = 20
-LOOP_S = 1.0
+LOOP_S = 0.25
 IN_FLIGHT = 8
 """Publications that wait for their acknowledgement at the same moment."""
 MAX_RECEIVED_BYTES = 65_536
@@ -93,6 +93,7 @@ class Session:
         self._accepted = False
         self._lost: str | None = None
         self._refused = False
+        self._said_last = False
         self._largest: int | None = None
         self._at_once = IN_FLIGHT
         self._client = self._connect(dialling, will)
@@ -118,14 +119,20 @@ class Session:
         """Whether the broker takes payloads of that size."""
         return self._largest is None or len(payload) + _HEADER_BYTES <= self._largest
 
-    def publish(self, publications: Sequence[Publication], deadline: float) -> None:
-        """In their order; returns when the broker has acknowledged all of them.
+    def publish(
+        self, publications: Sequence[Publication], deadline: float, *, last: bool = False
+    ) -> None:
+        """In their order; returns when the broker has acknowledged all of them. After the last ones
+        nothing can be published any more.
 
         Raises: Undelivered: it hasn't, and why.
         """
         if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise Undelivered("the broker was busy with other messages")
         try:
+            if self._said_last:
+                raise Undelivered("the connection to the broker ends")
+            self._said_last = last
             for first in range(0, len(publications), self._at_once):
                 self._publish(publications[first : first + self._at_once], deadline)
         finally:

@@ -6,11 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.alert.mqtt import link, reconciler, view
 from tests.alert.mqtt.parts import LISTENER, REAL_PASSWORD, SECRET, USER, Listener, listening
 from tests.support import servers
 from tests.support.servers import Broker
 
 USERS = {USER: REAL_PASSWORD, LISTENER: SECRET}
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for long: brokers here answer at once."""
+    monkeypatch.setattr(link, "LOOK_S", 0.05)
+    monkeypatch.setattr(view, "QUIET_S", 0.15)
+    monkeypatch.setattr(reconciler, "EVERY_S", 0.1)
 
 
 @pytest.fixture

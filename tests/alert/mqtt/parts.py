@@ -117,13 +117,8 @@ class FrontEnd:
         self.deliverer = Deliverer(database, settings, Metrics(), self.senders, clock=clock)
         self._reconciler = Reconciler(database, Metrics(), self.links)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._reconciler.run, args=(self._stop,))
         self._thread.start()
-
-    def _run(self) -> None:
-        # More often than a real one, so that tests don't wait.
-        while not self._stop.wait(0.1):
-            self._reconciler.step()
 
     def close(self) -> None:
         """As at shutdown."""

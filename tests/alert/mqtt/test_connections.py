@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from service.alert.attempts import Message, Receiver, Undelivered, Way
@@ -92,9 +93,9 @@ def test_nothing_stays_of_a_webhook_that_is_deleted_or_changed(
         with database.write() as session:
             # The same place, written in another way.
             session.get_one(WebhookRow, "hook").url += "?"
-        wait_for(lambda: len(listener.of("nw/status")) == 2, "the new connection")
-        assert set(listener.of("nw/status")) == {b"online"}
-        wait_for(lambda: len(_threads()) == 2, "the end of the old one")
+        wait_for(lambda: b"offline" in listener.of("nw/status"), "the end of the old connection")
+        listener.wait("nw/status", b"online")
+        wait_for(lambda: len(_threads()) == 2, "the end of its threads")
         with database.write() as session:
             session.delete(session.get_one(WebhookRow, "hook"))
         wait_for(lambda: not _threads(), "the end of all")
@@ -148,8 +149,8 @@ def babbling() -> Iterator[int]:
 
 
 def test_a_broker_that_says_nothing_is_not_waited_for(silent: int) -> None:
-    links = Links(Dialling(True), 0.5)
-    sender = MqttSender(links, 0.5)
+    links = Links(Dialling(True), 0.3)
+    sender = MqttSender(links, 0.3)
     receiver = Receiver("hook", Way.MQTT, f"mqtt://{LOOPBACK}:{silent}/nw")
     try:
         for stream_id in (None, "cam"):
@@ -166,6 +167,20 @@ def test_what_is_no_broker_is_told(babbling: int) -> None:
     with pytest.raises(Undelivered, match="broker"):
         Session(_target(babbling), Dialling(True), _soon())
     assert not _threads()
+
+
+def test_a_connection_leaves_no_files_open(broker: Broker) -> None:
+    process = psutil.Process()
+    before = process.num_fds()
+    for orderly in (True, False, True):
+        session = Session(_target(broker.port), Dialling(True), _soon())
+        session.subscribe(["nw/#"], _soon())
+        session.publish([Publication("nw/status", b"online")], _soon())
+        session.close(orderly=orderly)
+        with pytest.raises(Undelivered):
+            session.publish([Publication("nw/status", b"online")], _soon())
+        del session
+    assert process.num_fds() == before
 
 
 def test_what_the_broker_does_not_allow_is_named(mosquitto_program: str, tmp_path: Path) -> None:
