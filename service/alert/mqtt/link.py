@@ -239,6 +239,8 @@ class Link:
 
     def _take_leave(self, session: Session, tidier: Tidier, ending: Ending) -> None:
         try:
+            # What comes while a connection is closed resets it, and the broker tells our last will.
+            session.unsubscribe(self.topics.filters, self._deadline())
             if ending is Ending.CLEARED:
                 last_words = tidier.everything()
             else:

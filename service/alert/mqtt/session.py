@@ -139,16 +139,20 @@ class Session:
             self._turn.release()
 
     def subscribe(self, filters: Sequence[str], deadline: float) -> None:
-        """Hear of all of them. Raises: Undelivered: the broker doesn't say that it will."""
+        """Hear of all of them: at QoS 0, because brokers queue only so many others.
+
+        Raises: Undelivered: the broker doesn't say that it will.
+        """
         with self._turn:
-            code, ident = self._client.subscribe([(name, 1) for name in filters])
-            self._accept(code)
-            if ident is None:
-                raise Undelivered("the connection to the broker is gone")
-            self._wait(lambda: ident in self._acknowledged, deadline)
-            reason = self._acknowledged.pop(ident)
+            code, ident = self._client.subscribe([(name, 0) for name in filters])
+            reason = self._answer(code, ident, deadline)
         if reason.is_failure:
             raise Undelivered(f"the broker doesn't let us subscribe: {reason}")
+
+    def unsubscribe(self, filters: Sequence[str], deadline: float) -> None:
+        """Hear of them no more. Raises: Undelivered: the broker doesn't answer."""
+        with self._turn:
+            self._answer(*self._client.unsubscribe(list(filters)), deadline)
 
     def close(self, *, orderly: bool = True) -> None:
         """End it: orderly without its last will."""
@@ -208,7 +212,7 @@ class Session:
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
-        client.on_subscribe = self._subscribed
+        client.on_subscribe = client.on_unsubscribe = self._subscribed
         client.on_message = self._heard
         # So that only the session's thread writes, whichever thread publishes.
         client.on_socket_register_write = lambda *_: None
@@ -238,7 +242,7 @@ class Session:
         """End the circle of references, so that what paho still holds goes with the session."""
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = None
-        client.on_subscribe = client.on_message = None
+        client.on_subscribe = client.on_unsubscribe = client.on_message = None
 
     def _publish(self, batch: Sequence[Publication], deadline: float) -> None:
         idents: dict[int, Publication] = {}
@@ -263,6 +267,13 @@ class Session:
             if reason.is_failure:
                 topic = idents[ident].topic
                 raise Undelivered(f"the broker refused what goes to {topic}: {reason}")
+
+    def _answer(self, code: MQTTErrorCode, ident: int | None, deadline: float) -> ReasonCode:
+        self._accept(code)
+        if ident is None:
+            raise Undelivered("the connection to the broker is gone")
+        self._wait(lambda: ident in self._acknowledged, deadline)
+        return self._acknowledged.pop(ident)
 
     def _accept(self, code: MQTTErrorCode) -> None:
         if code is not MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -318,7 +329,7 @@ class Session:
     ) -> None:
         failed = [reason for reason in reasons if reason.is_failure]
         with self._changed:
-            self._acknowledged[ident] = failed[0] if failed else reasons[0]
+            self._acknowledged[ident] = (failed or reasons)[0]
             self._changed.notify_all()
 
     def _heard(self, _: Client, __: object, message: MQTTMessage) -> None:
