@@ -136,12 +136,14 @@ def mosquitto(
     persistent: bool = False,
     certificate: Path | None = None,
     rules: str = "",
+    max_packet_bytes: int | None = None,
 ) -> Broker:
     """Debian's mosquitto on a free port of loopback.
 
     Args:
         certificate: its certificate and key in one file: it speaks TLS.
         rules: who may do what, as its ACL file has it; "" lets all users do all.
+        max_packet_bytes: None takes what it gets.
     """
     port = free_port()
     lines = [
@@ -155,6 +157,8 @@ def mosquitto(
         lines.append("user root")
     if certificate is not None:
         lines += [f"certfile {certificate}", f"keyfile {certificate}"]
+    if max_packet_bytes is not None:
+        lines.append(f"max_packet_size {max_packet_bytes}")
     if rules:
         (folder / "rules").write_text(rules)
         lines.append(f"acl_file {folder / 'rules'}")

@@ -98,8 +98,11 @@ def _state(
         attributes = _attributes(topics, at, data, _ABOUT_EVENTS)
         abnormal = kind == EventType.STARTED
         return event_state(topics, stream_id, attributes, message.picture, abnormal=abnormal)
-    attributes = _attributes(topics, at, data, _ABOUT_OUTAGES)
-    return watch_state(topics, stream_id, attributes, watched=kind == EventType.RECOVERED)
+    if kind in (EventType.DOWN, EventType.RECOVERED):
+        attributes = _attributes(topics, at, data, _ABOUT_OUTAGES)
+        watched = kind == EventType.RECOVERED
+        return watch_state(topics, stream_id, attributes, watched=watched)
+    return []
 
 
 def _as_it_is(topics: Topics, stream_id: str, message: Message) -> Publication:

@@ -162,7 +162,12 @@ def add_broker(
 
 
 def add_event(
-    database: Database, ident: str, *, stream: str = "cam", ended_at: float | None = None
+    database: Database,
+    ident: str,
+    *,
+    stream: str = "cam",
+    ended_at: float | None = None,
+    picture: bytes = JPEG,
 ) -> None:
     """An event that was told, as the recorder has it."""
     with database.write() as session:
@@ -177,6 +182,6 @@ def add_event(
                 peak_score=0.91,
                 peak_frame=14,
                 threshold=0.5,
-                snapshot=JPEG,
+                snapshot=picture,
             )
         )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, update
 
 from service.store.database import Database
 from service.store.tables import StreamHealthRow, StreamRow, WebhookRow
+from tests.alert.mqtt.conftest import USERS
 from tests.alert.mqtt.parts import (
     JPEG,
+    LISTENER,
+    USER,
     Listener,
     add_broker,
     add_event,
     front_end,
+    listening,
     url,
 )
 from tests.record.rows import add_stream
+from tests.support import servers
 from tests.support.servers import Broker, wait_for
 
 CONFIG = "homeassistant/device/normwatch_hook/{}/config"
@@ -120,6 +126,25 @@ def test_what_a_webhook_does_not_hear_of_is_not_told(
         with database.write() as session:
             session.get_one(WebhookRow, "hook").event_types = ["stream.down", "stream.recovered"]
         _wait(listener, "nw/status", "nw/cam/watched", "nw/cam/watched/attributes")
+
+
+def test_what_the_broker_does_not_take_stops_nothing_else(
+    database: Database, mosquitto_program: str, tmp_path: Path
+) -> None:
+    rules = f"user {USER}\ntopic readwrite nw/#\nuser {LISTENER}\ntopic read #\n"
+    broker = servers.mosquitto(tmp_path, USERS, rules=rules, max_packet_bytes=5000)
+    broker.start()
+    for stream_id in ("cam", "other"):
+        add_stream(database, stream_id)
+        add_event(database, f"evt_{stream_id}", stream=stream_id, picture=JPEG + bytes(9000))
+    add_broker(database, url(broker))
+    states = [topic.format(stream_id) for topic in OF_STREAM for stream_id in ("cam", "other")]
+    try:
+        with listening(broker) as listener, front_end(database):
+            # Neither configurations, which aren't allowed, nor pictures, which are too large.
+            _wait(listener, "nw/status", *states)
+    finally:
+        broker.stop()
 
 
 @pytest.mark.parametrize("how", ["deleted", "switched off", "moved"])
