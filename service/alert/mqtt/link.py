@@ -233,9 +233,10 @@ class Link:
 
     def _publish(self, session: Session, view: View, publications: list[Publication]) -> None:
         taken = [each for each in publications if session.takes(each.payload)]
+        mark = view.mark()
         session.publish(taken, self._deadline())
         for each in taken:
-            view.take(each.topic, each.payload)
+            view.suppose(each.topic, each.payload, mark)
 
     def _take_leave(self, session: Session, tidier: Tidier, ending: Ending) -> None:
         try:
@@ -253,7 +254,7 @@ class Link:
         self._end_by = 0.0
 
     def _hear(self, view: View, topic: str, payload: bytes) -> None:
-        view.take(topic, payload)
+        view.hear(topic, payload)
         if topic == self.topics.status:
             self._notify()
 

@@ -20,39 +20,50 @@ class View:
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
         self._lock = threading.Lock()
-        self._held: dict[str, bytes] = {}
+        self._heard = 0
+        self._held: dict[str, tuple[int, bytes]] = {}
+        """With the number of what was heard last of the topic; an empty payload is none."""
         self._made_at = self._heard_at = time.monotonic()
-        self._is_online = True
 
-    def take(self, topic: str, payload: bytes) -> None:
-        """The broker holds this now; an empty payload is none."""
+    def hear(self, topic: str, payload: bytes) -> None:
+        """The broker says that it holds this now."""
         with self._lock:
             self._heard_at = time.monotonic()
-            if topic == self._topics.status:
-                self._is_online = payload == ONLINE
-            elif not payload:
-                self._held.pop(topic, None)
-            elif topic in self._held or (
-                len(self._held) < MAX_TOPICS and self._topics.stream_of(topic) is not None
-            ):
-                self._held[topic] = payload[:MAX_BYTES]
+            self._heard += 1
+            self._put(topic, payload)
+
+    def mark(self) -> int:
+        """For `suppose`: how much has been heard by now."""
+        with self._lock:
+            return self._heard
+
+    def suppose(self, topic: str, payload: bytes, mark: int) -> None:
+        """The broker has taken this from us since the mark. What it said itself since then counts
+        for more; but some never say anything."""
+        with self._lock:
+            number, _ = self._held.get(topic, (0, b""))
+            if number <= mark:
+                self._put(topic, payload)
 
     def holds(self, topic: str) -> bytes | None:
         """What is there; None: nothing."""
         with self._lock:
-            return self._held.get(topic)
+            _, payload = self._held.get(topic, (0, b""))
+            return payload or None
 
     def streams(self) -> set[str]:
         """Those that something is held of."""
         with self._lock:
-            found = {self._topics.stream_of(topic) for topic in self._held}
+            topics = [topic for topic, (_, payload) in self._held.items() if payload]
+        found = {self._topics.stream_of(topic) for topic in topics}
         return {stream_id for stream_id in found if stream_id is not None}
 
     @property
     def is_online(self) -> bool:
         """False where somebody said that we are gone."""
         with self._lock:
-            return self._is_online
+            _, payload = self._held.get(self._topics.status, (0, ONLINE))
+            return payload == ONLINE
 
     @property
     def is_settled(self) -> bool:
@@ -60,3 +71,8 @@ class View:
         with self._lock:
             now = time.monotonic()
             return now - self._heard_at >= QUIET_S or now - self._made_at >= LONGEST_S
+
+    def _put(self, topic: str, payload: bytes) -> None:
+        known = topic in self._held or topic == self._topics.status
+        if known or (len(self._held) < MAX_TOPICS and self._topics.stream_of(topic) is not None):
+            self._held[topic] = self._heard, payload[:MAX_BYTES]

@@ -184,9 +184,9 @@ def test_a_state_that_went_wrong_is_put_right(
 ) -> None:
     # As after a message on an event's end that was given up.
     listener.publish(ABNORMAL, b"ON")
-    listener.wait(ABNORMAL, b"OFF")
+    wait_for(lambda: listener.of(ABNORMAL)[-2:] == [b"ON", b"OFF"], "the right state")
     listener.publish(WATCHED, b"OFF")
-    listener.wait(WATCHED, b"ON")
+    wait_for(lambda: listener.of(WATCHED)[-2:] == [b"OFF", b"ON"], "the right state")
 
 
 def test_a_test_goes_to_a_broker_whose_webhook_is_off(
