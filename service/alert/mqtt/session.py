@@ -222,7 +222,7 @@ class Session:
         """The session's thread: paho reads and writes in it, and nowhere else."""
         try:
             while (
-                self._lost is None and self._client.loop(LOOP_S) is MQTTErrorCode.MQTT_ERR_SUCCESS
+                self._lost is None and self._client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS
             ):
                 pass
         except Exception as error:
@@ -276,7 +276,7 @@ class Session:
         return self._acknowledged.pop(ident)
 
     def _accept(self, code: MQTTErrorCode) -> None:
-        if code is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise Undelivered(self._lost or "the connection to the broker is gone")
 
     def _wait(self, done: Callable[[], bool], deadline: float) -> None:
