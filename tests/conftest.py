@@ -100,6 +100,15 @@ def each_redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def mosquitto_program() -> str:
+    """Debian's mosquitto."""
+    program = shutil.which("mosquitto")
+    if program is None:
+        _missing("mosquitto")
+    return str(program)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A migrated SQLite database."""

@@ -45,16 +45,28 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise BadInput("url", shown, "it is not a URL") from None
     if parsed.scheme not in ("http", "https"):
         raise BadInput("url", shown, "it must start with http:// or https://")
-    if not parsed.host:
-        raise BadInput("url", shown, "it names no host")
     if parsed.userinfo:
         raise BadInput("url", shown, "it must not hold a user name or password")
     if not (parsed.port is None or 0 < parsed.port < 65536):
         raise BadInput("url", shown, "its port must be between 1 and 65535")
-    if not (_is_address(parsed.host) or _NAME.fullmatch(parsed.raw_host)):
-        raise BadInput("url", shown, "its host is not a name or an address")
-    if not allow_private and _is_private_host(parsed.host):
-        raise BadInput("url", shown, "its host is on a private network, which isn't allowed here")
+    problem = host_problem(parsed.host, parsed.raw_host, allow_private=allow_private)
+    if problem is not None:
+        raise BadInput("url", shown, problem)
+
+
+def host_problem(host: str, raw_host: bytes, *, allow_private: bool) -> str | None:
+    """Why a URL must not have this host, as far as can be told without looking it up.
+
+    Args:
+        raw_host: as it is looked up.
+    """
+    if not host:
+        return "it names no host"
+    if not (_is_address(host) or _NAME.fullmatch(raw_host)):
+        return "its host is not a name or an address"
+    if not allow_private and _is_private_host(host):
+        return "its host is on a private network, which isn't allowed here"
+    return None
 
 
 def is_public(address: str) -> bool:
@@ -95,6 +107,23 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def checked_addresses(
+    host: str, port: int, *, allow_private: bool, resolver: Resolver
+) -> list[str]:
+    """Where a host is now, best first: all of it may be connected to.
+
+    Raises: AddressRefused: any of its addresses isn't allowed. OSError: it can't be found.
+    """
+    try:
+        addresses = resolver(host, port)
+    except (OSError, UnicodeError) as error:
+        raise OSError(f"the host {host} can't be found") from error
+    for address in addresses:
+        if not (allow_private or is_public(address)):
+            raise AddressRefused(host, address)
+    return addresses
+
+
 class CheckedBackend(NetworkBackend):
     """Connections for one request: to checked addresses only, and all of it within one time limit.
 
@@ -119,12 +148,11 @@ class CheckedBackend(NetworkBackend):
     ) -> NetworkStream:
         """Raises: AddressRefused: any of the host's addresses isn't allowed."""
         try:
-            addresses = self._resolver(host, port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"the host {host} can't be found") from error
-        for address in addresses:
-            if not (self._allow_private or is_public(address)):
-                raise AddressRefused(host, address)
+            addresses = checked_addresses(
+                host, port, allow_private=self._allow_private, resolver=self._resolver
+            )
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"the host {host} has no address")
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             # One that doesn't answer leaves time for the others.

@@ -108,7 +108,7 @@ def enqueue(
     )
     count = 0
     for webhook in session.scalars(select(WebhookRow).where(WebhookRow.enabled)):
-        if not _wants(webhook, stream, event_type):
+        if not wants(webhook, stream, event_type):
             continue
         ident = message_id(data.subject, event_type, webhook.id)
         if session.get(DeliveryRow, ident) is not None:
@@ -137,7 +137,8 @@ def message_id(subject: str, event_type: EventType, webhook_id: str) -> str:
     return "msg_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _wants(webhook: WebhookRow, stream: StreamRow, event_type: EventType) -> bool:
+def wants(webhook: WebhookRow, stream: StreamRow, event_type: EventType) -> bool:
+    """Whether the webhook hears of such things from the stream, while it is enabled."""
     if stream.webhook_ids is not None and webhook.id not in stream.webhook_ids:
         return False
     if webhook.stream_ids is not None and stream.id not in webhook.stream_ids:

@@ -7,6 +7,7 @@ from typing import Protocol
 from service.alert.addresses import check_url
 from service.alert.apprise.sender import check_apprise_url
 from service.alert.attempts import Way
+from service.alert.mqtt import targets as mqtt
 
 _SCHEMES = {"http": Way.WEBHOOK, "https": Way.WEBHOOK, "mqtt": Way.MQTT, "mqtts": Way.MQTT}
 
@@ -15,7 +16,11 @@ class _Check(Protocol):
     def __call__(self, url: str, *, allow_private: bool) -> None: ...
 
 
-_CHECKS: dict[Way, _Check] = {Way.WEBHOOK: check_url, Way.APPRISE: check_apprise_url}
+_CHECKS: dict[Way, _Check] = {
+    Way.WEBHOOK: check_url,
+    Way.MQTT: mqtt.check_url,
+    Way.APPRISE: check_apprise_url,
+}
 
 
 def way_of(url: str) -> Way:

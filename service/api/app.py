@@ -18,7 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from service.alert.deliverer import Deliverer
-from service.alert.senders import close_senders, make_senders
+from service.alert.mqtt.reconciler import Reconciler
+from service.alert.senders import close_senders, make_links, make_senders
 from service.alert.trials import Trials
 from service.api import errors
 from service.api.auth import Gate, api_key, bearer
@@ -138,7 +139,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     database = Database(settings.database)
     database.migrate()
     redis = connect(redis_url)
-    senders = make_senders(settings)
+    links = make_links(settings)
+    senders = make_senders(settings, links)
     return Context(
         settings=settings,
         database=database,
@@ -148,6 +150,7 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         metrics=metrics,
         shelf=Shelf(settings.data_dir / FOLDER, database),
         senders=senders,
+        links=links,
         trials=Trials(senders),
     )
 
@@ -169,6 +172,7 @@ def _start(background: Background, context: Context) -> None:
     background.start("retention", retention.run)
     deliverer = Deliverer(context.database, settings, metrics, context.senders)
     background.start("deliverer", deliverer.run)
+    background.start("brokers", Reconciler(context.database, metrics, context.links).run)
 
 
 def _statuses(context: Context) -> Mapping[str, StreamStatus]:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from redis import Redis
 
 from service.alert.attempts import Senders
+from service.alert.mqtt.links import Links
 from service.alert.trials import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
@@ -30,6 +31,7 @@ class Context:
     metrics: Metrics
     shelf: Shelf
     senders: Senders
+    links: Links
     trials: Trials
 
 

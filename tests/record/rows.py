@@ -87,6 +87,7 @@ class Worker:
     """Publishes scores as the owner of cameras."""
 
     def __init__(self, redis: Redis) -> None:
+        self.redis = redis
         self._leases = Leases(redis, "worker", 600.0)
         self._scores = Scores(redis, 100_000)
         self._epochs: dict[str, int] = {}

@@ -1,4 +1,5 @@
-"""Real servers for tests: Redis of both kinds, and PostgreSQL. Each in a process of its own."""
+"""Real servers for tests: Redis of both kinds, PostgreSQL, and an MQTT broker. Each in a process of
+its own."""
 
 from __future__ import annotations
 
@@ -94,6 +95,79 @@ def redis7(folder: Path) -> RedisServer:
         [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options],
         f"redis://127.0.0.1:{port}/0",
     )
+
+
+@dataclass
+class Broker:
+    """A mosquitto that can be killed and started again."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        command = [str(shutil.which("mosquitto")), "-c", str(self.folder / "mosquitto.conf")]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_for(listens, "mosquitto")
+
+    def kill(self) -> None:
+        """kill -9; unless it persists, all that it holds is lost."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End it; where it persists, it writes down what it holds."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+
+def mosquitto(
+    folder: Path,
+    passwords: dict[str, str],
+    *,
+    persistent: bool = False,
+    certificate: Path | None = None,
+    rules: str = "",
+    max_packet_bytes: int | None = None,
+) -> Broker:
+    """Debian's mosquitto on a free port of loopback.
+
+    Args:
+        certificate: its certificate and key in one file: it speaks TLS.
+        rules: who may do what, as its ACL file has it; "" lets all users do all.
+        max_packet_bytes: None takes what it gets.
+    """
+    port = free_port()
+    lines = [
+        f"listener {port} 127.0.0.1",
+        "allow_anonymous false",
+        f"password_file {folder / 'passwords'}",
+        f"persistence {'true' if persistent else 'false'}",
+        f"persistence_location {folder}/",
+    ]
+    if os.geteuid() == 0:
+        lines.append("user root")
+    if certificate is not None:
+        lines += [f"certfile {certificate}", f"keyfile {certificate}"]
+    if max_packet_bytes is not None:
+        lines.append(f"max_packet_size {max_packet_bytes}")
+    if rules:
+        (folder / "rules").write_text(rules)
+        lines.append(f"acl_file {folder / 'rules'}")
+    (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+    (folder / "passwords").touch(mode=0o600)
+    for user, password in passwords.items():
+        command = ["mosquitto_passwd", "-b", str(folder / "passwords"), user, password]
+        subprocess.run(command, check=True)
+    return Broker(folder, port)
 
 
 def postgres_programs() -> Path | None:

@@ -198,7 +198,7 @@ class TrialOut(BaseModel):
 
     message_id: str
     accepted: bool
-    """The receiver answered 2xx."""
+    """The receiver answered 2xx; the broker acknowledged it; the service took it."""
     at: TimeOut
     took_s: float
     status: int | None
