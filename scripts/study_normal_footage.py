@@ -1,0 +1,298 @@
+"""What a few events that somebody called normal change in the next training, on drawn footage.
+
+    .venv/bin/python scripts/study_normal_footage.py WORK --json F [--kinds van cyclist]
+        [--shares 0.0 0.1 0.25] [--events 5] [--epochs 4] [--threads 1]
+
+A network is trained on people who walk. It watches footage with one kind of other thing; the clips
+of the events that it raises are kept as the service keeps them, and called normal. Networks trained
+with them, and the one without, then watch other footage with each kind. WORK keeps what was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from model import bundle as bundles
+from model.bundle import Bundle
+from model.calibration import calibrate, split
+from model.detector import Detector
+from model.evaluation.events import Alarm, alarms, match
+from model.events import EventRules
+from model.footage import Clip, Source, frame_store
+from model.frames import Picture, fit
+from model.observation import CameraOptions
+from model.rules import LIVE_UPDATE
+from service.bus.footage import SentShot
+from service.capture.pictures import preview_of
+from service.demo.scene import FPS, Anomaly, AnomalyKind, frames, labels
+from service.demo.video import write_video
+from service.media.clip import write_clip
+from service.media.normal import FOLDER, NormalFolder
+from service.messages import Shot
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAINING_SEEDS = range(100, 106)
+TRAINING_S = 60.0
+HOLD_OUT = 0.2
+WATCHED_SEED = 700
+"""Of the footage whose events are called normal."""
+WATCHED_S = 24.0
+TEST_SEEDS = range(900, 906)
+TEST_S = 30.0
+ONSETS_S = (6.0, 18.0)
+QUIET_SEEDS = range(950, 955)
+QUIET_S = 60.0
+AROUND = 5 * FPS
+"""Frames of a clip before its event, and after it."""
+RULES = EventRules()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one bundle made of the footage with one kind of thing."""
+
+    trained: str
+    called: str
+    """What was called normal before the training; empty: nothing."""
+    share: float | None
+    calibrated_with_clips: bool
+    threshold: float
+    shown: str
+    """The kind that the footage holds; empty: none."""
+    things: int
+    found: int
+    """Of them, those that raised an event."""
+    mean_peak: float | None
+    """Of the scores while each was there."""
+    false_events: int
+    normal_hours: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip to be watched."""
+
+    clip: Clip
+    abnormal: NDArray[np.bool_]
+
+
+def main() -> None:
+    """Draw, train, watch, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--kinds", nargs="+", type=AnomalyKind, default=[AnomalyKind.VAN])
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.1])
+    parser.add_argument("--events", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    work: Path = options.work
+    _draw_training(work / "training")
+    train = _Trainer(work, options.epochs, options.threads)
+    base = train("without", None, 0.0)
+    tests = _tests(base)
+    results = _watched(work, base, "without", None, None, tests)
+    for kind in options.kinds:
+        _keep_events(work, base, kind, options.events)
+        for share in options.shares:
+            name = f"{kind}-{share:g}"
+            results += _watched(work, train(name, kind, share), name, kind, share, tests)
+            options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
+    for each in results:
+        print(_line(each))
+
+
+class _Trainer:
+    def __init__(self, work: Path, epochs: int, threads: int) -> None:
+        self._work = work
+        self._options = ["--preset", "tiny", "--size", "120x160", "--colour", "grey"]
+        self._options += ["--hold-out", str(HOLD_OUT), "--epochs", str(epochs)]
+        self._options += ["--threads", str(threads)]
+
+    def __call__(self, name: str, kind: AnomalyKind | None, share: float) -> Bundle:
+        """`normwatch train`, as a user would run it; what was trained already stays."""
+        out = self._work / "bundles" / name
+        if not out.exists():
+            command = [sys.executable, "-m", "service", "train", str(self._work / "training")]
+            command += ["--out", str(out), *self._options]
+            if kind is not None:
+                command += ["--stream", kind.value, "--stream-share", str(share)]
+            environment = {**os.environ, "NORMWATCH_DATA_DIR": str(self._work / "data")}
+            subprocess.run(command, check=True, cwd=ROOT, env=environment)
+        return bundles.load(out)
+
+
+def _draw_training(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in TRAINING_SEEDS:
+        if not (folder / f"{seed}.mp4").exists():
+            write_video(folder / f"{seed}.mp4", frames(seed, TRAINING_S))
+
+
+def _keep_events(work: Path, base: Bundle, kind: AnomalyKind, events: int) -> None:
+    """Keep clips of the events that things of a kind raise, as a front end would."""
+    folder = NormalFolder(work / "data" / FOLDER)
+    folder.make(kind.value)
+    for seed in count(WATCHED_SEED):
+        if len(folder.clips(kind.value)) >= events or seed >= WATCHED_SEED + 4 * events:
+            break
+        things = [Anomaly(kind, 8.0)]
+        seen = list(frames(seed, WATCHED_S, things))
+        shown = Shown(_clip(base, "watched", seen), labels(seed, WATCHED_S, things))
+        for alarm in _alarms(base, [shown])[0]:
+            if shown.abnormal[alarm.first_frame : alarm.last_frame + 1].any():
+                written = work / "clip.mp4"
+                write_clip(written, _shots(seen, alarm), FPS)
+                folder.put(kind.value, f"evt_{kind}_{seed}", written)
+                written.unlink()
+
+
+def _shots(seen: Sequence[Picture], alarm: Alarm) -> list[SentShot]:
+    first, last = max(0, alarm.first_frame - AROUND), alarm.last_frame + AROUND
+    return [
+        SentShot(
+            Shot(event_id="evt", frame=number, captured_at=1000.0 + number / FPS),
+            preview_of(seen[number], 640),
+        )
+        for number in range(first, min(last + 1, len(seen)))
+    ]
+
+
+def _clip(bundle: Bundle, name: str, seen: Sequence[Picture]) -> Clip:
+    return Clip(name, np.stack([fit(picture, bundle.frame_shape) for picture in seen]))
+
+
+def _tests(bundle: Bundle) -> dict[str, list[Shown]]:
+    """Footage of each kind of thing, and of none."""
+    made: dict[str, list[Shown]] = {}
+    for kind in AnomalyKind:
+        things = [Anomaly(kind, at_s) for at_s in ONSETS_S]
+        made[kind.value] = [
+            Shown(
+                _clip(bundle, f"{kind}-{seed}", list(frames(seed, TEST_S, things))),
+                labels(seed, TEST_S, things),
+            )
+            for seed in TEST_SEEDS
+        ]
+    made[""] = [
+        Shown(
+            _clip(bundle, f"{seed}", list(frames(seed, QUIET_S))),
+            np.zeros(round(QUIET_S * FPS), np.bool_),
+        )
+        for seed in QUIET_SEEDS
+    ]
+    return made
+
+
+def _watched(
+    work: Path,
+    bundle: Bundle,
+    name: str,
+    kind: AnomalyKind | None,
+    share: float | None,
+    tests: dict[str, list[Shown]],
+) -> list[Found]:
+    """Each kind of footage, with the bundle as it was trained, and calibrated without clips."""
+    forms = [(bundle, kind is not None)]
+    if kind is not None:
+        forms.append((calibrate(bundle, _held_out(work, bundle)), False))
+    return [
+        _found(form, name, kind, share, shown, tests[shown], with_clips)
+        for form, with_clips in forms
+        for shown in tests
+    ]
+
+
+def _found(
+    bundle: Bundle,
+    name: str,
+    kind: AnomalyKind | None,
+    share: float | None,
+    shown: str,
+    clips: Sequence[Shown],
+    with_clips: bool,
+) -> Found:
+    scores = _scores(bundle, clips)
+    raised = [_raised(bundle, row) for row in scores]
+    known = [~np.isnan(row) for row in scores]
+    outcome = match(raised, [each.abnormal for each in clips], FPS, scored=known)
+    peaks = [
+        float(np.nanmax(scores[event.clip][event.start : event.stop])) for event in outcome.events
+    ]
+    return Found(
+        trained=name,
+        called=kind.value if kind else "",
+        share=share,
+        calibrated_with_clips=with_clips,
+        threshold=_threshold(bundle),
+        shown=shown,
+        things=outcome.labelled,
+        found=outcome.found,
+        mean_peak=float(np.mean(peaks)) if peaks else None,
+        false_events=outcome.false_events,
+        normal_hours=outcome.normal_hours,
+    )
+
+
+def _held_out(work: Path, bundle: Bundle) -> list[Clip]:
+    """As `normwatch train` keeps it back, of the footage alone."""
+    with frame_store(bundle.frame_shape) as store:
+        for seed in TRAINING_SEEDS:
+            store.add(Source(f"{seed}.mp4", work / "training" / f"{seed}.mp4"))
+        return split(store.clips(), HOLD_OUT, bundle.config.context)[1]
+
+
+def _threshold(bundle: Bundle) -> float:
+    return bundle.calibration.thresholds[bundle.score.name]
+
+
+def _alarms(bundle: Bundle, clips: Sequence[Shown]) -> list[list[Alarm]]:
+    return [_raised(bundle, row) for row in _scores(bundle, clips)]
+
+
+def _raised(bundle: Bundle, scores: NDArray[np.float64]) -> list[Alarm]:
+    return alarms(scores, _threshold(bundle), RULES, FPS)
+
+
+def _scores(bundle: Bundle, clips: Sequence[Shown]) -> list[NDArray[np.float64]]:
+    """As the service gives them; each clip is another camera's, NaN where there is no score."""
+    detector = Detector(bundle)
+    options = [CameraOptions(update=LIVE_UPDATE)]
+    rows = []
+    for shown in clips:
+        camera = detector.start()
+        scores = [
+            detector.observe([camera], [each], options)[0].score for each in shown.clip.frames
+        ]
+        rows.append(np.array([np.nan if each is None else each for each in scores]))
+    return rows
+
+
+def _line(each: Found) -> str:
+    peak = "" if each.mean_peak is None else f", peaks {each.mean_peak:.2f} on the average"
+    with_clips = "with clips" if each.calibrated_with_clips else "without clips"
+    return (
+        f"{each.trained:14} calibrated {with_clips:13} threshold {each.threshold:.2f}: "
+        f"{each.shown or 'nothing':8} {each.found}/{each.things} raise events{peak}, "
+        f"{each.false_events} false in {60 * each.normal_hours:.1f} min"
+    )
+
+
+if __name__ == "__main__":
+    main()
