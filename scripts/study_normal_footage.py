@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.calibration import calibrate, split
+from model.calibration import calibrate, causal_scores, measure, split
 from model.detector import Detector
 from model.evaluation.events import Alarm, alarms, match
 from model.events import EventRules
@@ -36,6 +36,7 @@ from model.footage import Clip, Source, frame_store
 from model.frames import Picture, fit
 from model.observation import CameraOptions
 from model.rules import LIVE_UPDATE
+from model.score import Measures
 from service.bus.footage import SentShot
 from service.capture.pictures import preview_of
 from service.demo.scene import FPS, Anomaly, AnomalyKind, frames, labels
@@ -54,25 +55,36 @@ WATCHED_S = 24.0
 TEST_SEEDS = range(900, 906)
 TEST_S = 30.0
 ONSETS_S = (6.0, 18.0)
-QUIET_SEEDS = range(950, 955)
+QUIET_SEEDS = range(950, 953)
 QUIET_S = 60.0
 AROUND = 5 * FPS
 """Frames of a clip before its event, and after it."""
 RULES = EventRules()
 
 
+Rows = list[Measures | None]
+"""A clip's, by frame."""
+
+
 @dataclass(frozen=True)
-class Found:
-    """What one bundle made of the footage with one kind of thing."""
+class Case:
+    """Which bundle watched what."""
 
     trained: str
     called: str
     """What was called normal before the training; empty: nothing."""
     share: float | None
     calibrated_with_clips: bool
-    threshold: float
     shown: str
     """The kind that the footage holds; empty: none."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of it."""
+
+    case: Case
+    threshold: float
     things: int
     found: int
     """Of them, those that raised an event."""
@@ -155,7 +167,8 @@ def _keep_events(work: Path, base: Bundle, kind: AnomalyKind, events: int) -> No
         things = [Anomaly(kind, 8.0)]
         seen = list(frames(seed, WATCHED_S, things))
         shown = Shown(_clip(base, "watched", seen), labels(seed, WATCHED_S, things))
-        for alarm in _alarms(base, [shown])[0]:
+        (rows,) = _measured(base, [shown])
+        for alarm in _raised(base, _scores(base, rows)):
             if shown.abnormal[alarm.first_frame : alarm.last_frame + 1].any():
                 written = work / "clip.mp4"
                 write_clip(written, _shots(seen, alarm), FPS)
@@ -212,23 +225,18 @@ def _watched(
     forms = [(bundle, kind is not None)]
     if kind is not None:
         forms.append((calibrate(bundle, _held_out(work, bundle)), False))
-    return [
-        _found(form, name, kind, share, shown, tests[shown], with_clips)
-        for form, with_clips in forms
-        for shown in tests
-    ]
+    results: list[Found] = []
+    for shown, clips in tests.items():
+        measured = _measured(bundle, clips)
+        results += [
+            _found(form, clips, measured, Case(name, kind or "", share, with_clips, shown))
+            for form, with_clips in forms
+        ]
+    return results
 
 
-def _found(
-    bundle: Bundle,
-    name: str,
-    kind: AnomalyKind | None,
-    share: float | None,
-    shown: str,
-    clips: Sequence[Shown],
-    with_clips: bool,
-) -> Found:
-    scores = _scores(bundle, clips)
+def _found(bundle: Bundle, clips: Sequence[Shown], measured: Sequence[Rows], case: Case) -> Found:
+    scores = [_scores(bundle, rows) for rows in measured]
     raised = [_raised(bundle, row) for row in scores]
     known = [~np.isnan(row) for row in scores]
     outcome = match(raised, [each.abnormal for each in clips], FPS, scored=known)
@@ -236,12 +244,8 @@ def _found(
         float(np.nanmax(scores[event.clip][event.start : event.stop])) for event in outcome.events
     ]
     return Found(
-        trained=name,
-        called=kind.value if kind else "",
-        share=share,
-        calibrated_with_clips=with_clips,
+        case=case,
         threshold=_threshold(bundle),
-        shown=shown,
         things=outcome.labelled,
         found=outcome.found,
         mean_peak=float(np.mean(peaks)) if peaks else None,
@@ -262,34 +266,32 @@ def _threshold(bundle: Bundle) -> float:
     return bundle.calibration.thresholds[bundle.score.name]
 
 
-def _alarms(bundle: Bundle, clips: Sequence[Shown]) -> list[list[Alarm]]:
-    return [_raised(bundle, row) for row in _scores(bundle, clips)]
-
-
 def _raised(bundle: Bundle, scores: NDArray[np.float64]) -> list[Alarm]:
     return alarms(scores, _threshold(bundle), RULES, FPS)
 
 
-def _scores(bundle: Bundle, clips: Sequence[Shown]) -> list[NDArray[np.float64]]:
-    """As the service gives them; each clip is another camera's, NaN where there is no score."""
-    detector = Detector(bundle)
-    options = [CameraOptions(update=LIVE_UPDATE)]
-    rows = []
-    for shown in clips:
-        camera = detector.start()
-        scores = [
-            detector.observe([camera], [each], options)[0].score for each in shown.clip.frames
-        ]
-        rows.append(np.array([np.nan if each is None else each for each in scores]))
-    return rows
+def _measured(bundle: Bundle, clips: Sequence[Shown]) -> list[Rows]:
+    """As the service does; each clip is another camera's."""
+    detector, options = Detector(bundle), CameraOptions(update=LIVE_UPDATE)
+    return [measure(detector, [shown.clip], options)[0] for shown in clips]
+
+
+def _scores(bundle: Bundle, rows: Rows) -> NDArray[np.float64]:
+    """NaN where there is no score."""
+    normal = bundle.calibration.normal
+    if normal is None:
+        raise ValueError(f"the bundle {bundle.name} isn't calibrated")
+    (scores,) = causal_scores([rows], bundle.score, normal, _threshold(bundle))
+    return np.array([np.nan if each is None else each for each in scores])
 
 
 def _line(each: Found) -> str:
+    case = each.case
     peak = "" if each.mean_peak is None else f", peaks {each.mean_peak:.2f} on the average"
-    with_clips = "with clips" if each.calibrated_with_clips else "without clips"
+    with_clips = "with clips" if case.calibrated_with_clips else "without clips"
     return (
-        f"{each.trained:14} calibrated {with_clips:13} threshold {each.threshold:.2f}: "
-        f"{each.shown or 'nothing':8} {each.found}/{each.things} raise events{peak}, "
+        f"{case.trained:14} calibrated {with_clips:13} threshold {each.threshold:.2f}: "
+        f"{case.shown or 'nothing':8} {each.found}/{each.things} raise events{peak}, "
         f"{each.false_events} false in {60 * each.normal_hours:.1f} min"
     )
 

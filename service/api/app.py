@@ -25,7 +25,17 @@ from service.api.auth import Gate, api_key, bearer
 from service.api.background import Background
 from service.api.context import Context
 from service.api.middleware import BodyLimit, RequestCount
-from service.api.routes import events, frames, health, media, models, scores, streams, webhooks
+from service.api.routes import (
+    events,
+    frames,
+    health,
+    media,
+    models,
+    normal,
+    scores,
+    streams,
+    webhooks,
+)
 from service.api.schemas.errors import ErrorOut
 from service.bus.connection import check_url, connect
 from service.bus.registry import Registry
@@ -33,6 +43,9 @@ from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
 from service.media.keeper import Keeper
+from service.media.keeping import Keeping
+from service.media.normal import FOLDER as NORMAL_FOLDER
+from service.media.normal import NormalFolder
 from service.media.retention import Retention
 from service.media.shelf import FOLDER, Shelf
 from service.messages import StreamStatus, WorkerStatus
@@ -119,6 +132,7 @@ def _add_routes(app: FastAPI) -> None:
         scores.router,
         events.router,
         media.router,
+        normal.router,
         webhooks.router,
     ):
         app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
@@ -136,6 +150,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     database = Database(settings.database)
     database.migrate()
     redis = connect(redis_url)
+    shelf = Shelf(settings.data_dir / FOLDER, database)
+    folder = NormalFolder(settings.data_dir / NORMAL_FOLDER)
     return Context(
         settings=settings,
         database=database,
@@ -143,14 +159,16 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         registry=Registry(redis),
         uploads=Uploads(redis),
         metrics=metrics,
-        shelf=Shelf(settings.data_dir / FOLDER, database),
+        shelf=shelf,
+        keeping=Keeping(database, shelf, folder, settings, metrics),
         trials=Trials(Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)),
     )
 
 
 def _start(background: Background, context: Context) -> None:
     settings, metrics = context.settings, context.metrics
-    keeper = Keeper(context.redis, context.shelf, settings, metrics)
+    keeping = context.keeping
+    keeper = Keeper(context.redis, context.shelf, settings, metrics, on_clip=keeping.notice)
     retention = Retention(context.database, context.shelf, settings, metrics)
     recorder = Recorder(
         context.database,
@@ -163,6 +181,7 @@ def _start(background: Background, context: Context) -> None:
     background.start("recorder", recorder.run)
     background.start("keeper", keeper.run)
     background.start("retention", retention.run)
+    background.start("normal footage", keeping.run)
     background.start("deliverer", Deliverer(context.database, settings, metrics).run)
 
 

@@ -11,6 +11,7 @@ from redis import Redis
 from service.alert.trials import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
+from service.media.keeping import Keeping
 from service.media.shelf import Shelf
 from service.metrics import Metrics
 from service.settings import Settings
@@ -28,6 +29,7 @@ class Context:
     uploads: Uploads
     metrics: Metrics
     shelf: Shelf
+    keeping: Keeping
     trials: Trials
 
 

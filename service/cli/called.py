@@ -46,7 +46,8 @@ class Called:
     @property
     def provenance(self) -> str:
         """As a bundle names it."""
-        return f"stream {self.stream_id}: {len(self.clips)} clips called normal"
+        count = len(self.clips)
+        return f"stream {self.stream_id}: {count} {'clip' if count == 1 else 'clips'} called normal"
 
 
 def find_called(console: Console, stream_id: str, fps: float | None) -> Called:
@@ -76,8 +77,9 @@ def find_called(console: Console, stream_id: str, fps: float | None) -> Called:
         return Called(stream_id, (), fps, 0.0)
     taken = [clip for clip in clips if _fits(console, clip, fps)]
     seconds = sum(length.seconds for length in map(length_of, taken) if length is not None)
-    console.print(f"stream {stream_id}: {len(taken)} clips called normal, {seconds:.0f} s")
-    return Called(stream_id, tuple(taken), fps, seconds)
+    called = Called(stream_id, tuple(taken), fps, seconds)
+    console.print(f"{called.provenance}, {seconds:.0f} s")
+    return called
 
 
 def _fits(console: Console, clip: KeptClip, fps: float) -> bool:

@@ -40,8 +40,9 @@ PUBLIC = {
     },
     "bundle": {"Bundle", "ITEMS", "load", "save"},
     "calibration": {
-        "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",
-        "causal_scores", "measure", "normal_range", "split", "threshold",
+        "CALLED_EVERY", "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN",
+        "calibrate", "causal_scores", "measure", "normal_range", "split", "split_called",
+        "threshold",
     },
     "camera_state": {"CameraState", "STATE_MAGIC", "StateHeader", "parse_state"},
     "catalog": {
@@ -187,7 +188,8 @@ PUBLIC = {
         "Composed", "KIND_SHARES", "Kind", "PseudoAnomalies", "PseudoConfig",
     },
     "windows": {
-        "Batch", "LOOK_SHARE", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig", "Windows",
+        "Batch", "LOOK_SHARE", "MOST_REPEATS", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig",
+        "Windows",
     },
     "zones": {
         "Box", "LEAST_SHARE", "Polygon", "SUBPIXEL_BITS", "WatchedPart", "area", "region_of",
