@@ -1,7 +1,7 @@
 """What a few events that somebody called normal change in the next training, on drawn footage.
 
     .venv/bin/python scripts/study_normal_footage.py WORK --json F [--kinds van cyclist]
-        [--shares 0.0 0.1 0.25] [--events 5] [--epochs 4] [--threads 1]
+        [--events 1 5] [--shares 0 0.1 0.25] [--epochs 1] [--threads 1]
 
 A network is trained on people who walk. It watches footage with one kind of other thing; the clips
 of the events that it raises are kept as the service keeps them, and called normal. Networks trained
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +46,16 @@ from service.media.normal import FOLDER, NormalFolder
 from service.messages import Shot
 
 ROOT = Path(__file__).resolve().parent.parent
-TRAINING_SEEDS = range(100, 106)
+TRAINING_SEEDS = range(100, 112)
 TRAINING_S = 60.0
-HOLD_OUT = 0.2
+HOLD_OUT = 0.125
 WATCHED_SEED = 700
 """Of the footage whose events are called normal."""
 WATCHED_S = 24.0
-TEST_SEEDS = range(900, 906)
+TEST_SEEDS = range(900, 905)
 TEST_S = 30.0
 ONSETS_S = (6.0, 18.0)
-QUIET_SEEDS = range(950, 953)
+QUIET_SEEDS = range(950, 952)
 QUIET_S = 60.0
 AROUND = 5 * FPS
 """Frames of a clip before its event, and after it."""
@@ -109,8 +109,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--kinds", nargs="+", type=AnomalyKind, default=[AnomalyKind.VAN])
     parser.add_argument("--shares", nargs="+", type=float, default=[0.1])
-    parser.add_argument("--events", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--events", nargs="+", type=int, default=[5])
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -120,12 +120,12 @@ def main() -> None:
     base = train("without", None, 0.0)
     tests = _tests(base)
     results = _watched(work, base, "without", None, None, tests)
-    for kind in options.kinds:
-        _keep_events(work, base, kind, options.events)
-        for share in options.shares:
-            name = f"{kind}-{share:g}"
-            results += _watched(work, train(name, kind, share), name, kind, share, tests)
-            options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
+    for kind, events, share in product(options.kinds, options.events, options.shares):
+        stream = f"{kind}-{events}"
+        _keep_events(work, base, kind, events)
+        name = f"{kind}-{events}-{share:g}"
+        results += _watched(work, train(name, stream, share), name, kind, share, tests)
+        options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
     for each in results:
         print(_line(each))
 
@@ -133,18 +133,18 @@ def main() -> None:
 class _Trainer:
     def __init__(self, work: Path, epochs: int, threads: int) -> None:
         self._work = work
-        self._options = ["--preset", "tiny", "--size", "120x160", "--colour", "grey"]
+        self._options = ["--preset", "tiny", "--size", "96x128", "--colour", "grey"]
         self._options += ["--hold-out", str(HOLD_OUT), "--epochs", str(epochs)]
         self._options += ["--threads", str(threads)]
 
-    def __call__(self, name: str, kind: AnomalyKind | None, share: float) -> Bundle:
+    def __call__(self, name: str, stream: str | None, share: float) -> Bundle:
         """`normwatch train`, as a user would run it; what was trained already stays."""
         out = self._work / "bundles" / name
         if not out.exists():
             command = [sys.executable, "-m", "service", "train", str(self._work / "training")]
             command += ["--out", str(out), *self._options]
-            if kind is not None:
-                command += ["--stream", kind.value, "--stream-share", str(share)]
+            if stream is not None:
+                command += ["--stream", stream, "--stream-share", str(share)]
             environment = {**os.environ, "NORMWATCH_DATA_DIR": str(self._work / "data")}
             subprocess.run(command, check=True, cwd=ROOT, env=environment)
         return bundles.load(out)
@@ -160,9 +160,10 @@ def _draw_training(folder: Path) -> None:
 def _keep_events(work: Path, base: Bundle, kind: AnomalyKind, events: int) -> None:
     """Keep clips of the events that things of a kind raise, as a front end would."""
     folder = NormalFolder(work / "data" / FOLDER)
-    folder.make(kind.value)
+    stream = f"{kind}-{events}"
+    folder.make(stream)
     for seed in count(WATCHED_SEED):
-        if len(folder.clips(kind.value)) >= events or seed >= WATCHED_SEED + 4 * events:
+        if len(folder.clips(stream)) >= events or seed >= WATCHED_SEED + 4 * events:
             break
         things = [Anomaly(kind, 8.0)]
         seen = list(frames(seed, WATCHED_S, things))
@@ -172,7 +173,7 @@ def _keep_events(work: Path, base: Bundle, kind: AnomalyKind, events: int) -> No
             if shown.abnormal[alarm.first_frame : alarm.last_frame + 1].any():
                 written = work / "clip.mp4"
                 write_clip(written, _shots(seen, alarm), FPS)
-                folder.put(kind.value, f"evt_{kind}_{seed}", written)
+                folder.put(stream, f"evt_{kind}_{seed}", written)
                 written.unlink()
 
 
@@ -290,7 +291,7 @@ def _line(each: Found) -> str:
     peak = "" if each.mean_peak is None else f", peaks {each.mean_peak:.2f} on the average"
     with_clips = "with clips" if case.calibrated_with_clips else "without clips"
     return (
-        f"{case.trained:14} calibrated {with_clips:13} threshold {each.threshold:.2f}: "
+        f"{case.trained:16} calibrated {with_clips:13} threshold {each.threshold:.2f}: "
         f"{case.shown or 'nothing':8} {each.found}/{each.things} raise events{peak}, "
         f"{each.false_events} false in {60 * each.normal_hours:.1f} min"
     )
