@@ -24,9 +24,6 @@ THRESHOLD_MARGIN = 1.15
 LEAST_THRESHOLD = 0.1
 """Where held-out footage hardly scores (it is too short, or nothing moves), so much is no event."""
 
-CALLED_EVERY = 4
-"""Of clips that somebody called normal, one in so many is kept back for ranges and thresholds."""
-
 LEAST_MEASURED = 2
 """Frames of a held-out clip that can be scored, at least: a range has two ends."""
 
@@ -58,16 +55,6 @@ def split(clips: Sequence[Clip], share: float, context: int = 0) -> tuple[list[C
     if max(map(len, held), default=0) < least:
         raise ValueError(f"the footage is too short: {least} frames in a row are to be kept back")
     return training, [clip for clip in held if len(clip)]
-
-
-def split_called(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Footage that somebody called normal: clips to train on, and every fourth to be kept back.
-
-    Whole ones, for what they were called normal for lies in their middle. Of fewer than four, none.
-    """
-    held = clips[CALLED_EVERY - 1 :: CALLED_EVERY]
-    training = [clip for index, clip in enumerate(clips) if (index + 1) % CALLED_EVERY]
-    return training, list(held)
 
 
 def measure(

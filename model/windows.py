@@ -105,7 +105,7 @@ class Windows:
         self.pseudo = PseudoAnomalies(footage, self._length, pseudo) if pseudo else None
         self._seen = _by_frame(self.pseudo.cutouts if self.pseudo else ())
         if self.pseudo and called:
-            found = Stock(called, self._length).cutouts
+            found = Stock(called, self._length, only_usual=False).cutouts
             self._seen |= _by_frame(
                 [replace(each, clip=each.clip + len(footage)) for each in found]
             )

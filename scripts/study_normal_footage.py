@@ -72,9 +72,9 @@ class Case:
 
     trained: str
     called: str
-    """What was called normal before the training; empty: nothing."""
+    """Kind and number of the events that were called normal before the training."""
     share: float | None
-    calibrated_with_clips: bool
+    calibrated_with_a_clip: bool
     shown: str
     """The kind that the footage holds; empty: none."""
 
@@ -124,7 +124,7 @@ def main() -> None:
         stream = f"{kind}-{events}"
         _keep_events(work, base, kind, events)
         name = f"{kind}-{events}-{share:g}"
-        results += _watched(work, train(name, stream, share), name, kind, share, tests)
+        results += _watched(work, train(name, stream, share), name, stream, share, tests)
         options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
     for each in results:
         print(_line(each))
@@ -158,12 +158,13 @@ def _draw_training(folder: Path) -> None:
 
 
 def _keep_events(work: Path, base: Bundle, kind: AnomalyKind, events: int) -> None:
-    """Keep clips of the events that things of a kind raise, as a front end would."""
+    """Keep clips of the events that things of a kind raise, as a front end would; and a spare one,
+    which isn't trained on."""
     folder = NormalFolder(work / "data" / FOLDER)
     stream = f"{kind}-{events}"
     folder.make(stream)
     for seed in count(WATCHED_SEED):
-        if len(folder.clips(stream)) >= events or seed >= WATCHED_SEED + 4 * events:
+        if _spare(work, stream).exists() or seed >= WATCHED_SEED + 4 * events:
             break
         things = [Anomaly(kind, 8.0)]
         seen = list(frames(seed, WATCHED_S, things))
@@ -172,9 +173,17 @@ def _keep_events(work: Path, base: Bundle, kind: AnomalyKind, events: int) -> No
         for alarm in _raised(base, _scores(base, rows)):
             if shown.abnormal[alarm.first_frame : alarm.last_frame + 1].any():
                 written = work / "clip.mp4"
-                write_clip(written, _shots(seen, alarm), FPS)
-                folder.put(stream, f"evt_{kind}_{seed}", written)
-                written.unlink()
+                frames_of = (alarm.first_frame, alarm.last_frame)
+                write_clip(written, _shots(seen, alarm), FPS, frames_of)
+                if len(folder.clips(stream)) < events:
+                    folder.put(stream, f"evt_{kind}_{seed}", written)
+                    written.unlink()
+                else:
+                    written.replace(_spare(work, stream))
+
+
+def _spare(work: Path, stream: str) -> Path:
+    return work / f"spare-{stream}.mp4"
 
 
 def _shots(seen: Sequence[Picture], alarm: Alarm) -> list[SentShot]:
@@ -218,20 +227,20 @@ def _watched(
     work: Path,
     bundle: Bundle,
     name: str,
-    kind: AnomalyKind | None,
+    stream: str | None,
     share: float | None,
     tests: dict[str, list[Shown]],
 ) -> list[Found]:
-    """Each kind of footage, with the bundle as it was trained, and calibrated without clips."""
-    forms = [(bundle, kind is not None)]
-    if kind is not None:
-        forms.append((calibrate(bundle, _held_out(work, bundle)), False))
+    """Each kind of footage, with the bundle as it is, and calibrated with the spare clip, too."""
+    forms = [(bundle, False)]
+    if stream is not None:
+        forms.append((calibrate(bundle, _held_out(work, bundle, stream)), True))
     results: list[Found] = []
     for shown, clips in tests.items():
         measured = _measured(bundle, clips)
         results += [
-            _found(form, clips, measured, Case(name, kind or "", share, with_clips, shown))
-            for form, with_clips in forms
+            _found(form, clips, measured, Case(name, stream or "", share, with_clip, shown))
+            for form, with_clip in forms
         ]
     return results
 
@@ -255,12 +264,15 @@ def _found(bundle: Bundle, clips: Sequence[Shown], measured: Sequence[Rows], cas
     )
 
 
-def _held_out(work: Path, bundle: Bundle) -> list[Clip]:
-    """As `normwatch train` keeps it back, of the footage alone."""
+def _held_out(work: Path, bundle: Bundle, stream: str) -> list[Clip]:
+    """As `normwatch train` keeps it back, and the spare clip."""
     with frame_store(bundle.frame_shape) as store:
         for seed in TRAINING_SEEDS:
             store.add(Source(f"{seed}.mp4", work / "training" / f"{seed}.mp4"))
-        return split(store.clips(), HOLD_OUT, bundle.config.context)[1]
+        held_out = split(store.clips(), HOLD_OUT, bundle.config.context)[1]
+    with frame_store(bundle.frame_shape) as store:
+        store.add(Source("spare", _spare(work, stream)))
+        return held_out + store.clips()
 
 
 def _threshold(bundle: Bundle) -> float:
@@ -289,9 +301,9 @@ def _scores(bundle: Bundle, rows: Rows) -> NDArray[np.float64]:
 def _line(each: Found) -> str:
     case = each.case
     peak = "" if each.mean_peak is None else f", peaks {each.mean_peak:.2f} on the average"
-    with_clips = "with clips" if case.calibrated_with_clips else "without clips"
+    with_clip = "with a clip" if case.calibrated_with_a_clip else "without"
     return (
-        f"{case.trained:16} calibrated {with_clips:13} threshold {each.threshold:.2f}: "
+        f"{case.trained:16} calibrated {with_clip:11} threshold {each.threshold:.2f}: "
         f"{case.shown or 'nothing':8} {each.found}/{each.things} raise events{peak}, "
         f"{each.false_events} false in {60 * each.normal_hours:.1f} min"
     )

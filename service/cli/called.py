@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from service.errors import BadInput
+from service.media.clip import ClipLength
 from service.media.normal import FOLDER, KeptClip, NormalFolder, length_of
 from service.settings import Settings
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 LEAST_RATE = 0.8
 """Of the training's: motion at less is another motion."""
+AROUND_S = 1.0
+"""So much before an event and after it is learned with it. The rest of a clip shows nothing that
+the other footage doesn't."""
 MOST_RATE = 1.2
 """Of it: of clips with more pictures a second, some are left out."""
 
@@ -32,22 +37,36 @@ class Called:
     seconds: float
 
     def read(self, shape: FrameShape) -> list[Clip]:
-        """Their frames. Raises: FootageError: one can't be read."""
-        from model.footage import Sampling, Source, frame_store
+        """The frames of their events, as far as the files say when those last.
 
+        Raises: FootageError: one can't be read.
+        """
+        from model.footage import Clip, Sampling, Source, frame_store
+
+        lengths = {f"{self.stream_id}/{clip.path.name}": length_of(clip) for clip in self.clips}
         with frame_store(shape) as store:
-            for clip in self.clips:
-                length = length_of(clip)
+            for clip, (name, length) in zip(self.clips, lengths.items(), strict=True):
                 many = length is not None and length.fps > MOST_RATE * self.fps
-                source = Source(f"{self.stream_id}/{clip.path.name}", clip.path)
-                store.add(source, Sampling(self.fps if many else None))
-            return store.clips()
+                store.add(Source(name, clip.path), Sampling(self.fps if many else None))
+            return [
+                Clip(each.name, each.frames[_around(lengths[each.name], len(each))])
+                for each in store.clips()
+            ]
 
     @property
     def provenance(self) -> str:
         """As a bundle names it."""
         count = len(self.clips)
         return f"stream {self.stream_id}: {count} {'clip' if count == 1 else 'clips'} called normal"
+
+
+def _around(length: ClipLength | None, frames: int) -> slice:
+    """The frames from a little before an event to a little after."""
+    if length is None or length.event_s is None:
+        return slice(None)
+    first_s, last_s = length.event_s
+    rate = frames / length.seconds
+    return slice(max(0, int((first_s - AROUND_S) * rate)), math.ceil((last_s + AROUND_S) * rate))
 
 
 def find_called(console: Console, stream_id: str, fps: float | None) -> Called:

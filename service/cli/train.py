@@ -148,7 +148,6 @@ def train(
     """Train a bundle on normal footage of a camera."""
     restart_with_tunables()
     from model import training
-    from model.calibration import split_called
     from model.config import PATCHES, MemoryKind, NetConfig, Task
     from model.footage import Sampling, frame_rate
     from model.frames import FrameShape
@@ -198,11 +197,9 @@ def train(
     called = find_called(console, stream, rate) if stream is not None else None
     clips = _read(console, found, shape, Sampling(fps, max_frames))
     training_clips, held_out = _split(clips, hold_out, net.context)
-    taught, kept_back = split_called(called.read(shape) if called else [])
-    run = training.Training(net, config, training_clips, taught)
+    run = training.Training(net, config, training_clips, called.read(shape) if called else [])
     if resume:
         run.resume(checkpoint)
-    held_out += kept_back
     console.print(
         f"{run.windows.frames} frames to train on, {sum(map(len, held_out))} held out, "
         f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"

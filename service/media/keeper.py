@@ -216,7 +216,9 @@ class Keeper:
     def _write_clip(self, gathering: Gathering) -> None:
         gathering.attempts += 1
         pictures, fps = gathering.clip_pictures(), self._rules.fps
-        write = partial(write_clip, shots=pictures, usual_fps=fps)
+        event = gathering.event
+        frames = (event.first_frame, event.last_frame)
+        write = partial(write_clip, shots=pictures, usual_fps=fps, event_frames=frames)
         outcome = self._put(gathering, [NewFile(Kind.CLIP, write)])
         if outcome is None and gathering.attempts >= ATTEMPTS:
             self._metrics.event_media.labels(Kind.CLIP.value, FAILED).inc()

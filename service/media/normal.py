@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import av
-from av.error import FFmpegError
+from service.media import clip as clips
+from service.media.clip import ClipLength
 
 FOLDER = "normal"
 """Below the data folder."""
@@ -38,19 +38,6 @@ class KeptClip:
     """Bytes."""
     written_at: float
     """When the clip was written, a few seconds after its event."""
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """How much a clip shows."""
-
-    frames: int
-    seconds: float
-
-    @property
-    def fps(self) -> float:
-        """Pictures a second."""
-        return self.frames / self.seconds
 
 
 class NormalFolder:
@@ -153,22 +140,15 @@ class NormalFolder:
                         yield entry.name, Path(entry.path), entry.stat(follow_symlinks=False)
 
 
-def length_of(clip: KeptClip) -> Length | None:
+def length_of(clip: KeptClip) -> ClipLength | None:
     """How much a clip shows; None where it can't be read. It is read once."""
     return _length(clip.path, clip.size, clip.written_at)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _length(path: Path, size: int, written_at: float) -> Length | None:
+def _length(path: Path, size: int, written_at: float) -> ClipLength | None:
     """The later arguments tell one file of a name from the next."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            if not stream.frames or not stream.duration or stream.time_base is None:
-                return None
-            return Length(stream.frames, float(stream.duration * stream.time_base))
-    except (FFmpegError, IndexError):
-        return None
+    return clips.length_of(path)
 
 
 def _checked(name: str, ident: str) -> str:

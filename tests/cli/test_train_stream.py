@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from model.bundle import load
+from service.media.clip import write_clip
 from service.media.normal import NormalFolder
+from tests.media.shots import shot
 from tests.support.commands import outcome, refusal
 from tests.support.footage import Picture, draw_clip, drawn_picture, write_video
 
@@ -61,19 +63,30 @@ def _trained(capsys: pytest.CaptureFixture[str], footage: Path, out: Path, *opti
     return " ".join(said.split())
 
 
-def test_kept_clips_are_trained_on_and_calibrated_with_and_named(
+def test_kept_clips_are_trained_on_and_named(
     footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
         _keep(folder, f"evt_{number}")
     said = _trained(capsys, footage, tmp_path / "with", "--stream", "yard")
     assert "stream yard: 4 clips called normal, 6 s" in said
-    assert f"{48 + 3 * FRAMES} frames to train on, {12 + FRAMES} held out" in said
+    assert f"{48 + 4 * FRAMES} frames to train on, 12 held out" in said
     origin = load(tmp_path / "with").provenance
     assert origin.sources == ("0", "1", "stream yard: 4 clips called normal")
     settings = {"stream": "yard", "stream_clips": 4, "stream_s": 5.6, "stream_share": 0.1}
     assert {key: origin.settings[key] for key in settings} == settings
     assert origin.frames + origin.held_out_frames == 60 + 4 * FRAMES
+
+
+def test_of_a_clip_that_says_when_its_event_lasts_that_is_learned(
+    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shots = [shot(frame) for frame in range(60)]
+    write_clip(tmp_path / "clip.mp4", shots, 10.0, (25, 34))
+    folder.put("yard", "evt_1", tmp_path / "clip.mp4")
+    said = _trained(capsys, footage, tmp_path / "x", "--stream", "yard")
+    assert "stream yard: 1 clip called normal, 6 s" in said
+    assert f"{48 + 10 + 9 + 10} frames to train on, 12 held out" in said
 
 
 def test_a_stream_without_labels_trains_the_same_bundle_and_says_so(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.media.clip import write_clip
-from service.media.normal import PART, KeptClip, Length, NormalFolder, length_of
+from service.media.clip import ClipLength, write_clip
+from service.media.normal import PART, KeptClip, NormalFolder, length_of
 from tests.media.shots import shot
 
 
@@ -118,14 +118,22 @@ def test_no_link_leads_out_of_the_folder(folder: NormalFolder, tmp_path: Path) -
 
 def test_how_much_a_clip_shows_is_read_from_it(folder: NormalFolder, tmp_path: Path) -> None:
     written = tmp_path / "clip.mp4"
-    write_clip(written, [shot(frame, at=1000.0 + frame / 5) for frame in range(20)], 5.0)
+    shots = [shot(frame, at=1000.0 + frame / 5) for frame in range(20)]
+    write_clip(written, shots, 5.0, (5, 12))
     folder.put("cam", "evt_1", written)
     folder.put("cam", "evt_2", _source(tmp_path / "x", b"no video"))
     clip, broken = folder.clip("cam", "evt_1"), folder.clip("cam", "evt_2")
     assert clip is not None and broken is not None
     length = length_of(clip)
-    assert isinstance(length, Length)
+    assert isinstance(length, ClipLength)
     assert length.frames == 20
     assert length.seconds == pytest.approx(4.0, abs=0.25)
     assert length.fps == pytest.approx(5.0, abs=0.4)
+    assert length.event_s == (1.0, 2.4)
     assert length_of(broken) is None
+    write_clip(written, shots, 5.0, (90, 95))
+    folder.put("cam", "evt_3", written)
+    silent = folder.clip("cam", "evt_3")
+    assert silent is not None
+    other = length_of(silent)
+    assert other is not None and other.event_s is None

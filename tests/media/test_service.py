@@ -18,6 +18,7 @@ from sqlalchemy import update
 
 from service.bus.connection import connect
 from service.infer.worker import Worker
+from service.media.clip import length_of
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import EventMediaRow
@@ -170,6 +171,10 @@ def _check_clip(api: httpx.Client, event: dict[str, Any], folder: Path) -> None:
     assert numbers == sorted(set(numbers))
     assert len(numbers) > (numbers[-1] - numbers[0]) * 0.9
     assert times[-1] == pytest.approx((numbers[-1] - numbers[0]) / FPS, abs=1.0)
+    length = length_of(folder / "clip.mp4")
+    assert length is not None
+    lasts_s = [(frame - numbers[0]) / FPS for frame in (first, last)]
+    assert length.event_s == pytest.approx(lasts_s, abs=0.5)
     again = api.get(path, headers={"If-None-Match": whole.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert api.get(path, headers={"If-None-Match": '"other"'}).status_code == 200

@@ -40,9 +40,8 @@ PUBLIC = {
     },
     "bundle": {"Bundle", "ITEMS", "load", "save"},
     "calibration": {
-        "CALLED_EVERY", "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN",
-        "calibrate", "causal_scores", "measure", "normal_range", "split", "split_called",
-        "threshold",
+        "GATE_QUANTILE", "LEAST_MEASURED", "LEAST_THRESHOLD", "THRESHOLD_MARGIN", "calibrate",
+        "causal_scores", "measure", "normal_range", "split", "threshold",
     },
     "camera_state": {"CameraState", "STATE_MAGIC", "StateHeader", "parse_state"},
     "catalog": {

@@ -13,14 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from model.bundle import Bundle
-from model.calibration import (
-    calibrate,
-    causal_scores,
-    measure,
-    split,
-    split_called,
-    threshold,
-)
+from model.calibration import calibrate, causal_scores, measure, split, threshold
 from model.config import LIVE, PAPER, SCORES, Calibration, NormalRange, Span
 from model.detector import Detector
 from model.evaluation.accuracy import Labels, accuracy
@@ -110,15 +103,6 @@ def _compared(
 ) -> Comparison:
     plan = Plan(rules=(rule,), gamma=gamma, baselines=False)
     return compare(bundle, clips, Truth(tuple(labels)), plan, on_frame=on_frame)
-
-
-def test_of_what_was_called_normal_every_fourth_clip_is_held_out_whole() -> None:
-    clips = [clip(str(number), 20 + number) for number in range(9)]
-    training, held = split_called(clips)
-    assert [each.name for each in held] == ["3", "7"]
-    assert [each.name for each in training] == ["0", "1", "2", "4", "5", "6", "8"]
-    assert sum(map(len, training + held)) == sum(map(len, clips))
-    assert split_called(clips[:3]) == (clips[:3], [])
 
 
 def test_calibration_measures_gate_ranges_and_thresholds() -> None:
