@@ -49,7 +49,7 @@ class WindowConfig:
     """Mirror half of the windows left to right."""
     pseudo: PseudoConfig | None = None
     """What is pasted; None pastes nothing."""
-    called_share: float = 0.1
+    called_share: float = 0.25
     """Share of an epoch's windows that are of footage which somebody called normal, where there is
     any: its windows are repeated up to it."""
 

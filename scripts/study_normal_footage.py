@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--kinds", nargs="+", type=AnomalyKind, default=[AnomalyKind.VAN])
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.1])
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.25])
     parser.add_argument("--events", nargs="+", type=int, default=[5])
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = MOST_CHANNELS = 65_536
 """Far beyond any use, and short of filling the machine's memory with one tensor."""
-CALLED_SHARE = 0.1
+CALLED_SHARE = 0.25
 """As `model.windows` has it, which loads torch."""
 MOST_SEED = 2**63 - 1
 """What PyTorch's generators take."""

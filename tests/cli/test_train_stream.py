@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from model.bundle import load
+from model.windows import WindowConfig
+from service.cli.train import CALLED_SHARE
 from service.media.clip import write_clip
 from service.media.normal import NormalFolder
 from tests.media.shots import shot
@@ -73,7 +75,7 @@ def test_kept_clips_are_trained_on_and_named(
     assert f"{48 + 4 * FRAMES} frames to train on, 12 held out" in said
     origin = load(tmp_path / "with").provenance
     assert origin.sources == ("0", "1", "stream yard: 4 clips called normal")
-    settings = {"stream": "yard", "stream_clips": 4, "stream_s": 5.6, "stream_share": 0.1}
+    settings = {"stream": "yard", "stream_clips": 4, "stream_s": 5.6, "stream_share": 0.25}
     assert {key: origin.settings[key] for key in settings} == settings
     assert origin.frames + origin.held_out_frames == 60 + 4 * FRAMES
 
@@ -147,3 +149,7 @@ def test_images_need_their_rate_to_be_given(
     line = refusal(capsys, "train", str(footage), *out, "--stream", "yard")
     assert line.startswith("normwatch: --fps: is needed with --stream")
     assert not os.path.lexists(tmp_path / "x")
+
+
+def test_the_share_is_that_of_the_model() -> None:
+    assert WindowConfig().called_share == CALLED_SHARE
