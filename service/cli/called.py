@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 LEAST_RATE = 0.8
 """Of the training's: motion at less is another motion."""
+MOST_RATE = 1.2
+"""Of it: of clips with more pictures a second, some are left out."""
 AROUND_S = 1.0
 """So much before an event and after it is learned with it. The rest of a clip shows nothing that
 the other footage doesn't."""
-MOST_RATE = 1.2
-"""Of it: of clips with more pictures a second, some are left out."""
 
 
 @dataclass(frozen=True, slots=True)
