@@ -143,15 +143,18 @@ class Stock:
     Everything random follows from the generator that is handed in.
     """
 
-    def __init__(self, clips: Sequence[Clip], length: int) -> None:
-        """Raises: ValueError: no clip has `length` frames, T."""
+    def __init__(self, clips: Sequence[Clip], length: int, *, only_usual: bool = True) -> None:
+        """Args: only_usual: leave out what is far larger than most.
+
+        Raises: ValueError: no clip has `length` frames, T.
+        """
         self._clips = [clip for clip in clips if len(clip) >= length]
         if not self._clips:
             raise ValueError(f"no clip has {length} frames in a row")
         self.length = length
         self.height, self.width = self._clips[0].frames.shape[1:3]
         self._backgrounds = [_chunk_backgrounds(clip) for clip in self._clips]
-        self.cutouts = self._find()
+        self.cutouts = self._find(only_usual)
         sides = [cutout.side for cutout in self.cutouts]
         self.side = float(np.median(sides)) if sides else 0.12 * min(self.height, self.width)
         """Pixels of the longer side of what usually moves."""
@@ -162,7 +165,7 @@ class Stock:
         chunks = self._backgrounds[clip]
         return chunks[min(frame // CHUNK_FRAMES, len(chunks) - 1)]
 
-    def _find(self) -> list[Cutout]:
+    def _find(self, only_usual: bool) -> list[Cutout]:
         total = sum(map(len, self._clips))
         every = max(2, total // 5000)
         found = [
@@ -176,7 +179,7 @@ class Stock:
         # What is far larger than most is a crowd, or a shadow over half the picture.
         usual = 1.8 * float(np.median([cutout.side for cutout in found]))
         large = max(0.28 * min(self.height, self.width), usual)
-        kept = [cutout for cutout in found if cutout.side <= large]
+        kept = [cutout for cutout in found if cutout.side <= large or not only_usual]
         return kept[:: -(-len(kept) // MOST_CUTOUTS)]
 
     def _things(self, clip: int, frame: int) -> list[Cutout]:

@@ -141,7 +141,17 @@ def cpu_has_bf16() -> bool:
 class Training:
     """A run: network, items, optimiser and schedule, and how many steps are done."""
 
-    def __init__(self, net: NetConfig, config: TrainConfig, clips: Sequence[Clip]) -> None:
+    def __init__(
+        self,
+        net: NetConfig,
+        config: TrainConfig,
+        clips: Sequence[Clip],
+        called_normal: Sequence[Clip] = (),
+    ) -> None:
+        """Args: called_normal: clips that scored as abnormal, and were called normal by somebody.
+
+        Raises: TrainingError: the clips don't suffice, or the settings don't fit each other.
+        """
         torch.manual_seed(config.seed)
         self.net = net
         self.config = config
@@ -151,7 +161,7 @@ class Training:
                 f"got judges {net.judges} and {config.judgement_weight}"
             )
         try:
-            self.windows = Windows(clips, net, config.windows)
+            self.windows = Windows(clips, net, config.windows, called_normal)
         except ValueError as error:
             raise TrainingError(str(error)) from None
         self.network: MemoryNetwork = build(net).channels_last()

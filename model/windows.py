@@ -4,7 +4,7 @@ pseudo-anomalies pasted in, as the run asks."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import DOWNSCALE, NetConfig
-from model.cutouts import Cutout
+from model.cutouts import Cutout, Stock
 from model.footage import Clip
 from model.pseudo_anomalies import Composed, PseudoAnomalies, PseudoConfig
 
@@ -24,6 +24,8 @@ NEAR_FRAMES = 3
 PAST_EDGE = 0.16
 """Other crops are laid from so much beyond the picture, then moved inside: its edges are seen as
 often as its middle."""
+MOST_REPEATS = 50
+"""How many times an epoch shows a window of footage that somebody called normal, at most."""
 
 
 class Batch(NamedTuple):
@@ -47,8 +49,13 @@ class WindowConfig:
     """Mirror half of the windows left to right."""
     pseudo: PseudoConfig | None = None
     """What is pasted; None pastes nothing."""
+    called_share: float = 0.25
+    """Share of an epoch's windows that are of footage which somebody called normal, where there is
+    any: its windows are repeated up to it."""
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.called_share < 1.0:
+            raise ValueError(f"called_share must be from 0 to below 1, got {self.called_share!r}")
         if self.crop < 0 or self.crop % DOWNSCALE:
             raise ValueError(f"crop must be 0 or a multiple of {DOWNSCALE}, got {self.crop!r}")
 
@@ -57,20 +64,32 @@ class Windows:
     """Runs of consecutive frames that never cross a cut: the context, and the frame to predict."""
 
     def __init__(
-        self, clips: Sequence[Clip], net: NetConfig, config: WindowConfig | None = None
+        self,
+        clips: Sequence[Clip],
+        net: NetConfig,
+        config: WindowConfig | None = None,
+        called_normal: Sequence[Clip] = (),
     ) -> None:
-        """Raises: ValueError: no clip is long enough, or a crop is larger than the picture."""
+        """Args: called_normal: clips of what scored as abnormal, and was called normal by somebody.
+
+        Raises: ValueError: no clip is long enough, or a crop is larger than the picture.
+        """
         self._config = config or WindowConfig()
         self._length = net.context + 1
-        self._clips = [clip for clip in clips if len(clip) >= self._length]
-        self._frames = sum(map(len, clips))
-        self._starts = [
-            (c, s)
-            for c, clip in enumerate(self._clips)
-            for s in range(len(clip) - self._length + 1)
-        ]
-        if not self._starts:
+        footage = self._long_enough(clips)
+        called = self._long_enough(called_normal)
+        if not footage:
             raise ValueError(f"no clip has {self._length} frames in a row")
+        self._clips = footage + called
+        self._frames = sum(map(len, clips)) + sum(map(len, called_normal))
+        starts = [
+            (number, start)
+            for number, clip in enumerate(self._clips)
+            for start in range(len(clip) - self._length + 1)
+        ]
+        own = [each for each in starts if each[0] < len(footage)]
+        others = starts[len(own) :]
+        self._starts = own + others * _repeats(len(own), len(others), self._config.called_share)
         if self._config.crop > min(net.height, net.width):
             raise ValueError(
                 f"crop must fit {net.height}x{net.width} pixels, got {self._config.crop!r}"
@@ -82,8 +101,17 @@ class Windows:
         self._size = (net.height, net.width)
         self._grid = net.downscale
         pseudo = self._config.pseudo
-        self.pseudo = PseudoAnomalies(self._clips, self._length, pseudo) if pseudo else None
+        # Nothing is cut out of what was called normal, to be pasted as if it were abnormal.
+        self.pseudo = PseudoAnomalies(footage, self._length, pseudo) if pseudo else None
         self._seen = _by_frame(self.pseudo.cutouts if self.pseudo else ())
+        if self.pseudo and called:
+            found = Stock(called, self._length, only_usual=False).cutouts
+            self._seen |= _by_frame(
+                [replace(each, clip=each.clip + len(footage)) for each in found]
+            )
+
+    def _long_enough(self, clips: Sequence[Clip]) -> list[Clip]:
+        return [clip for clip in clips if len(clip) >= self._length]
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -139,6 +167,13 @@ class Windows:
 
     def _on_grid(self, position: float, most: int) -> int:
         return int(np.clip(position, 0, most)) // self._grid * self._grid
+
+
+def _repeats(own: int, called: int, share: float) -> int:
+    """How many times windows are shown for them to be about that share; once at least."""
+    if not called:
+        return 0
+    return min(MOST_REPEATS, max(1, round(share * own / ((1.0 - share) * called))))
 
 
 def _by_frame(cutouts: Sequence[Cutout]) -> dict[tuple[int, int], list[Cutout]]:

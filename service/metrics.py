@@ -85,6 +85,23 @@ class Metrics:
             "Pictures and clips of events on this front end's disk.",
             registry=self.registry,
         )
+        self.normal_footage = Counter(
+            "normwatch_normal_footage_total",
+            "Clips of events called normal: kept for the next training, or failed to be.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.normal_footage_deleted = Counter(
+            "normwatch_normal_footage_deleted_total",
+            "Such clips that were deleted, by why.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.normal_footage_bytes = Gauge(
+            "normwatch_normal_footage_bytes",
+            "Such clips on this front end's disk.",
+            registry=self.registry,
+        )
         self.deliveries = Counter(
             "normwatch_deliveries_total",
             "Attempts to deliver a message.",

@@ -15,8 +15,6 @@ from model.rules import LIVE_UPDATE, UPDATE_RULES
 AUTO = "auto"
 CENTURY_DAYS = 36_525
 _EVENTS = EventRules()
-_EARLY = 0.9
-"""Frames don't come just when a picture is due: one that comes so nearly then will do."""
 
 
 class Settings(BaseSettings):
@@ -110,7 +108,7 @@ class Settings(BaseSettings):
     event_cooldown_s: float = Field(0.0, ge=0, le=86_400)
     """An event that starts so soon after a stream's last `event.started` message isn't told."""
 
-    clip_fps: float = Field(5.0, ge=0, le=60)
+    clip_fps: float = Field(10.0, ge=0, le=60)
     """Pictures a second that workers keep for events, `preview_width` wide; 0 keeps none."""
     clip_before_s: float = Field(5.0, ge=0, le=60)
     """A clip begins so long before its event,"""
@@ -122,6 +120,8 @@ class Settings(BaseSettings):
     """Days that pictures and clips of events are kept."""
     event_media_bytes: int = Field(5 * 1024**3, ge=0)
     """Bytes of them; the oldest go first."""
+    normal_footage_bytes: int = Field(2 * 1024**3, ge=0)
+    """Bytes of clips that are kept for training because their events were called normal."""
     false_alarms_per_day: float = Field(1.0, ge=0.001, le=1000, allow_inf_nan=False)
     """Of each stream that has no number of its own; thresholds are made to keep it."""
 
@@ -170,7 +170,7 @@ class Settings(BaseSettings):
         """Seconds between the pictures that workers make of a camera: to show, and for events."""
         if not self.clip_fps:
             return self.preview_every_s
-        return min(self.preview_every_s, _EARLY / self.clip_fps)
+        return min(self.preview_every_s, 1.0 / self.clip_fps)
 
     @property
     def user_models(self) -> Path:

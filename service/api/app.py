@@ -27,7 +27,17 @@ from service.api.background import Background
 from service.api.context import Context
 from service.api.middleware import BodyLimit, RequestCount
 from service.api.parameters import refuse_unknown_parameters
-from service.api.routes import events, frames, health, media, models, scores, streams, webhooks
+from service.api.routes import (
+    events,
+    frames,
+    health,
+    media,
+    models,
+    normal,
+    scores,
+    streams,
+    webhooks,
+)
 from service.api.schemas.errors import ErrorOut
 from service.bus.connection import check_url, connect
 from service.bus.registry import Registry
@@ -35,6 +45,9 @@ from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
 from service.media.keeper import Keeper
+from service.media.keeping import Keeping
+from service.media.normal import FOLDER as NORMAL_FOLDER
+from service.media.normal import NormalFolder
 from service.media.retention import Retention
 from service.media.shelf import FOLDER, Shelf
 from service.messages import StreamStatus, WorkerStatus
@@ -122,6 +135,7 @@ def _add_routes(app: FastAPI) -> None:
         scores.router,
         events.router,
         media.router,
+        normal.router,
         webhooks.router,
     ):
         app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
@@ -141,6 +155,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     redis = connect(redis_url)
     links = make_links(settings)
     senders = make_senders(settings, links)
+    shelf = Shelf(settings.data_dir / FOLDER, database)
+    folder = NormalFolder(settings.data_dir / NORMAL_FOLDER)
     return Context(
         settings=settings,
         database=database,
@@ -148,7 +164,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         registry=Registry(redis),
         uploads=Uploads(redis),
         metrics=metrics,
-        shelf=Shelf(settings.data_dir / FOLDER, database),
+        shelf=shelf,
+        keeping=Keeping(database, shelf, folder, settings, metrics),
         senders=senders,
         links=links,
         trials=Trials(senders),
@@ -157,7 +174,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
 
 def _start(background: Background, context: Context) -> None:
     settings, metrics = context.settings, context.metrics
-    keeper = Keeper(context.redis, context.shelf, settings, metrics)
+    keeping = context.keeping
+    keeper = Keeper(context.redis, context.shelf, settings, metrics, on_clip=keeping.notice)
     retention = Retention(context.database, context.shelf, settings, metrics)
     recorder = Recorder(
         context.database,
@@ -170,6 +188,7 @@ def _start(background: Background, context: Context) -> None:
     background.start("recorder", recorder.run)
     background.start("keeper", keeper.run)
     background.start("retention", retention.run)
+    background.start("normal footage", keeping.run)
     deliverer = Deliverer(context.database, settings, metrics, context.senders)
     background.start("deliverer", deliverer.run)
     background.start("brokers", Reconciler(context.database, metrics, context.links).run)

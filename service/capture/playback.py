@@ -55,7 +55,7 @@ class Playback:
         self._sequence = 0
         self._captured_at = 0.0
         self._started_at = 0.0
-        self._preview_at = float("-inf")
+        self._previews = Sampler(1.0 / job.preview_every_s)
         self._told_at = self._clock.now()
 
     @property
@@ -173,8 +173,7 @@ class Playback:
     def _captured(self, taken: _Taken, cut: bool) -> CapturedFrame:
         self._told_at = self._clock.now()
         preview = None
-        if self._captured_at - self._preview_at >= self._job.preview_every_s:
-            self._preview_at = self._captured_at
+        if self._previews.takes(self._captured_at):
             preview = taken.jpeg(self._job.preview_width)
         frame = CapturedFrame(self._captured_at, self._sequence, taken.fitted(), preview, cut)
         self._sequence += 1

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from service.cli.allocator import restart_with_tunables
 from service.cli.bundles import describe_int8
+from service.cli.called import Called, find_called
 from service.cli.outputs import check_bundle_folder
 from service.cli.training_run import show_run
 from service.errors import BadInput
@@ -24,11 +25,14 @@ from service.signals import stopping_on_signals
 if TYPE_CHECKING:
     from model import training
     from model.bundle import Bundle
-    from model.config import NetConfig
-    from model.footage import Clip, Source
+    from model.catalog import Provenance
+    from model.footage import Clip, Sampling, Source
+    from model.frames import FrameShape
 
 MOST_ITEMS = MOST_CHANNELS = 65_536
 """Far beyond any use, and short of filling the machine's memory with one tensor."""
+CALLED_SHARE = 0.25
+"""As `model.windows` has it, which loads torch."""
 MOST_SEED = 2**63 - 1
 """What PyTorch's generators take."""
 
@@ -117,6 +121,14 @@ def train(
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror half of the windows: both ways are normal here.")
     ] = False,
+    stream: Annotated[
+        str | None,
+        typer.Option(help="Id of a stream: its events that were called normal are learned, too."),
+    ] = None,
+    stream_share: Annotated[
+        float,
+        typer.Option(help="Share of the windows that they are repeated up to.", min=0.0, max=0.9),
+    ] = CALLED_SHARE,
     hold_out: Annotated[
         float, typer.Option(help="Share of the footage kept back for ranges, γ and thresholds.")
     ] = 0.125,
@@ -139,6 +151,8 @@ def train(
     restart_with_tunables()
     from model import training
     from model.config import PATCHES, MemoryKind, NetConfig, Task
+    from model.footage import Sampling, frame_rate
+    from model.frames import FrameShape
 
     console = Console(highlight=False)
     chosen = training.PRESETS[preset.value]
@@ -158,6 +172,7 @@ def train(
         config = _with_windows(config, crop, pseudo_anomalies, flip, (height, columns), patch)
     except ValueError as error:
         raise BadInput("--crop", crop, str(error)) from None
+    config = replace(config, windows=replace(config.windows, called_share=stream_share))
     try:
         net = NetConfig(
             task=Task(task.value),
@@ -175,17 +190,20 @@ def train(
         raise BadInput("--size", size, str(error)) from None
     found = _discover(sources, max_frames)
     net = replace(net, channels=_channels(colour, found))
+    shape = FrameShape(net.height, net.width, net.channels)
     _use_threads(threads)
     checkpoint = out.with_name(out.name + ".checkpoint")
     check_bundle_folder("--out", out)
     _check_checkpoint(checkpoint, resume)
-    clips, rate = _read(console, found, net, fps, max_frames)
+    rate = fps or frame_rate(found[0])
+    called = find_called(console, stream, rate) if stream is not None else None
+    clips = _read(console, found, shape, Sampling(fps, max_frames))
     training_clips, held_out = _split(clips, hold_out, net.context)
-    run = training.Training(net, config, training_clips)
+    run = training.Training(net, config, training_clips, called.read(shape) if called else [])
     if resume:
         run.resume(checkpoint)
     console.print(
-        f"{sum(map(len, training_clips))} frames to train on, {sum(map(len, held_out))} held out, "
+        f"{run.windows.frames} frames to train on, {sum(map(len, held_out))} held out, "
         f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
     )
     stop = threading.Event()
@@ -194,13 +212,12 @@ def train(
     if not run.done:
         console.print(f"stopped at step {run.step} of {run.steps}; go on with --resume")
         raise typer.Exit(130)
-    bundle = _finish(console, run, held_out, out, found, rate)
+    bundle = _finish(console, run, held_out, out, _origin(run, held_out, found, rate, called))
     checkpoint.unlink(missing_ok=True)
-    calibration = bundle.calibration
-    limit = calibration.thresholds[bundle.score.name]
-    console.print(f"γ {calibration.gamma:.5f}, threshold {limit:.3f}")
+    limit = bundle.calibration.thresholds[bundle.score.name]
     console.print(
-        f"[bold]{out}[/bold] holds the bundle; in {Settings().user_models} it is found by its name"
+        f"γ {bundle.calibration.gamma:.5f}, threshold {limit:.3f}\n[bold]{out}[/bold] holds the "
+        f"bundle; in {Settings().user_models} it is found by its name"
     )
 
 
@@ -279,21 +296,15 @@ def _check_checkpoint(checkpoint: Path, resume: bool) -> None:
 
 
 def _read(
-    console: Console,
-    sources: Sequence[Source],
-    net: NetConfig,
-    fps: float | None,
-    max_frames: int | None,
-) -> tuple[list[Clip], float | None]:
-    from model.footage import Sampling, frame_rate, frame_store
-    from model.frames import FrameShape
+    console: Console, sources: Sequence[Source], shape: FrameShape, sampling: Sampling
+) -> list[Clip]:
+    from model.footage import frame_store
 
-    sampling = Sampling(fps, max_frames)
-    with frame_store(FrameShape(net.height, net.width, net.channels)) as store:
+    with frame_store(shape) as store:
         for source in sources:
             count = store.add(source, sampling)
             console.print(f"read {source.name}: {count} frames")
-        return store.clips(), fps or frame_rate(sources[0])
+        return store.clips()
 
 
 def _split(clips: Sequence[Clip], hold_out: float, context: int) -> tuple[list[Clip], list[Clip]]:
@@ -305,17 +316,56 @@ def _split(clips: Sequence[Clip], hold_out: float, context: int) -> tuple[list[C
         raise BadInput("--hold-out", hold_out, str(error)) from None
 
 
+def _origin(
+    run: training.Training,
+    held_out: Sequence[Clip],
+    sources: Sequence[Source],
+    rate: float | None,
+    called: Called | None,
+) -> Provenance:
+    from model.catalog import Provenance
+
+    config = run.config
+    settings: dict[str, str | int | float | bool | None] = {
+        "batch": config.batch,
+        "learning_rate": config.learning_rate,
+        "warmup": config.warmup,
+        "crop": config.windows.crop,
+        "flip": config.windows.flip,
+        "pseudo_anomalies": config.windows.pseudo is not None,
+    }
+    names = [source.name for source in sources]
+    if called is not None:
+        names.append(called.provenance)
+        settings |= {
+            "stream": called.stream_id,
+            "stream_clips": len(called.clips),
+            "stream_s": round(called.seconds, 1),
+            "stream_share": config.windows.called_share,
+        }
+    return Provenance(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        sources=tuple(names),
+        frames=run.windows.frames,
+        held_out_frames=sum(map(len, held_out)),
+        frame_rate=rate,
+        epochs=config.epochs,
+        steps=run.step,
+        seed=config.seed,
+        training_s=round(run.elapsed_s, 1),
+        settings=settings,
+    )
+
+
 def _finish(
     console: Console,
     run: training.Training,
     held_out: Sequence[Clip],
     out: Path,
-    sources: Sequence[Source],
-    rate: float | None,
+    origin: Provenance,
 ) -> Bundle:
     from model import bundle as bundles
     from model.calibration import calibrate
-    from model.catalog import Provenance
     from model.config import JUDGED, LIVE, Calibration
 
     console.print("measuring the held-out footage")
@@ -326,25 +376,7 @@ def _finish(
         items=run.items.detach(),
         calibration=Calibration(error_form=run.config.error_form),
         score=JUDGED if run.net.judges else LIVE,
-        provenance=Provenance(
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            sources=tuple(source.name for source in sources),
-            frames=run.windows.frames,
-            held_out_frames=sum(map(len, held_out)),
-            frame_rate=rate,
-            epochs=run.config.epochs,
-            steps=run.step,
-            seed=run.config.seed,
-            training_s=round(run.elapsed_s, 1),
-            settings={
-                "batch": run.config.batch,
-                "learning_rate": run.config.learning_rate,
-                "warmup": run.config.warmup,
-                "crop": run.config.windows.crop,
-                "flip": run.config.windows.flip,
-                "pseudo_anomalies": run.config.windows.pseudo is not None,
-            },
-        ),
+        provenance=origin,
     )
     measured = _quantised(console, calibrate(trained, held_out), held_out)
     bundles.save(measured, out)

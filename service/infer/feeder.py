@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from model.frames import FrameShape, fit
 from service.bus.uploads import QueuedFrame, Uploads
 from service.capture.pictures import preview_of
+from service.infer.pictures import EARLY
 from service.infer.sources import DecodedUpload, UploadSource
 
 log = structlog.stdlib.get_logger(__name__)
@@ -59,7 +60,7 @@ class Feeder:
     ) -> None:
         self._uploads = uploads
         self._preview_width = preview_width
-        self._picture_every_s = picture_every_s
+        self._picture_every_s = EARLY * picture_every_s
         self._on_frame = on_frame
         self._lock = threading.Lock()
         self._fed: dict[str, _Fed] = {}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 SLACK_S = 8.0
 """Beyond what is wanted before an event: until its start is known here, some seconds pass."""
-MAX_BYTES = 2 * 1024 * 1024
+MAX_BYTES = 5 * 1024 * 1024
 """Of one camera."""
 
 

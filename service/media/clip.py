@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -22,6 +24,7 @@ LONGEST_GAP_S = 5.0
 SHORTEST_GAP_S = 0.01
 TIME_BASE = Fraction(1, 1000)
 LEAST_PICTURES = 2
+_EVENT = re.compile(r"event from (\d+\.\d{3}) s to (\d+\.\d{3}) s")
 _OPTIONS = {
     "libx264": {"preset": "veryfast", "crf": "26", "threads": "1"},
     "libopenh264": {"rc_mode": "bitrate", "b": "800000"},
@@ -47,10 +50,46 @@ def encoder() -> str:
     raise OSError("this build of ffmpeg has no H.264 encoder")
 
 
-def write_clip(path: Path, shots: Sequence[SentShot], usual_fps: float) -> int:
+@dataclass(frozen=True, slots=True)
+class ClipLength:
+    """How much a clip shows."""
+
+    frames: int
+    seconds: float
+    event_s: tuple[float, float] | None
+    """From when to when its event lasts, in seconds of the clip; None: the file doesn't say."""
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second."""
+        return self.frames / self.seconds
+
+
+def length_of(path: Path) -> ClipLength | None:
+    """How much a clip shows; None where it can't be read."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if not stream.frames or not stream.duration or stream.time_base is None:
+                return None
+            seconds = float(stream.duration * stream.time_base)
+            said = _EVENT.fullmatch(container.metadata.get("comment", ""))
+            event_s = (float(said[1]), float(said[2])) if said else None
+            return ClipLength(stream.frames, seconds, event_s)
+    except (av.FFmpegError, IndexError):
+        return None
+
+
+def write_clip(
+    path: Path,
+    shots: Sequence[SentShot],
+    usual_fps: float,
+    event_frames: tuple[int, int] | None = None,
+) -> int:
     """Write the pictures, at the pace at which they were captured; how many there were.
 
-    Those that can't be read, and those of another shape than the first, are left out.
+    Those that can't be read, and those of another shape than the first, are left out. With the
+    event's first and last frame the file says when it lasts.
 
     Raises: NoClip: fewer than `LEAST_PICTURES` can be used. OSError: the disk doesn't take it, or
         there is no encoder.
@@ -61,6 +100,8 @@ def write_clip(path: Path, shots: Sequence[SentShot], usual_fps: float) -> int:
     name = encoder()
     count = 0
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        if event_frames is not None:
+            container.metadata["comment"] = _comment(shots, times_ms, event_frames)
         made = container.add_stream(name, rate=round(max(1.0, usual_fps)))
         stream = cast(av.VideoStream, made)
         stream.pix_fmt = "yuv420p"
@@ -83,6 +124,20 @@ def write_clip(path: Path, shots: Sequence[SentShot], usual_fps: float) -> int:
     if count < LEAST_PICTURES:
         raise NoClip(f"{count} of {len(shots)} pictures can be used")
     return count
+
+
+def _comment(
+    shots: Sequence[SentShot], times_ms: Sequence[int], event_frames: tuple[int, int]
+) -> str:
+    first, last = event_frames
+    inside = [
+        time_ms
+        for shot, time_ms in zip(shots, times_ms, strict=True)
+        if first <= shot.meta.frame <= last
+    ]
+    if not inside:
+        return ""
+    return f"event from {inside[0] / 1000:.3f} s to {inside[-1] / 1000:.3f} s"
 
 
 def _times_ms(captured_at: Sequence[float], usual_fps: float) -> list[int]:

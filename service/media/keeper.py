@@ -67,11 +67,14 @@ class Keeper:
         settings: Settings,
         metrics: Metrics,
         *,
+        on_clip: Callable[[str], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Args: on_clip: is told the event of each clip that was written."""
         self._footage = Footage(redis)
         self._shelf = shelf
         self._metrics = metrics
+        self._on_clip = on_clip
         self._clock = clock
         self._rules = ClipRules(
             settings.clip_before_s, settings.clip_after_s, settings.clip_max_s, settings.clip_fps
@@ -213,13 +216,17 @@ class Keeper:
     def _write_clip(self, gathering: Gathering) -> None:
         gathering.attempts += 1
         pictures, fps = gathering.clip_pictures(), self._rules.fps
-        write = partial(write_clip, shots=pictures, usual_fps=fps)
+        event = gathering.event
+        frames = (event.first_frame, event.last_frame)
+        write = partial(write_clip, shots=pictures, usual_fps=fps, event_frames=frames)
         outcome = self._put(gathering, [NewFile(Kind.CLIP, write)])
         if outcome is None and gathering.attempts >= ATTEMPTS:
             self._metrics.event_media.labels(Kind.CLIP.value, FAILED).inc()
         elif outcome is None:
             return
         gathering.close_clip()
+        if outcome == WRITTEN:
+            self._on_clip(gathering.event_id)
 
     def _put(self, gathering: Gathering, files: Sequence[NewFile]) -> str | None:
         """Write files; what became of them, which is counted. None: the database is away."""

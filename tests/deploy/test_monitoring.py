@@ -44,6 +44,8 @@ def _samples() -> set[str]:
     metrics.messages.labels("dead").set(1)
     metrics.event_media.labels("clip", "written").inc()
     metrics.event_media_deleted.labels("age").inc()
+    metrics.normal_footage.labels("kept").inc()
+    metrics.normal_footage_deleted.labels("label").inc()
     collector = StreamCollector(lambda: {"cam": status}, lambda: [worker])
     families = [*metrics.registry.collect(), *collector.collect()]
     names = {sample.name for family in families for sample in family.samples}

@@ -8,6 +8,7 @@ from model.observation import Observation
 from service.infer.pictures import Pictures
 from service.infer.reel import MAX_BYTES, SLACK_S, Reel, Taken
 from service.infer.sources import SourceFrame
+from service.settings import Settings
 
 
 def _reel(times: dict[int, float], before_s: float = 60.0) -> Reel:
@@ -33,6 +34,15 @@ def test_it_holds_some_seconds_and_no_more_bytes_than_it_may() -> None:
     assert _frames(reel.footage(0, 1e9, -1)) == [226, 227, 228, 229]
     reel.add(Taken(230, 230.0, bytes(MAX_BYTES + 1)))
     assert _frames(reel.footage(0, 1e9, -1)) == [226, 227, 228, 229]
+
+
+def test_as_it_is_configured_it_holds_its_seconds_of_large_pictures() -> None:
+    settings = Settings()
+    reel = Pictures.configured(settings).reel
+    wanted = round((settings.clip_before_s + SLACK_S) * settings.clip_fps)
+    for frame in range(2 * wanted):
+        reel.add(Taken(frame, frame / settings.clip_fps, bytes(40_000)))
+    assert _frames(reel.footage(0, 1e9, -1)) == list(range(wanted, 2 * wanted))
 
 
 def test_without_a_rate_it_keeps_nothing() -> None:

@@ -194,7 +194,8 @@ PUBLIC = {
         "Composed", "KIND_SHARES", "Kind", "PseudoAnomalies", "PseudoConfig",
     },
     "windows": {
-        "Batch", "LOOK_SHARE", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig", "Windows",
+        "Batch", "LOOK_SHARE", "MOST_REPEATS", "NEAR_FRAMES", "PAST_EDGE", "WindowConfig",
+        "Windows",
     },
     "zones": {
         "Box", "LEAST_SHARE", "Polygon", "SUBPIXEL_BITS", "WatchedPart", "area", "region_of",

@@ -109,3 +109,41 @@ def test_a_crop_that_does_not_fit_is_refused() -> None:
         WindowConfig(crop=20)
     with pytest.raises(ValueError, match="crop must fit 16x24 pixels, got 24"):
         Windows(CLIPS, NET, WindowConfig(crop=24))
+
+
+def test_what_was_called_normal_is_repeated_up_to_its_share() -> None:
+    called = [clip("d", 6, seed=9), clip("e", 4)]  # 2 + 0 windows
+    plain = Windows(CLIPS, NET)
+    for share, repeats in ((0.0, 1), (0.5, 4), (0.8, 18), (0.99, 50)):
+        windows = Windows(CLIPS, NET, WindowConfig(called_share=share), called)
+        assert len(windows) == len(plain) + 2 * repeats
+        assert windows.frames == plain.frames + 10
+    windows = Windows(CLIPS, NET, WindowConfig(called_share=0.5), called)
+    _, targets, _ = _batch(windows, [9, 10, 11, 12])
+    frames = torch.from_numpy(called[0].frames.copy()).float() / 127.5 - 1.0
+    torch.testing.assert_close(targets[:, 0], frames[[4, 5, 4, 5]])
+    with pytest.raises(ValueError, match=r"called_share must be .* got 1\.0"):
+        WindowConfig(called_share=1.0)
+    with pytest.raises(ValueError, match="no clip has 5 frames in a row"):
+        Windows([], NET, None, called)
+
+
+def test_nothing_is_cut_out_of_what_was_called_normal_and_crops_look_for_it() -> None:
+    footage = [replace(CLIPS[0], frames=np.full((40, 64, 64), 90, np.uint8))]
+    moving = np.full((30, 64, 64), 90, np.uint8)
+    for step in range(30):
+        moving[step, 4:14, 2 * step : 2 * step + 8] = 220
+    net = replace(NET, height=64, width=64, judges=True)
+    config = WindowConfig(crop=16, pseudo=PseudoConfig())
+    windows = Windows(footage, net, config, [replace(CLIPS[0], frames=moving)])
+    assert windows.pseudo is not None
+    assert windows.pseudo.cutouts == []
+    called = list(range(len(footage[0]) - 4, len(footage[0]) - 4 + 20))
+    quiet = replace(config, pseudo=PseudoConfig(0.0, 0.0))
+    looking = Windows(footage, net, quiet, [replace(CLIPS[0], frames=moving)])
+    blind = Windows(footage, net, replace(config, pseudo=None), [replace(CLIPS[0], frames=moving)])
+    shown = [
+        sum(bool((target > 0.5).any()) for target in _batch(each, called * 5).targets)
+        for each in (looking, blind)
+    ]
+    assert shown[0] > 1.5 * shown[1]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -12,6 +11,7 @@ from sqlalchemy import select
 
 from service.api.context import Context, Shared
 from service.api.errors import Refused
+from service.api.files import file_answer, file_answers
 from service.api.idents import IDENT
 from service.errors import NotFound
 from service.media.kinds import Kind
@@ -23,22 +23,13 @@ ELSEWHERE = (
     "the {} is not on this machine: it lies in the data folder of the front end that recorded the "
     "event, or it has just been deleted"
 )
-# A better one may replace it, and whoever may see it may not be the next one at this browser.
-_HEADERS = {"Cache-Control": "private, no-cache"}
-
-
-def _answers(content_type: str, description: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"content": {content_type: {}}, "description": description},
-        206: {"content": {content_type: {}}, "description": "The range that was asked for."},
-    }
 
 
 @router.get(
     "/events/{event_id}/clip.mp4",
     summary="An event's clip",
     response_class=FileResponse,
-    responses=_answers("video/mp4", "H.264 in MP4."),
+    responses=file_answers("video/mp4", "H.264 in MP4."),
 )
 def read_clip(event_id: str, context: Shared, request: Request) -> Response:
     """From a few seconds before the event to a few after. 404 until it is over, and where nothing
@@ -50,7 +41,7 @@ def read_clip(event_id: str, context: Shared, request: Request) -> Response:
     "/events/{event_id}/peak.jpg",
     summary="An event's picture at its peak",
     response_class=FileResponse,
-    responses=_answers("image/jpeg", "A JPEG."),
+    responses=file_answers("image/jpeg", "A JPEG."),
 )
 def read_peak(
     event_id: str,
@@ -60,15 +51,6 @@ def read_peak(
 ) -> Response:
     """The picture with the highest score so far. 404 until there is one."""
     return _file(context, event_id, (Kind.HEAT, Kind.PEAK) if heat else (Kind.PEAK,), request)
-
-
-def _answer(path: Path, content_type: str, request: Request) -> Response:
-    """The file, a range of it, or 304 where the client has it already."""
-    found = FileResponse(path, media_type=content_type, headers=_HEADERS, stat_result=path.stat())
-    if found.headers["etag"] in request.headers.get("if-none-match", ""):
-        kept = {name: found.headers[name] for name in ("etag", "last-modified", "cache-control")}
-        return Response(status_code=304, headers=kept)
-    return found
 
 
 def _file(context: Context, event_id: str, kinds: Sequence[Kind], request: Request) -> Response:
@@ -85,5 +67,5 @@ def _file(context: Context, event_id: str, kinds: Sequence[Kind], request: Reque
         raise Refused(404, f"the event has no {what}, or not yet")
     for row in rows:
         if (path := context.shelf.path_of(row)) is not None:
-            return _answer(path, row.content_type, request)
+            return file_answer(path, row.content_type, request)
     raise Refused(404, ELSEWHERE.format(what))

@@ -1,0 +1,99 @@
+"""What pictures and clips of events cost: JPEG in the camera's process, bytes, encoding a clip.
+
+    taskset -c 0 .venv/bin/python scripts/measure_pictures.py VIDEO...
+        [--size 1920x1080] [--fps 10]
+
+Each picture is made as a camera's process makes it, of a frame that was scaled to `--size` before.
+Times are of the thread's processor, so that what runs beside counts for little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from service.bus.footage import SentShot
+from service.capture.pictures import jpeg_of
+from service.infer.reel import MAX_BYTES, SLACK_S
+from service.media.clip import write_clip
+from service.messages import Shot
+from service.settings import Settings
+
+MOST = 400
+"""Pictures of a video."""
+CLIPS_S = (15.0, 35.0)
+
+
+def main() -> None:
+    """Print a line a figure, for each video."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--fps", type=float, default=Settings().clip_fps)
+    options = parser.parse_args()
+    columns, rows = map(int, options.size.split("x"))
+    for video in options.videos:
+        print(f"{video.name}, {options.size}, {options.fps:g} pictures a second")
+        jpegs, spent_s = _pictures(video, columns, rows, options.fps)
+        each_ms = 1000.0 * spent_s / len(jpegs)
+        print(f"  a JPEG: {each_ms:.2f} ms, {0.1 * each_ms * options.fps:.2f} % of a core")
+        sizes = np.array([len(jpeg) for jpeg in jpegs])
+        held_s = Settings().clip_before_s + SLACK_S
+        print(f"  bytes: {sizes.mean():.0f} on the average, {sizes.max()} at most")
+        print(f"  {held_s:g} s: {held_s * options.fps * sizes.mean() / MAX_BYTES:.2f} of the reel")
+        for clip_s in CLIPS_S:
+            print(f"  {_clip(jpegs, clip_s, options.fps)}")
+
+
+def _pictures(video: Path, columns: int, rows: int, fps: float) -> tuple[list[bytes], float]:
+    """JPEGs of the video, so many a second of it, and the processor's seconds for them."""
+    width = Settings().preview_width
+    jpegs: list[bytes] = []
+    spent_s = 0.0
+    for frame in _frames(video, fps):
+        large = frame.reformat(width=columns, height=rows, format="yuv420p")
+        began = time.thread_time()
+        jpegs.append(jpeg_of(large, width))
+        spent_s += time.thread_time() - began
+        if len(jpegs) >= MOST:
+            break
+    return jpegs, spent_s
+
+
+def _frames(video: Path, fps: float) -> Iterator[av.VideoFrame]:
+    due = 0.0
+    with av.open(str(video)) as container:
+        for frame in container.decode(video=0):
+            if (frame.time or 0.0) >= due - 0.002:
+                due += 1.0 / fps
+                yield frame
+
+
+def _clip(jpegs: Sequence[bytes], seconds: float, fps: float) -> str:
+    shots = [
+        SentShot(
+            Shot(event_id="evt", frame=number, captured_at=1000.0 + number / fps),
+            jpegs[number % len(jpegs)],
+        )
+        for number in range(round(seconds * fps))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        began = time.process_time()
+        write_clip(path, shots, fps)
+        spent_s = time.process_time() - began
+        size = path.stat().st_size
+    return f"a clip of {seconds:g} s: {spent_s:.2f} s of a core, {size / 1e6:.2f} MB"
+
+
+if __name__ == "__main__":
+    main()
