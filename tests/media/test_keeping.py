@@ -12,7 +12,7 @@ from service.history.deletion import mark_deleted
 from service.media import keeping as following
 from service.media.keeping import Keeping
 from service.media.kinds import Kind
-from service.media.normal import NormalFolder
+from service.media.normal import SEEN_EVERY_S, NormalFolder
 from service.media.retention import Retention
 from service.media.shelf import NewFile, Shelf, place_of
 from service.metrics import Metrics
@@ -186,6 +186,8 @@ def test_a_folder_that_another_database_knows_waits_for_it_for_a_week(
     machine = _machine(tmp_path, database)
     machine.clip("evt_0")
     machine.label("evt_0", "normal")
+    machine.keeping.step()
+    machine.now += 2 * SEEN_EVERY_S
     machine.keeping.step()
     with database.write() as session:
         session.execute(delete(StreamRow))
