@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -190,12 +190,9 @@ def test_a_full_disk_stops_nothing_for_good(
     ):
         before = service.scores(stream_id)
         ballast = disk / "ballast"
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(65536))
-                    file.flush()
-            except OSError:
+        # Without a buffer: what doesn't fit any more would be written again when it is closed.
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(65536)):
                 pass
         full_at = time.time()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from redis import Redis
 
 from service.settings import Settings
@@ -36,6 +36,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail("chromium is missing, and CI must have it")
         pytest.skip("chromium is missing on this machine")
+    expect.set_options(timeout=20_000)  # as scene.open's: machines that test are busy
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield made

@@ -69,7 +69,7 @@ def test_streams_come_are_renamed_and_go(
         with database.write() as session:
             session.execute(update(StreamRow).where(StreamRow.id == "new").values(deleted_at=1.0))
         _wait(listener, "nw/status", *_topics("cam"), *foreign)
-    assert listener.held["nw/status"] == b"offline"
+    wait_for(lambda: listener.held["nw/status"] == b"offline", "the last word")
     # One that was deleted while no front end was up.
     with database.write() as session:
         session.execute(update(StreamRow).values(deleted_at=1.0))
