@@ -8,6 +8,8 @@ from service.alert.addresses import check_url
 from service.alert.apprise.sender import check_apprise_url
 from service.alert.attempts import Way
 from service.alert.mqtt import targets as mqtt
+from service.errors import BadInput
+from service.logs import hide_secrets
 
 _SCHEMES = {"http": Way.WEBHOOK, "https": Way.WEBHOOK, "mqtt": Way.MQTT, "mqtts": Way.MQTT}
 
@@ -34,4 +36,10 @@ def check_receiver(way: Way, url: str, *, allow_private: bool) -> None:
 
     Raises: BadInput: they may not.
     """
+    if "://" not in url:
+        reason = "it must be a URL: https://…, mqtt://…, or one of those that Apprise knows"
+        raise BadInput("url", hide_secrets(url)[:50], reason)
+    if "://***@" in url or url.endswith("://…"):
+        shown = hide_secrets(url)
+        raise BadInput("url", shown, "is what answers show: its secret parts are missing")
     _CHECKS[way](url, allow_private=allow_private)

@@ -26,7 +26,7 @@ from service.api.auth import Gate, api_key, bearer
 from service.api.background import Background
 from service.api.context import Context
 from service.api.middleware import BodyLimit, RequestCount
-from service.api.parameters import refuse_unknown_parameters
+from service.api.parameters import refuse_what_nothing_takes
 from service.api.routes import (
     events,
     frames,
@@ -45,9 +45,9 @@ from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
 from service.media.keeper import Keeper
-from service.media.keeping import Keeping
 from service.media.normal import FOLDER as NORMAL_FOLDER
 from service.media.normal import NormalFolder
+from service.media.normal_keeper import NormalKeeper
 from service.media.retention import Retention
 from service.media.shelf import FOLDER, Shelf
 from service.messages import StreamStatus, WorkerStatus
@@ -128,7 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router, responses={503: ERRORS[503]})
-    protected = [Security(bearer), Security(api_key), Depends(refuse_unknown_parameters)]
+    protected = [Security(bearer), Security(api_key), Depends(refuse_what_nothing_takes)]
     for router in (
         streams.router,
         frames.router,
@@ -165,7 +165,7 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         uploads=Uploads(redis),
         metrics=metrics,
         shelf=shelf,
-        keeping=Keeping(database, shelf, folder, settings, metrics),
+        normal_keeper=NormalKeeper(database, shelf, folder, settings, metrics),
         senders=senders,
         links=links,
         trials=Trials(senders),
@@ -174,8 +174,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
 
 def _start(background: Background, context: Context) -> None:
     settings, metrics = context.settings, context.metrics
-    keeping = context.keeping
-    keeper = Keeper(context.redis, context.shelf, settings, metrics, on_clip=keeping.notice)
+    normal_keeper = context.normal_keeper
+    keeper = Keeper(context.redis, context.shelf, settings, metrics, on_clip=normal_keeper.notice)
     retention = Retention(context.database, context.shelf, settings, metrics)
     recorder = Recorder(
         context.database,
@@ -188,7 +188,7 @@ def _start(background: Background, context: Context) -> None:
     background.start("recorder", recorder.run)
     background.start("keeper", keeper.run)
     background.start("retention", retention.run)
-    background.start("normal footage", keeping.run)
+    background.start("normal footage", normal_keeper.run)
     deliverer = Deliverer(context.database, settings, metrics, context.senders)
     background.start("deliverer", deliverer.run)
     background.start("brokers", Reconciler(context.database, metrics, context.links).run)

@@ -13,7 +13,7 @@ from service.alert.mqtt.links import Links
 from service.alert.trials import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
-from service.media.keeping import Keeping
+from service.media.normal_keeper import NormalKeeper
 from service.media.shelf import Shelf
 from service.metrics import Metrics
 from service.settings import Settings
@@ -31,7 +31,7 @@ class Context:
     uploads: Uploads
     metrics: Metrics
     shelf: Shelf
-    keeping: Keeping
+    normal_keeper: NormalKeeper
     senders: Senders
     links: Links
     trials: Trials

@@ -1,4 +1,4 @@
-"""Query parameters that nothing takes are refused: a slip of the pen must not go unseen."""
+"""What nothing takes, of queries and bodies, is refused: a slip of the pen must not go unseen."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from service.api.errors import MAX_FIELDS, Refused, wrong_field
+from service.api.errors import MAX_FIELDS, Refused, field_refused, wrong_field
+
+EMPTY_BODIES = (b"", b"{}", b"null")
+"""What clients send that have nothing to say."""
 
 
-def refuse_unknown_parameters(request: Request) -> None:
+async def refuse_what_nothing_takes(request: Request) -> None:
     """A dependency of every route. Raises: Refused: 422, naming each."""
     route = request.scope.get("route")
-    if not isinstance(route, APIRoute) or not request.query_params:
+    if not isinstance(route, APIRoute):
         return
+    if request.query_params:
+        _check_parameters(request, route)
+    if route.body_field is None and "requestBody" not in (route.openapi_extra or {}):
+        body = await request.body()
+        if body.strip() not in EMPTY_BODIES:
+            raise field_refused(422, "body", "is not taken: this request has none")
+
+
+def _check_parameters(request: Request, route: APIRoute) -> None:
     known = sorted({*_names(route.dependant), *_described(route)})
     taken = f"takes {', '.join(known)}" if known else "takes none"
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.alert.attempts import Way
+from service.alert.mqtt.targets import parse
 from service.alert.replays import lock_webhook
+from service.api.errors import field_refused
 from service.api.idents import IDENT, checked_ids
 from service.errors import NotFound
 from service.store.tables import StreamRow, WebhookRow
@@ -26,6 +29,23 @@ def find_webhook(session: Session, webhook_id: str, *, locked: bool = False) -> 
 def checked_streams(session: Session, stream_ids: list[str] | None) -> list[str] | None:
     """The ids, each once. Raises: Refused: one names no stream."""
     return checked_ids(session, stream_ids, StreamRow.id, "stream_ids", "stream")
+
+
+def check_broker_is_free(
+    session: Session, way: str, url: str, webhook_id: str | None = None
+) -> None:
+    """Two webhooks must not write the same topics of one broker. Raises: Refused: they would."""
+    if way != Way.MQTT:
+        return
+    place = parse(url).place[:3]
+    others = select(WebhookRow).where(WebhookRow.way == way, WebhookRow.id != (webhook_id or ""))
+    for other in session.scalars(others):
+        if parse(other.url).place[:3] == place:
+            reason = (
+                f"webhook {other.id} has this broker and topic prefix already: give this one "
+                "another prefix, as in mqtt://broker/PREFIX"
+            )
+            raise field_refused(409, "url", reason, url)
 
 
 def forget_stream(session: Session, stream_id: str) -> None:

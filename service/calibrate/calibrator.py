@@ -95,12 +95,16 @@ class Calibrator:
         self._per_day = per_day
         self._timer = timer
         self._visited: dict[str, float] = {}
+        self._promises: dict[str, float | None] = {}
+        self._judged_at = time.time()
 
     def look(self, stream_ids: Iterable[str]) -> None:
         """Visit those whose turn it is, for a tenth of a second or so. What fails is logged, and
         tried again: nobody's recording waits for it."""
         began = self._timer()
         self._visited = {key: self._visited.get(key, began - VISIT_EVERY_S) for key in stream_ids}
+        for key in self._touched() & self._visited.keys():
+            self._visited[key] = began - VISIT_EVERY_S
         for stream_id in sorted(self._visited, key=lambda key: self._visited[key]):
             now = self._timer()
             if now - self._visited[stream_id] < VISIT_EVERY_S or now - began > BUDGET_S:
@@ -114,6 +118,26 @@ class Calibrator:
                 )
             # One with a long backlog takes turns with the others.
             self._visited[stream_id] = now - VISIT_EVERY_S if more else now
+
+    def _touched(self) -> set[str]:
+        """Streams with another promise, or with an event that was judged since the last look:
+        somebody waits for what comes of it."""
+        judged = select(EventRow.stream_id, EventRow.labelled_at).where(
+            EventRow.labelled_at > self._judged_at
+        )
+        promised = select(StreamRow.id, StreamRow.false_alarms_per_day)
+        try:
+            with self._database.read() as session:
+                events = session.execute(judged).all()
+                promises = {ident: promise for ident, promise in session.execute(promised)}
+        except SQLAlchemyError as error:
+            log.warning("what was changed can't be read", error=type(error).__name__)
+            return set()
+        self._judged_at = max([self._judged_at, *(at for _, at in events if at is not None)])
+        before, self._promises = self._promises, promises
+        return {ident for ident, _ in events} | {
+            ident for ident, promise in promises.items() if before.get(ident, promise) != promise
+        }
 
     def visit(self, stream_id: str, now: float) -> bool:
         """Take the stream's new scores in, and make a threshold if one is due; whether there is

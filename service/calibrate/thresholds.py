@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from model.peaks import magnitude
-from model.tails import LEAST_PEAKS, Found, Stretch
+from model.tails import Found, Stretch
 from service.calibrate.basis import basis
 from service.store.tables import EventRow, FootageRow, StreamRow, ThresholdRow
 
@@ -32,11 +32,6 @@ class Footage:
 
     seconds: float
     peaks: int
-
-    @property
-    def is_enough(self) -> bool:
-        """For a threshold."""
-        return self.seconds >= LEAST_FOOTAGE_S and self.peaks >= LEAST_PEAKS
 
 
 def footage(session: Session, stream: StreamRow) -> Footage:

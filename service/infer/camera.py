@@ -379,8 +379,11 @@ class Camera:
 
 
 def _overload(fps: float, target: float | None) -> str:
-    wanted = f" of {target:g}" if target else ""
-    return f"the worker is overloaded: {fps:.1f}{wanted} frames a second are scored"
+    if target is None:
+        return f"the worker is overloaded: {fps:.1f} frames a second are scored"
+    # What comes unevenly may be more for a moment.
+    scored = f"{min(fps, target):.1f} of {target:g}"
+    return f"the worker is overloaded: {scored} frames a second are scored"
 
 
 def _first_life(told: StreamStatus | None) -> Life:

@@ -1,7 +1,7 @@
 """Clips of events that somebody called normal, kept for the next training.
 
 They are `DATA_DIR/normal/STREAM_ID/EVENT_ID.mp4`. This is the folder alone: what belongs into it,
-`service.media.keeping` decides.
+`service.media.normal_keeper` decides.
 """
 
 from __future__ import annotations

@@ -191,6 +191,7 @@ class EventRow(Base):
     __table_args__ = (
         Index("events_by_time", "started_at"),
         Index("events_by_stream", "stream_id", "started_at"),
+        Index("events_by_label", "labelled_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

@@ -286,3 +286,22 @@ def test_parameters_that_nothing_takes_are_refused(
 def test_a_refused_parameter_names_those_that_there_are(api: httpx.Client) -> None:
     reason = api.get("/events?limt=3").json()["error"]["fields"][0]["reason"]
     assert "limit" in reason
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/webhooks/0123/replay", b'{"limit":2}'),
+        ("POST", "/webhooks/0123/test", b"[1]"),
+        ("DELETE", "/streams/0123", b'{"force":true}'),
+        ("GET", "/events", b"x"),
+    ],
+)
+def test_bodies_that_nothing_takes_are_refused(
+    api: httpx.Client, method: str, path: str, body: bytes
+) -> None:
+    answer = api.request(method, path, content=body)
+    assert answer.status_code == 422, answer.text
+    (field,) = answer.json()["error"]["fields"]
+    assert field["field"] == "body"
+    assert api.request(method, path, content=b" {} ").status_code in (200, 404)

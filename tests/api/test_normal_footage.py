@@ -96,6 +96,9 @@ def _check_file(api: httpx.Client, path: str, copy: Path) -> None:
     assert played(copy)[0] == list(range(FRAMES))
     part = api.get(path, headers={"Range": "bytes=10-29"})
     assert (part.status_code, part.content) == (206, whole.content[10:30])
+    head = api.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
     known = api.get(path, headers={"If-None-Match": whole.headers["etag"]})
     assert (known.status_code, known.content) == (304, b"")
 

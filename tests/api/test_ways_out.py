@@ -60,6 +60,9 @@ def test_apprise_takes_an_address_that_a_webhook_has_if_asked(api: httpx.Client)
         ({"url": "syslog://"}, "url"),
         ({"url": "ftp://u:geheim@example.com/"}, "url"),
         ({"url": "https://example.com/", "way": "pigeon"}, "way"),
+        ({"url": "mqtt://***@example.com/nw"}, "url"),
+        ({"url": "tgram://…"}, "url"),
+        ({"url": "notaurl"}, "url"),
     ],
 )
 def test_other_ways_are_registered_properly(
@@ -69,3 +72,16 @@ def test_other_ways_are_registered_properly(
     assert answer.status_code == 422, answer.text
     assert answer.json()["error"]["fields"][0]["field"] == field
     assert "geheim" not in answer.text
+
+
+def test_two_webhooks_have_not_one_place_on_a_broker(api: httpx.Client) -> None:
+    first = api.post("/webhooks", json={"url": "mqtt://u:a@broker.example.com/yard"}).json()["id"]
+    second = api.post("/webhooks", json={"url": "mqtt://broker.example.com:1883/home"}).json()["id"]
+    taken = {"url": "mqtt://v:b@broker.example.com/yard?discovery=off"}
+    for answer in (api.post("/webhooks", json=taken), api.patch(f"/webhooks/{second}", json=taken)):
+        assert answer.status_code == 409, answer.text
+        assert first in answer.json()["error"]["message"]
+    kept = {"url": "mqtt://u:new@broker.example.com/yard"}
+    assert api.patch(f"/webhooks/{first}", json=kept).status_code == 200
+    for ident in (first, second):
+        assert api.delete(f"/webhooks/{ident}").status_code == 204

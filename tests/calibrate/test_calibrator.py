@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from redis import Redis
@@ -271,6 +273,46 @@ def test_what_fails_for_one_stream_is_tried_again_and_keeps_nobody_back(camera: 
     now[0] += 100.0
     calibrator.look(["cam", "other"])
     assert camera.seconds() == pytest.approx(300.0, abs=20.0)
+
+
+def test_a_promise_or_a_label_is_heard_of_before_the_streams_turn(camera: Camera) -> None:
+    add_stream(camera.database, "other")
+    camera.record(noise(1500.0))
+    now = [0.0]
+    calibrator = Calibrator(camera.database, RULES, 1.0, timer=lambda: now[0])
+    visited: list[str] = []
+    visit = calibrator.visit
+
+    def watched(stream_id: str, at: float) -> bool:
+        visited.append(stream_id)
+        return visit(stream_id, at)
+
+    calibrator.visit = watched  # type: ignore[method-assign]
+
+    def look() -> list[str]:
+        visited.clear()
+        for _ in range(20):  # until all is taken in
+            calibrator.look(["cam", "other"])
+        now[0] += 2.0
+        return sorted(set(visited))
+
+    assert look() == ["cam", "other"]
+    assert look() == []
+    assert len(camera.thresholds()) == 1
+    with camera.database.write() as session:
+        session.execute(
+            update(StreamRow).where(StreamRow.id == "cam").values(false_alarms_per_day=100.0)
+        )
+    assert look() == ["cam"]
+    assert [row.false_alarms_per_day for row in camera.thresholds()] == [1.0, 100.0]
+    assert look() == []
+    camera.event(100, 110, "normal")
+    with camera.database.write() as session:
+        session.execute(update(EventRow).values(labelled_at=time.time() + 1.0))
+    assert look() == ["cam"]
+    assert look() == []
+    now[0] += 60.0
+    assert look() == ["cam", "other"]
 
 
 def test_the_recorder_calibrates_and_publishes(camera: Camera, redis: Redis) -> None:

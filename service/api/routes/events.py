@@ -123,7 +123,7 @@ def review_event(event_id: str, body: EventPatch, context: Shared) -> EventOut:
     if values and IDENT.fullmatch(event_id):
         with context.database.write() as session:
             session.execute(update(EventRow).where(EventRow.id == event_id).values(values))
-        context.keeping.notice(event_id)
+        context.normal_keeper.notice(event_id)
     return read_event(event_id, context)
 
 

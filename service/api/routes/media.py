@@ -25,6 +25,7 @@ ELSEWHERE = (
 )
 
 
+@router.head("/events/{event_id}/clip.mp4", include_in_schema=False)
 @router.get(
     "/events/{event_id}/clip.mp4",
     summary="An event's clip",
@@ -37,6 +38,7 @@ def read_clip(event_id: str, context: Shared, request: Request) -> Response:
     return _file(context, event_id, (Kind.CLIP,), request)
 
 
+@router.head("/events/{event_id}/peak.jpg", include_in_schema=False)
 @router.get(
     "/events/{event_id}/peak.jpg",
     summary="An event's picture at its peak",

@@ -26,7 +26,7 @@ BATCH = 500
 def list_normal_footage(stream_id: str, context: Shared) -> NormalFootageOut:
     """Clips of its events that are labelled `normal`, kept for `normwatch train --stream` on this
     front end's machine: those that it recorded."""
-    folder = context.keeping.folder
+    folder = context.normal_keeper.folder
     with context.database.read() as session:
         find_stream(session, stream_id)
         clips = folder.clips(stream_id)
@@ -52,6 +52,7 @@ def _started(session: Session, event_ids: Sequence[str]) -> dict[str, float]:
     return found
 
 
+@router.head("/streams/{stream_id}/normal-footage/{event_id}.mp4", include_in_schema=False)
 @router.get(
     "/streams/{stream_id}/normal-footage/{event_id}.mp4",
     summary="A clip that was called normal",
@@ -63,7 +64,7 @@ def read_normal_clip(stream_id: str, event_id: str, context: Shared, request: Re
     with context.database.read() as session:
         find_stream(session, stream_id)
     try:
-        clip = context.keeping.folder.clip(stream_id, event_id)
+        clip = context.normal_keeper.folder.clip(stream_id, event_id)
         if clip is not None:
             return file_answer(clip.path, "video/mp4", request)
     except (ValueError, FileNotFoundError):  # no such id; or it has just gone

@@ -81,7 +81,7 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         row.webhook_ids = checked_webhooks(session, body.webhook_ids)
         session.add(row)
     publish(context, row, -1)
-    context.keeping.notice_streams()
+    context.normal_keeper.notice_streams()
     response.headers["Location"] = f"/streams/{row.id}"
     return views(context, [row])[0]
 
@@ -203,7 +203,7 @@ def delete_stream(stream_id: str, context: Shared) -> None:
     with context.database.write() as session:
         mark_deleted(session, find_stream(session, stream_id, locked=True), time.time())
         forget_stream(session, stream_id)
-    context.keeping.notice_streams()
+    context.normal_keeper.notice_streams()
     try:
         context.registry.remove(stream_id)
     except RedisError as error:

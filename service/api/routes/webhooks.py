@@ -28,7 +28,13 @@ from service.api.schemas.webhooks import (
     trial_out,
     webhook_out,
 )
-from service.api.webhooks import SWITCHED_OFF, checked_streams, find_webhook, forget_webhook
+from service.api.webhooks import (
+    SWITCHED_OFF,
+    check_broker_is_free,
+    checked_streams,
+    find_webhook,
+    forget_webhook,
+)
 from service.store.tables import WebhookRow
 
 router = APIRouter(tags=["webhooks"])
@@ -56,6 +62,7 @@ def create_webhook(body: WebhookIn, context: Shared, response: Response) -> NewW
         created_at=now,
     )
     with context.database.write() as session:
+        check_broker_is_free(session, way, body.url)
         row.stream_ids = checked_streams(session, body.stream_ids)
         session.add(row)
     response.headers["Location"] = f"/webhooks/{row.id}"
@@ -93,6 +100,7 @@ def change_webhook(webhook_id: str, body: WebhookPatch, context: Shared) -> Webh
     with context.database.write() as session:
         row = find_webhook(session, webhook_id, locked=True)
         if body.url is not None:
+            check_broker_is_free(session, row.way, body.url, row.id)
             row.url = body.url
         if body.name is not None:
             row.name = body.name

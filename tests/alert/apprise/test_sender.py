@@ -153,6 +153,8 @@ def test_a_service_that_never_answers_has_its_time(
         ("dbus://", "machine"),
         ("json://" + "x" * 2000, "longer than 2000"),
         ("", "no URL"),
+        ("json://192.168.1.20/path", "private network"),
+        ("apprise://localhost:8080/aVery%53ecretToken%21", "apprise"),
     ],
 )
 def test_urls_are_checked_without_sending(url: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks that are a broker, or one of Apprise's services."""
+"""Webhooks that are a broker, or one of Apprise's services; events by when they were judged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("way", sa.String(length=16), nullable=False, server_default="webhook")
         )
+    op.create_index("events_by_label", "events", ["labelled_at"], unique=False)
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_index("events_by_label", "events")
     op.execute("DELETE FROM webhooks WHERE way <> 'webhook'")
     op.drop_column("webhooks", "way")

@@ -46,7 +46,7 @@ _Key = tuple[str, str]
 """Stream and event."""
 
 
-class Keeping:
+class NormalKeeper:
     """Makes a folder of normal footage follow the labels. `run` is a thread, `notice` for any."""
 
     def __init__(

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import delete, update
 
 from service.history.deletion import mark_deleted
-from service.media import keeping as following
-from service.media.keeping import Keeping
+from service.media import normal_keeper as following
 from service.media.kinds import Kind
 from service.media.normal import SEEN_EVERY_S, NormalFolder
+from service.media.normal_keeper import NormalKeeper
 from service.media.retention import Retention
 from service.media.shelf import NewFile, Shelf, place_of
 from service.metrics import Metrics
@@ -35,7 +35,7 @@ class Machine:
         self.shelf = Shelf(root / "media", database)
         self.folder = NormalFolder(root / "normal")
         self.now = NOW
-        self.keeping = Keeping(
+        self.keeping = NormalKeeper(
             database,
             self.shelf,
             self.folder,
