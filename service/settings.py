@@ -14,6 +14,8 @@ from model.rules import LIVE_UPDATE, UPDATE_RULES
 
 AUTO = "auto"
 CENTURY_DAYS = 36_525
+QUIET_FPS = 4.0
+"""Pictures a second at most while a camera sees nothing unusual."""
 _EVENTS = EventRules()
 
 
@@ -171,6 +173,11 @@ class Settings(BaseSettings):
         if not self.clip_fps:
             return self.preview_every_s
         return min(self.preview_every_s, 1.0 / self.clip_fps)
+
+    @property
+    def quiet_picture_every_s(self) -> float:
+        """The same where nothing unusual is seen: pictures cost more than most of the rest."""
+        return max(self.picture_every_s, min(self.preview_every_s, 1.0 / QUIET_FPS))
 
     @property
     def user_models(self) -> Path:

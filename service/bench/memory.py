@@ -40,6 +40,9 @@ class ReadySource:
         """Always one, until it is stopped."""
         return int(self._open)
 
+    def look_closely(self) -> None:
+        """There are no pictures."""
+
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """None: the one frame is the newest."""
         return []
@@ -94,6 +97,9 @@ class PacedSource:
     def waiting(self) -> int:
         """Frames in the ring."""
         return 0 if self.closed else len(self._ring)
+
+    def look_closely(self) -> None:
+        """There are no pictures."""
 
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """Those of the ring."""

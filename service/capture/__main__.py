@@ -17,6 +17,7 @@ import traceback
 import av.logging
 import cv2
 
+from service.capture.closely import Closely
 from service.capture.opening import OpenError
 from service.capture.playback import Playback, failure_of
 from service.capture.wire import ANSWER, MAX_JOB_BYTES, CaptureJob, send
@@ -123,7 +124,9 @@ def _die_with(parent: int) -> None:
 
 
 def _play(job: CaptureJob, out: int) -> None:
-    playback = Playback(job)
+    closely = Closely()
+    closely.listen()
+    playback = Playback(job, closely=closely)
     try:
         for message in playback.messages():
             send(out, message)

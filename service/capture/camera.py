@@ -40,6 +40,8 @@ log = structlog.stdlib.get_logger(__name__)
 MARGIN_S = 3.0
 """What a process may need, on a busy machine, beyond its source's time limits."""
 STOP_S = 1.0
+CLOSELY_EVERY_S = 1.0
+"""A process that looks closely goes on for some seconds."""
 LOG_BYTES = 64 * 1024
 LOG_LINES = 20
 """Lines of a process's standard error that are logged; a chatty library can't fill the log."""
@@ -113,6 +115,9 @@ class CameraCapture:
         self._stalls_at: float | None = None
         """Without another picture until then (monotonic), the camera is stalled."""
         self._pictured_at = 0.0
+        self._pictured_by: int | None = None
+        """The process that has sent a frame."""
+        self._closely_at = 0.0
         self._stop = threading.Event()
         self._process: CaptureProcess | None = None
         self._handing_over = threading.Lock()
@@ -153,6 +158,15 @@ class CameraCapture:
         """The camera's process, if there is one now."""
         process = self._process
         return process.pid if process is not None and process.running else None
+
+    def look_closely(self) -> None:
+        """Have pictures of all frames made for the next seconds, as far as the job wants them."""
+        now, process = time.monotonic(), self._process
+        # A process that has just begun doesn't listen yet, and the signal would end it.
+        if process is None or self._pictured_by != process.pid or now < self._closely_at:
+            return
+        self._closely_at = now + CLOSELY_EVERY_S
+        process.look_closely()
 
     def stop(self) -> None:
         """Ask the process to end; returns at once. `close` waits."""
@@ -302,6 +316,7 @@ class CameraCapture:
             run.playing_since = now
         run.gaps.add(now)
         self._pictured_at = now
+        self._pictured_by = run.process.pid
         self._stalls_at = now + run.gaps.silence_s
 
     def _tell(self, state: CaptureState, reason: str = "") -> None:

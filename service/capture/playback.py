@@ -48,14 +48,22 @@ class _Taken:
 class Playback:
     """One connection to a source, as messages. For one thread."""
 
-    def __init__(self, job: CaptureJob, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        job: CaptureJob,
+        clock: Clock | None = None,
+        closely: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Args: closely: whether to make pictures as often as the job has it for such times."""
         self._job = job
+        self._closely = closely
         self._clock = clock or Clock()
         self._fitter = Fitter(job.shape)
         self._sequence = 0
         self._captured_at = 0.0
         self._started_at = 0.0
         self._previews = Sampler(1.0 / job.preview_every_s)
+        self._close_previews = Sampler(1.0 / min(job.preview_every_s, job.close_preview_every_s))
         self._told_at = self._clock.now()
 
     @property
@@ -173,7 +181,10 @@ class Playback:
     def _captured(self, taken: _Taken, cut: bool) -> CapturedFrame:
         self._told_at = self._clock.now()
         preview = None
-        if self._previews.takes(self._captured_at):
+        # Both are told of every frame: they go by the gaps.
+        few = self._previews.takes(self._captured_at)
+        many = self._close_previews.takes(self._captured_at)
+        if few or (many and self._closely()):
             preview = taken.jpeg(self._job.preview_width)
         frame = CapturedFrame(self._captured_at, self._sequence, taken.fitted(), preview, cut)
         self._sequence += 1

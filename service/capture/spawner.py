@@ -17,6 +17,7 @@ import threading
 
 import structlog
 
+from service.capture.closely import SIGNAL
 from service.capture.wire import ANSWER, MAX_JOB_BYTES, CaptureJob
 from service.errors import SourceError
 
@@ -52,6 +53,10 @@ class CaptureProcess:
     def terminate(self) -> None:
         """Ask it to end."""
         self._signal(signal.SIGTERM)
+
+    def look_closely(self) -> None:
+        """Have it make more pictures for a while; only once it has sent a frame."""
+        self._signal(SIGNAL)
 
     def kill(self) -> None:
         """End it, in whatever state it is."""

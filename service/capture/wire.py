@@ -51,6 +51,8 @@ class CaptureJob:
     read_timeout_s: float = 10.0
     preview_width: int = 640
     preview_every_s: float = 1.0
+    close_preview_every_s: float = 1.0
+    """While the worker wants to look closely."""
     transport: str = "tcp"
     """RTSP's lower transport: `tcp` or `udp`."""
     decode: str = "all"

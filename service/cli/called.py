@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from service.errors import BadInput
-from service.media.clip import ClipLength
 from service.media.normal import FOLDER, KeptClip, NormalFolder, length_of
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from model.footage import Clip
-    from model.frames import FrameShape
+    from model.frames import Frame, FrameShape
 
 LEAST_RATE = 0.8
 """Of the training's: motion at less is another motion."""
 MOST_RATE = 1.2
 """Of it: of clips with more pictures a second, some are left out."""
+LONGEST_GAP = 1.6
+"""Of the training's frames: after a longer one the next frame follows from nothing."""
 AROUND_S = 1.0
 """So much before an event and after it is learned with it. The rest of a clip shows nothing that
 the other footage doesn't."""
@@ -41,32 +43,53 @@ class Called:
 
         Raises: FootageError: one can't be read.
         """
-        from model.footage import Clip, Sampling, Source, frame_store
+        from model.footage import Sampling, Source, fitted
 
-        lengths = {f"{self.stream_id}/{clip.path.name}": length_of(clip) for clip in self.clips}
-        with frame_store(shape) as store:
-            for clip, (name, length) in zip(self.clips, lengths.items(), strict=True):
-                many = length is not None and length.fps > MOST_RATE * self.fps
-                store.add(Source(name, clip.path), Sampling(self.fps if many else None))
-            return [
-                Clip(each.name, each.frames[_around(lengths[each.name], len(each))])
-                for each in store.clips()
-            ]
+        runs: list[Clip] = []
+        for clip in self.clips:
+            name, length = f"{self.stream_id}/{clip.path.name}", length_of(clip)
+            source = Source(name, clip.path)
+            if length is None or length.fps > MOST_RATE * self.fps:
+                frames = list(fitted(source, shape, Sampling(self.fps)))
+                times_s = [place / self.fps for place in range(len(frames))]
+            else:
+                frames = list(fitted(source, shape, Sampling()))
+                times_s = list(length.times_s)
+            event_s = None if length is None else length.event_s
+            runs += self._runs(name, frames, times_s, event_s)
+        return runs
+
+    def _runs(
+        self,
+        name: str,
+        frames: Sequence[Frame],
+        times_s: Sequence[float],
+        event_s: tuple[float, float] | None,
+    ) -> Iterator[Clip]:
+        """What is around the event, as runs without gaps: before it there may be few pictures."""
+        import numpy as np
+
+        from model.footage import Clip
+
+        first_s, last_s = event_s or (0.0, math.inf)
+        run: list[Frame] = []
+        before_s = -math.inf
+        for frame, time_s in zip(frames, times_s, strict=False):
+            if not first_s - AROUND_S <= time_s <= last_s + AROUND_S:
+                continue
+            if run and time_s - before_s > LONGEST_GAP / self.fps:
+                yield Clip(name, np.array(run))
+                run = []
+            run.append(frame)
+            before_s = time_s
+        if run:
+            yield Clip(name, np.array(run))
 
     @property
     def provenance(self) -> str:
         """As a bundle names it."""
         count = len(self.clips)
         return f"stream {self.stream_id}: {count} {'clip' if count == 1 else 'clips'} called normal"
-
-
-def _around(length: ClipLength | None, frames: int) -> slice:
-    """The frames from a little before an event to a little after."""
-    if length is None or length.event_s is None:
-        return slice(None)
-    first_s, last_s = length.event_s
-    rate = frames / length.seconds
-    return slice(max(0, int((first_s - AROUND_S) * rate)), math.ceil((last_s + AROUND_S) * rate))
 
 
 def find_called(console: Console, stream_id: str, fps: float | None) -> Called:

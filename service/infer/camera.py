@@ -34,6 +34,8 @@ from service.messages import (
 
 log = structlog.stdlib.get_logger(__name__)
 
+UNUSUAL = 0.7
+"""Of the threshold: from such a score on, a camera's pictures are made more often."""
 DEGRADED_S = 10.0
 """A camera counts as degraded for so long after a frame that there was no time to score."""
 OpenSource = Callable[["Camera"], FrameSource]
@@ -264,6 +266,8 @@ class Camera:
         self._under_way = 0
         if seen.scene is not None:
             self._note(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
+        if self._source is not None and _is_unusual(seen):
+            self._source.look_closely()
         if (shown := self.pictures.scored(frame, seen, now)) is not None:
             self.outbox.show(shown)
 
@@ -376,6 +380,13 @@ class Camera:
         self._warming, self._obscured = True, ""
         self.pictures.forget_unshown()
         self._close_source(source)
+
+
+def _is_unusual(seen: Observation) -> bool:
+    """An event may begin."""
+    if seen.score is None or seen.threshold is None:
+        return False
+    return seen.score >= UNUSUAL * seen.threshold
 
 
 def _overload(fps: float, target: float | None) -> str:

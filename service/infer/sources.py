@@ -60,6 +60,9 @@ class FrameSource(Protocol):
     def pop(self) -> SourceFrame | None:
         """The next frame, if there is one that can be used."""
 
+    def look_closely(self) -> None:
+        """Give more pictures for the next seconds, where there are few otherwise."""
+
     def status(self) -> SourceStatus:
         """State and counters."""
 
@@ -90,6 +93,10 @@ class CaptureSource:
         """The oldest waiting frame."""
         frame = self._capture.pop()
         return None if frame is None else self._numbered(frame)
+
+    def look_closely(self) -> None:
+        """More pictures, for the next seconds."""
+        self._capture.look_closely()
 
     def _numbered(self, frame: CapturedFrame) -> SourceFrame:
         return SourceFrame(
@@ -169,6 +176,9 @@ class UploadSource:
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """None: what was accepted is scored, however late."""
         return []
+
+    def look_closely(self) -> None:
+        """It has all that are wanted at any time."""
 
     def pop(self) -> SourceFrame | None:
         """The next one that can be used; others are discarded and counted."""

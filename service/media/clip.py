@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import cast
 
 import av
@@ -54,15 +55,23 @@ def encoder() -> str:
 class ClipLength:
     """How much a clip shows."""
 
-    frames: int
-    seconds: float
+    times_s: tuple[float, ...]
+    """Of its pictures, rising from 0; two at least."""
     event_s: tuple[float, float] | None
     """From when to when its event lasts, in seconds of the clip; None: the file doesn't say."""
 
     @property
+    def seconds(self) -> float:
+        """From the first picture to the last one's end."""
+        count = len(self.times_s)
+        return self.times_s[-1] * count / (count - 1)
+
+    @property
     def fps(self) -> float:
-        """Pictures a second."""
-        return self.frames / self.seconds
+        """Pictures a second while its event lasts: before it there may be fewer."""
+        first_s, last_s = self.event_s or (0.0, self.seconds)
+        gaps = [b - a for a, b in pairwise(self.times_s) if first_s <= b and a <= last_s]
+        return 1.0 / median(gaps or [self.seconds])
 
 
 def length_of(path: Path) -> ClipLength | None:
@@ -70,12 +79,15 @@ def length_of(path: Path) -> ClipLength | None:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            if not stream.frames or not stream.duration or stream.time_base is None:
+            if stream.time_base is None:
                 return None
-            seconds = float(stream.duration * stream.time_base)
+            stamps = sorted(each.pts for each in container.demux(stream) if each.pts is not None)
+            if len(stamps) < LEAST_PICTURES:
+                return None
+            times_s = tuple(float((each - stamps[0]) * stream.time_base) for each in stamps)
             said = _EVENT.fullmatch(container.metadata.get("comment", ""))
             event_s = (float(said[1]), float(said[2])) if said else None
-            return ClipLength(stream.frames, seconds, event_s)
+            return ClipLength(times_s, event_s)
     except (av.FFmpegError, IndexError):
         return None
 

@@ -88,7 +88,18 @@ def test_of_a_clip_that_says_when_its_event_lasts_that_is_learned(
     folder.put("yard", "evt_1", tmp_path / "clip.mp4")
     said = _trained(capsys, footage, tmp_path / "x", "--stream", "yard")
     assert "stream yard: 1 clip called normal, 6 s" in said
-    assert f"{48 + 10 + 9 + 10} frames to train on, 12 held out" in said
+    assert f"{48 + 10 + 10 + 10} frames to train on, 12 held out" in said
+
+
+def test_before_an_event_there_may_be_too_few_pictures_to_learn_from(
+    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shots = [shot(frame) for frame in (*range(0, 25, 3), *range(26, 60))]
+    write_clip(tmp_path / "clip.mp4", shots, 10.0, (25, 34))
+    folder.put("yard", "evt_1", tmp_path / "clip.mp4")
+    said = _trained(capsys, footage, tmp_path / "x", "--stream", "yard")
+    assert "left out" not in said
+    assert f"{48 + 3 + 19} frames to train on, 12 held out" in said
 
 
 def test_a_stream_without_labels_trains_the_same_bundle_and_says_so(

@@ -52,6 +52,8 @@ class Bursts:
         self._captured += 1
         self._frozen += 1
 
+    def look_closely(self) -> None: ...
+
     def pop_stale(self, before: float) -> list[SourceFrame]:
         return [self._numbered(frame) for frame in self._ring.pop_stale(before)]
 

@@ -82,6 +82,8 @@ class DayCamera:
             self._arrive()
         return len(self._frames)
 
+    def look_closely(self) -> None: ...
+
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """As a capture's."""
         self._arrive()
