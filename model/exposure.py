@@ -50,13 +50,6 @@ class Exposure:
         logs = np.log(np.maximum(levels, 0.5)) - self.pivot - self.shift
         return np.exp(self.pivot + logs / self.slope).astype(np.float32)
 
-    def redone(self, levels: Grey) -> Grey:
-        """The opposite of `undone`."""
-        if self == NONE:
-            return levels
-        logs = np.log(np.maximum(levels, 0.5)) - self.pivot
-        return np.exp(self.pivot + self.shift + self.slope * logs).astype(np.float32)
-
     def undo(self, frame: Frame) -> Frame:
         """The frame in the light that is known; the same one where that is how it is.
 

@@ -41,6 +41,8 @@ class Look:
     """(SIDE, SIDE)"""
     levels: Levels
     """As they would be without what the exposure does."""
+    plain: Levels
+    """As they are."""
     edges: Edges
     fits: NDArray[np.bool_]
     """Which cells show their lasting edges; (CELLS, CELLS)."""

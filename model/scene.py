@@ -73,7 +73,7 @@ class Scene:
         exposed = self._exposed(levels, fits)
         enough = textured.sum() >= self.rules.least_textured
         fitting = float(fits[textured].mean()) if enough else None
-        plain = Look(grey, exposed.undone(levels), edges, fits, fitting, exposed)
+        plain = Look(grey, exposed.undone(levels), levels, edges, fits, fitting, exposed)
         if self._is_unfit(plain.fitting):
             return self._unfit_look(plain)
         if self._unfit:
@@ -166,7 +166,7 @@ class Scene:
         changed = self._changed(smooth, anchor, self.rules.drift)
         if self._is_light(changed, look.fits, textured):
             return SceneChange(_told("drifted", changed, anchor, smooth))
-        plain = self._mean(self._plain, look.exposure.redone(look.levels))
+        plain = self._mean(self._plain, look.plain)
         if self.relighting is not None and self._is_known(plain, self.rules.back_share):
             return SceneChange(f"the light is what it was first, mean {plain.mean():.0f}")
         return None
@@ -217,7 +217,7 @@ class Scene:
             self.cut()
         self._exposure = look.exposure
         self._smooth = self._smoothed(look.levels)
-        self._plain = self._mean(self._plain, look.exposure.redone(look.levels))
+        self._plain = self._mean(self._plain, look.plain)
         self._past.append((look.levels, look.fits))
         if look.unfit:
             self._unfit += 1

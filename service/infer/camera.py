@@ -16,7 +16,7 @@ from service.infer.models import LoadedModel, ModelPool
 from service.infer.options import options_of
 from service.infer.outbox import Outbox
 from service.infer.ownership import Owned
-from service.infer.pictures import Pictures
+from service.infer.pictures import Pictures, is_unusual
 from service.infer.rates import Ages, Rate
 from service.infer.snapshots import Snapshot, identity
 from service.infer.sources import FrameSource, SourceFrame
@@ -34,8 +34,6 @@ from service.messages import (
 
 log = structlog.stdlib.get_logger(__name__)
 
-UNUSUAL = 0.7
-"""Of the threshold: from such a score on, a camera's pictures are made more often."""
 DEGRADED_S = 10.0
 """A camera counts as degraded for so long after a frame that there was no time to score."""
 OpenSource = Callable[["Camera"], FrameSource]
@@ -266,7 +264,7 @@ class Camera:
         self._under_way = 0
         if seen.scene is not None:
             self._note(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
-        if self._source is not None and _is_unusual(seen):
+        if self._source is not None and is_unusual(seen):
             self._source.look_closely()
         if (shown := self.pictures.scored(frame, seen, now)) is not None:
             self.outbox.show(shown)
@@ -380,13 +378,6 @@ class Camera:
         self._warming, self._obscured = True, ""
         self.pictures.forget_unshown()
         self._close_source(source)
-
-
-def _is_unusual(seen: Observation) -> bool:
-    """An event may begin."""
-    if seen.score is None or seen.threshold is None:
-        return False
-    return seen.score >= UNUSUAL * seen.threshold
 
 
 def _overload(fps: float, target: float | None) -> str:

@@ -8,6 +8,8 @@ from service.infer.reel import Reel, Taken
 from service.infer.sources import SourceFrame
 from service.settings import Settings
 
+UNUSUAL = 0.7
+"""Of the threshold: from such a score on, a camera's pictures are made more often."""
 EARLY = 0.9
 """Pictures don't come just when one is due to be shown: one that comes so nearly then will do."""
 
@@ -50,3 +52,10 @@ class Pictures:
     def forget_unshown(self) -> None:
         """The source is another one now."""
         self._unshown = None
+
+
+def is_unusual(seen: Observation) -> bool:
+    """An event may begin: pictures of every frame are wanted."""
+    if seen.score is None or seen.threshold is None:
+        return False
+    return seen.score >= UNUSUAL * seen.threshold

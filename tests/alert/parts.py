@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 from pytest_httpserver import HTTPServer
@@ -10,13 +11,15 @@ from sqlalchemy import func, select
 from werkzeug import Request, Response
 
 from service.alert.deliverer import Deliverer
+from service.alert.outbox import EventData, iso8601
 from service.alert.senders import make_senders
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import AttemptRow, DeliveryRow
+from service.store.tables import AttemptRow, DeliveryRow, EventRow
 
 NOW = 1795507200.0
+JPEG = b"\xff\xd8\xff\xe0 not much of a picture \xff\xd9"
 
 
 class Clock:
@@ -109,3 +112,46 @@ def attempt_rows(database: Database, message_id: str = "msg_1") -> list[AttemptR
     query = select(AttemptRow).where(AttemptRow.delivery_id == message_id).order_by(AttemptRow.id)
     with database.read() as session:
         return list(session.scalars(query))
+
+
+def add_event(
+    database: Database,
+    ident: str,
+    *,
+    stream: str = "cam",
+    ended_at: float | None = None,
+    picture: bytes = JPEG,
+) -> None:
+    """An event that was told, as the recorder has it."""
+    with database.write() as session:
+        session.add(
+            EventRow(
+                id=ident,
+                stream_id=stream,
+                started_at=time.time(),
+                ended_at=ended_at,
+                first_frame=10,
+                last_frame=20,
+                peak_score=0.91,
+                peak_frame=14,
+                threshold=0.5,
+                snapshot=picture,
+            )
+        )
+
+
+def event_data(event_id: str = "evt_1", started_at: float = NOW) -> EventData:
+    """What a message tells of an event that goes on."""
+    return EventData(
+        event_id=event_id,
+        stream_id="cam",
+        stream_name="The cam",
+        started_at=iso8601(started_at),
+        ended_at=None,
+        first_frame=3,
+        last_frame=7,
+        peak_score=0.9,
+        peak_frame=5,
+        threshold=0.5,
+        region=(0.0, 0.25, 0.5, 1.0),
+    )

@@ -7,28 +7,13 @@ import json
 import pytest
 from sqlalchemy import select
 
-from service.alert.outbox import EventData, EventType, enqueue, iso8601
+from service.alert.outbox import EventType, enqueue, iso8601
 from service.store.database import Database
 from service.store.tables import DeliveryRow, StreamRow, WebhookRow
+from tests.alert.parts import event_data
 from tests.record.rows import add_stream, add_webhook
 
 NOW = 1795507200.25
-
-
-def _data(event_id: str = "evt_1") -> EventData:
-    return EventData(
-        event_id=event_id,
-        stream_id="cam",
-        stream_name="The cam",
-        started_at=iso8601(NOW),
-        ended_at=None,
-        first_frame=3,
-        last_frame=7,
-        peak_score=0.9,
-        peak_frame=5,
-        threshold=0.5,
-        region=(0.0, 0.25, 0.5, 1.0),
-    )
 
 
 def _enqueue(
@@ -40,7 +25,7 @@ def _enqueue(
 ) -> int:
     with database.write() as session:
         stream = session.get_one(StreamRow, "cam")
-        data = _data(event_id)
+        data = event_data(event_id, NOW)
         return enqueue(session, stream=stream, event_type=event_type, data=data, now=now)
 
 

@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 
 from model.exposure import NONE, Exposure, exposure
-from tests.model.stills import SIZE, changes_in, draw_scene, look_at, settled, shot, still
+from tests.model.stills import SIZE, Drawn, changes_in, draw_scene, look_at, settled, shot, still
 
 ALL = np.ones((8, 8), np.bool_)
 
 
 def _cells(seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return np.random.default_rng(seed).uniform(40.0, 200.0, (8, 8)).astype(np.float32)
+
+
+def _swings(picture: Drawn) -> list[Drawn]:
+    """Exposure goes down to a half and back, three times."""
+    shares = (1.0 - 0.5 * max(0.0, np.sin(step / 12.0)) ** 2 for step in range(240))
+    return [picture * np.float32(share) for share in shares]
 
 
 @pytest.mark.parametrize(("gain", "slope"), [(0.45, 1.0), (1.8, 1.0), (0.7, 1.4), (1.2, 0.75)])
@@ -59,10 +65,7 @@ def test_little_is_left_alone_and_more_begins_without_a_step() -> None:
 
 def test_exposure_that_follows_a_passer_by_withholds_nothing() -> None:
     drawn, scene = draw_scene(), settled()
-    swings = [
-        drawn * np.float32(1.0 - 0.5 * max(0.0, np.sin(step / 12.0)) ** 2) for step in range(240)
-    ]
-    frames = shot(swings)
+    frames = shot(_swings(drawn))
     looks = look_at(scene, frames)
     assert not any(look.quiet for look in looks)
     assert changes_in(looks) == []
@@ -95,10 +98,7 @@ def test_exposure_swings_in_another_light_too() -> None:
     lamp = drawn * np.linspace(0.35, 0.85, SIZE, dtype=np.float32)
     look_at(scene, still(lamp, 80))
     assert scene.relighting is not None
-    swings = [
-        lamp * np.float32(1.0 - 0.5 * max(0.0, np.sin(step / 12.0)) ** 2) for step in range(240)
-    ]
-    frames = shot(swings)
+    frames = shot(_swings(lamp))
     looks = look_at(scene, frames)
     assert not any(look.quiet for look in looks)
     assert changes_in(looks) == []

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from service.alert.apprise.text import Text, text_of
@@ -79,7 +80,7 @@ def _ask(
         "url": url,
         "allow_private": allow_private,
         "folder": os.path.realpath(folder),
-        "text": None if text is None else {f: getattr(text, f) for f in ("title", "body", "tone")},
+        "text": None if text is None else asdict(text),
         "picture": None if picture is None else base64.b64encode(picture).decode(),
     }
     command = tethered([sys.executable, "-P", "-m", "service.alert.apprise.child"])

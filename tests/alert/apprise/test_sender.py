@@ -14,14 +14,22 @@ from werkzeug import Request, Response
 
 from service.alert.apprise.sender import AppriseSender, check_apprise_url
 from service.alert.attempts import Message, Receiver, Undelivered, Way
-from service.alert.outbox import EventData, EventType, enqueue, iso8601
+from service.alert.outbox import EventType, enqueue
 from service.errors import BadInput
 from service.store.database import Database
-from service.store.tables import DeliveryRow, EventRow, StreamRow, WebhookRow
-from tests.alert.parts import NOW, Clock, attempt_rows, make_deliverer, message_row
+from service.store.tables import DeliveryRow, StreamRow, WebhookRow
+from tests.alert.parts import (
+    JPEG,
+    NOW,
+    Clock,
+    add_event,
+    attempt_rows,
+    event_data,
+    make_deliverer,
+    message_row,
+)
 from tests.record.rows import add_stream, add_webhook
 
-JPEG = b"\xff\xd8 a picture \xff\xd9"
 TOKEN = "aVerySecretToken"
 BODY = json.dumps({"type": "test", "data": {"webhook_id": "hook"}})
 
@@ -46,35 +54,10 @@ def _add_apprise(database: Database, url: str) -> None:
 
 
 def _enqueue(database: Database) -> str:
-    data = EventData(
-        event_id="event",
-        stream_id="cam",
-        stream_name="Entrance",
-        started_at=iso8601(NOW),
-        ended_at=None,
-        first_frame=1,
-        last_frame=5,
-        peak_score=0.9,
-        peak_frame=4,
-        threshold=0.5,
-        region=None,
-    )
+    add_event(database, "evt_1")
     with database.write() as session:
-        session.add(
-            EventRow(
-                id="event",
-                stream_id="cam",
-                started_at=NOW,
-                first_frame=1,
-                last_frame=5,
-                peak_score=0.9,
-                peak_frame=4,
-                threshold=0.5,
-                snapshot=JPEG,
-            )
-        )
         stream = session.get_one(StreamRow, "cam")
-        enqueue(session, stream=stream, event_type=EventType.STARTED, data=data, now=NOW)
+        enqueue(session, stream=stream, event_type=EventType.STARTED, data=event_data(), now=NOW)
     with database.read() as session:
         return session.scalars(select(DeliveryRow.id)).one()
 
@@ -105,7 +88,7 @@ def test_an_event_arrives_with_its_picture_after_a_failure(
     clock.now += 3600
     assert deliverer.step() == 1
     assert message_row(database, ident).state == "delivered"
-    assert [each["title"] for each in got] == ["Entrance: something unusual"] * 2
+    assert [each["title"] for each in got] == ["The cam: something unusual"] * 2
     assert got[1]["type"] == "warning"
     (attached,) = got[1]["attachments"]  # type: ignore[misc]
     assert base64.b64decode(attached["base64"]) == JPEG

@@ -20,14 +20,13 @@ from service.alert.senders import make_senders
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import EventRow, WebhookRow
+from service.store.tables import WebhookRow
 from tests.support.servers import Broker, wait_for
 
 USER, PASSWORD = "nw", "p@ss/w:o#rd?%41"
 """What stands in the URL; the `%41` is an A."""
 REAL_PASSWORD = "p@ss/w:o#rd?A"
 LISTENER, SECRET = "listener", "listens"
-JPEG = b"\xff\xd8\xff\xe0 not much of a picture \xff\xd9"
 
 
 def url(broker: Broker, prefix: str = "nw", password: str = PASSWORD, query: str = "") -> str:
@@ -159,29 +158,3 @@ def add_broker(
     )
     with database.write() as session:
         session.add(row)
-
-
-def add_event(
-    database: Database,
-    ident: str,
-    *,
-    stream: str = "cam",
-    ended_at: float | None = None,
-    picture: bytes = JPEG,
-) -> None:
-    """An event that was told, as the recorder has it."""
-    with database.write() as session:
-        session.add(
-            EventRow(
-                id=ident,
-                stream_id=stream,
-                started_at=time.time(),
-                ended_at=ended_at,
-                first_frame=10,
-                last_frame=20,
-                peak_score=0.91,
-                peak_frame=14,
-                threshold=0.5,
-                snapshot=picture,
-            )
-        )

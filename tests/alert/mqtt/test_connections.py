@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import socket
 import subprocess
 import threading
@@ -69,6 +70,7 @@ def test_a_killed_front_end_is_offline(
     finally:
         process.kill()
         process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_one_of_two_front_ends_is_enough(

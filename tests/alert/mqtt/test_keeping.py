@@ -11,17 +11,8 @@ from sqlalchemy import delete, update
 from service.store.database import Database
 from service.store.tables import StreamHealthRow, StreamRow, WebhookRow
 from tests.alert.mqtt.conftest import USERS
-from tests.alert.mqtt.parts import (
-    JPEG,
-    LISTENER,
-    USER,
-    Listener,
-    add_broker,
-    add_event,
-    front_end,
-    listening,
-    url,
-)
+from tests.alert.mqtt.parts import LISTENER, USER, Listener, add_broker, front_end, listening, url
+from tests.alert.parts import JPEG, add_event
 from tests.record.rows import add_stream
 from tests.support import servers
 from tests.support.servers import Broker, wait_for
@@ -75,6 +66,7 @@ def test_streams_come_are_renamed_and_go(
         session.execute(update(StreamRow).values(deleted_at=1.0))
     with front_end(database):
         _wait(listener, "nw/status", *foreign)
+    assert {topic: listener.held[topic] for topic in foreign} == foreign
 
 
 def test_a_stream_is_told_as_it_is_now(
@@ -113,6 +105,7 @@ def test_a_broker_that_lost_all_is_filled_again(
         listener.held.clear()
         broker.start()
         _wait(listener, "nw/status", *_topics("cam"))
+    assert (listener.held["nw/cam/abnormal"], listener.held["nw/cam/watched"]) == (b"OFF", b"ON")
 
 
 def test_what_a_webhook_does_not_hear_of_is_not_told(
@@ -126,6 +119,7 @@ def test_what_a_webhook_does_not_hear_of_is_not_told(
         with database.write() as session:
             session.get_one(WebhookRow, "hook").event_types = ["stream.down", "stream.recovered"]
         _wait(listener, "nw/status", "nw/cam/watched", "nw/cam/watched/attributes")
+    assert not any("deaf" in topic for topic in listener.held)
 
 
 def test_what_the_broker_does_not_take_stops_nothing_else(
@@ -143,6 +137,7 @@ def test_what_the_broker_does_not_take_stops_nothing_else(
         with listening(broker) as listener, front_end(database):
             # Neither configurations, which aren't allowed, nor pictures, which are too large.
             _wait(listener, "nw/status", *states)
+        assert listener.held["nw/other/abnormal"] == b"ON"
     finally:
         broker.stop()
 
@@ -168,3 +163,4 @@ def test_a_webhook_that_ends_leaves_nothing_behind(
                     new = url(broker, prefix="elsewhere")
                     session.execute(update(WebhookRow).values(url=new))
         _wait(listener, *(left if how == "moved" else []))
+    assert not any(topic.startswith("nw/") for topic in listener.held)

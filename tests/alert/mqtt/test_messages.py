@@ -19,14 +19,8 @@ from service.record.recorder import Recorder
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import DeliveryRow, EventRow, StreamRow, WebhookRow
-from tests.alert.mqtt.parts import (
-    JPEG,
-    FrontEnd,
-    Listener,
-    add_broker,
-    front_end,
-    url,
-)
+from tests.alert.mqtt.parts import FrontEnd, Listener, add_broker, front_end, url
+from tests.alert.parts import JPEG
 from tests.record.rows import Worker, add_stream, frame_score
 from tests.support.servers import Broker, wait_for
 
@@ -187,6 +181,7 @@ def test_a_state_that_went_wrong_is_put_right(
     wait_for(lambda: listener.of(ABNORMAL)[-2:] == [b"ON", b"OFF"], "the right state")
     listener.publish(WATCHED, b"OFF")
     wait_for(lambda: listener.of(WATCHED)[-2:] == [b"OFF", b"ON"], "the right state")
+    assert (listener.held[ABNORMAL], listener.held[WATCHED]) == (b"OFF", b"ON")
 
 
 def test_a_test_goes_to_a_broker_whose_webhook_is_off(
