@@ -176,7 +176,7 @@ class Settings(BaseSettings):
 
     @property
     def quiet_picture_every_s(self) -> float:
-        """The same where nothing unusual is seen: pictures cost more than most of the rest."""
+        """The same where nothing unusual is seen: pictures cost time."""
         return max(self.picture_every_s, min(self.preview_every_s, 1.0 / QUIET_FPS))
 
     @property

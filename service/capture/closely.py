@@ -1,7 +1,7 @@
 """Whether a camera's process makes a picture of every frame, or of a few a second only.
 
-A picture costs more than all else that the process does. So it makes few of them, until the worker
-sees something unusual, and says so by SIGUSR1.
+Pictures of all frames would cost many cameras together a tenth of their machine. So a process makes
+few of them, until the worker sees something unusual, and says so by SIGUSR1.
 """
 
 from __future__ import annotations
