@@ -1,7 +1,7 @@
 # normwatch as an image: front end, worker and every other command. CPU by default.
 #
 # TORCH_INDEX: where pip finds torch. Empty: PyTorch's own CPU builds where they can be reached, else
-# whatever pip is configured with. https://pypi.org/simple gives the build with CUDA.
+# the index that pip is configured with. https://pypi.org/simple gives the build with CUDA.
 FROM python:3.11-slim-bookworm AS base
 RUN python -m venv /opt/normwatch
 ENV PATH=/opt/normwatch/bin:$PATH \

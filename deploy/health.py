@@ -1,6 +1,6 @@
-"""Whether the container that this runs in is well: `health.py api` or `health.py worker`.
+"""Checks the health of the container that it runs in: `health.py api` or `health.py worker`.
 
-The front end must say that it is ready; a worker must have reported to Redis lately.
+The front end must answer that it is ready; a worker must have reported to Redis recently.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from service.bus.connection import connect
 from service.bus.registry import Registry
 
 
-def api_problem() -> str | None:
-    """What the front end says against itself, or None."""
+def find_api_problem() -> str | None:
+    """Return why the front end isn't ready, or None."""
     port = os.environ.get("NORMWATCH_PORT", "8000")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=8):
@@ -27,8 +27,8 @@ def api_problem() -> str | None:
         return f"the front end is not ready: {error}"
 
 
-def worker_problem(host_name: str) -> str | None:
-    """Why the worker of this host doesn't count as alive, or None."""
+def find_worker_problem(host_name: str) -> str | None:
+    """Return why the worker of this host doesn't count as alive, or None."""
     url = os.environ.get("NORMWATCH_REDIS_URL") or os.environ.get("REDIS_URL") or ""
     own = os.environ.get("NORMWATCH_WORKER_ID")
     client = connect(url)
@@ -40,12 +40,16 @@ def worker_problem(host_name: str) -> str | None:
         client.close()
     if own in alive or any(name.startswith(host_name) for name in alive):
         return None
-    return f"no worker of {own or host_name} has reported lately"
+    return f"no worker of {own or host_name} has reported recently"
 
 
 def main() -> int:
-    """Returns the exit status that Docker wants: 0 is well, 1 is not."""
-    problem = worker_problem(socket.gethostname()) if sys.argv[1:] == ["worker"] else api_problem()
+    """Return the exit status for Docker: 0 if the container is healthy, else 1."""
+    problem = (
+        find_worker_problem(socket.gethostname())
+        if sys.argv[1:] == ["worker"]
+        else find_api_problem()
+    )
     if problem is not None:
         print(problem)
     return 0 if problem is None else 1

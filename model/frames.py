@@ -1,4 +1,4 @@
-"""Pictures as the network takes them: fitted once to its shape, kept as uint8. No torch here."""
+"""Frames as the network takes them: pictures fitted once to its shape, uint8. No torch here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Frame = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class FrameShape:
-    """The frame that a network takes. `channels` is 1 (grey) or 3 (RGB)."""
+    """Shape of the frames that a network takes. `channels` is 1 (grey) or 3 (RGB)."""
 
     height: int
     width: int
@@ -25,12 +25,12 @@ class FrameShape:
 
     @property
     def array_shape(self) -> tuple[int, ...]:
-        """Shape of the NumPy array."""
+        """The shape of a frame as a NumPy array."""
         return (self.height, self.width) if self.channels == 1 else (self.height, self.width, 3)
 
 
 def fit(picture: Picture, shape: FrameShape) -> Frame:
-    """Resize a decoded picture and convert its colours, once.
+    """Resize a decoded picture and convert its colours.
 
     Shrinking averages areas (no aliasing flicker between frames); enlarging interpolates.
 
@@ -61,7 +61,7 @@ def fit(picture: Picture, shape: FrameShape) -> Frame:
 
 
 def is_grey(picture: Picture, tolerance: int = 6) -> bool:
-    """Whether a BGR picture holds no colour: its channels differ by at most `tolerance` levels."""
+    """Return whether a BGR picture has no colour: channels differ by at most `tolerance` levels."""
     if picture.ndim == 2:
         return True
     spread = picture.max(axis=2).astype(np.int16) - picture.min(axis=2)

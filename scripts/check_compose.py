@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 TIMEOUT_S = 180.0
 PER_REQUEST = 4
 WARMING_FRAMES = 4
-"""After a start or a change of owner, so many frames have no score yet."""
+"""This many frames have no score after a start or a change of owner."""
 
 
 def client() -> httpx.Client:
@@ -31,8 +31,8 @@ def client() -> httpx.Client:
     )
 
 
-def patiently(http: httpx.Client, request: httpx.Request) -> httpx.Response:
-    """Ask again while the service is away or full, as its answers tell clients to do."""
+def send_patiently(http: httpx.Client, request: httpx.Request) -> httpx.Response:
+    """Repeat a request while the service is away or full, as its answers ask clients to do."""
     end = time.monotonic() + TIMEOUT_S
     while True:
         try:
@@ -51,9 +51,9 @@ def patiently(http: httpx.Client, request: httpx.Request) -> httpx.Response:
 
 
 def expect(answer: httpx.Response, status: int) -> httpx.Response:
-    """The answer itself. Raises: SystemExit: it has another status."""
+    """Return the answer. Raises: SystemExit: it has another status."""
     if answer.status_code != status:
-        raise SystemExit(f"wanted {status}, got {answer.status_code}: {answer.text[:500]}")
+        raise SystemExit(f"expected {status}, got {answer.status_code}: {answer.text[:500]}")
     return answer
 
 
@@ -75,7 +75,7 @@ def register(http: httpx.Client, model: str) -> None:
     """Print the id of a new stream for uploads."""
     body = {"name": "check_compose", "source": "upload", "model": model}
     request = http.build_request("POST", "/streams", json=body)
-    print(expect(patiently(http, request), 201).json()["id"])
+    print(expect(send_patiently(http, request), 201).json()["id"])
 
 
 def upload(http: httpx.Client, stream_id: str, count: int) -> None:
@@ -85,7 +85,7 @@ def upload(http: httpx.Client, stream_id: str, count: int) -> None:
         files = [("file", (f"{step}.jpg", picture(step), "image/jpeg")) for step in steps]
         request = http.build_request("POST", f"/streams/{stream_id}/frames", files=files)
         request.read()  # it may be sent more than once
-        frames = expect(patiently(http, request), 202).json()["frames"]
+        frames = expect(send_patiently(http, request), 202).json()["frames"]
         print(f"{frames['first']}-{frames['last']}", flush=True)
 
 
@@ -96,7 +96,7 @@ def scores(http: httpx.Client, stream_id: str) -> dict[int, float | None]:
     while after is not None:
         asked = {"after": after, "limit": 500}
         request = http.build_request("GET", f"/streams/{stream_id}/scores", params=asked)
-        page = expect(patiently(http, request), 200).json()
+        page = expect(send_patiently(http, request), 200).json()
         for item in page["items"]:
             if found and item["frame"] <= max(found):
                 raise SystemExit(f"frame {item['frame']} came after frame {max(found)}")
@@ -107,7 +107,7 @@ def scores(http: httpx.Client, stream_id: str) -> dict[int, float | None]:
 
 def check(http: httpx.Client, stream_id: str, ranges: list[str]) -> None:
     """Wait until each accepted frame has its entry, and print what there is."""
-    expect(patiently(http, http.build_request("GET", f"/streams/{stream_id}")), 200)
+    expect(send_patiently(http, http.build_request("GET", f"/streams/{stream_id}")), 200)
     accepted: set[int] = set()
     for text in ranges:
         first, _, last = text.partition("-")
@@ -140,7 +140,7 @@ def main(words: list[str]) -> None:
                 check(http, stream_id, ranges)
             case ["remove", stream_id]:
                 request = http.build_request("DELETE", f"/streams/{stream_id}")
-                expect(patiently(http, request), 204)
+                expect(send_patiently(http, request), 204)
             case _:
                 raise SystemExit(__doc__)
 

@@ -1,4 +1,4 @@
-"""Write requirements.lock and requirements-dev.lock: what this environment has, and CI installs.
+"""Writes requirements.lock and requirements-dev.lock: this environment's versions, for CI.
 
 Run it with the project's own environment after an upgrade: `.venv/bin/python scripts/lock.py`.
 """
@@ -17,16 +17,16 @@ HEADER = (
 )
 
 
-def closure(extras: frozenset[str]) -> dict[str, str]:
-    """Versions of all distributions that normwatch with these extras needs here, by name."""
+def collect_versions(extras: frozenset[str]) -> dict[str, str]:
+    """Collect the versions of all distributions that normwatch needs with these extras."""
     found: dict[str, str] = {}
     waiting = [("normwatch", extras)]
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
-        name, wanted = waiting.pop()
-        if (name, wanted) in seen:
+        name, requested = waiting.pop()
+        if (name, requested) in seen:
             continue
-        seen.add((name, wanted))
+        seen.add((name, requested))
         try:
             installed = distribution(name)
         except PackageNotFoundError:
@@ -35,7 +35,7 @@ def closure(extras: frozenset[str]) -> dict[str, str]:
         for text in installed.requires or ():
             requirement = Requirement(text)
             marker = requirement.marker
-            if marker is None or any(marker.evaluate({"extra": e}) for e in (*wanted, "")):
+            if marker is None or any(marker.evaluate({"extra": e}) for e in (*requested, "")):
                 waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
     del found["normwatch"]
     return found
@@ -43,8 +43,8 @@ def closure(extras: frozenset[str]) -> dict[str, str]:
 
 def main() -> None:
     """Write both files; the second holds only what development adds."""
-    run = closure(frozenset())
-    develop = {k: v for k, v in closure(frozenset({"dev"})).items() if k not in run}
+    run = collect_versions(frozenset())
+    develop = {k: v for k, v in collect_versions(frozenset({"dev"})).items() if k not in run}
     for name, versions in (("requirements.lock", run), ("requirements-dev.lock", develop)):
         lines = "".join(f"{key}=={versions[key]}\n" for key in sorted(versions))
         (ROOT / name).write_text(HEADER + lines)

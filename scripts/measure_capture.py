@@ -1,4 +1,4 @@
-"""What capturing a camera costs: CPU of its process and of its reader, memory, time to start.
+"""Measures the cost of capturing a camera: CPU of its process and its reader, memory, start-up.
 
     .venv/bin/python scripts/measure_capture.py [--source URL] [--cameras N] [--seconds S] [--rgb]
 
@@ -21,18 +21,18 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.frames import FrameShape
-from service.bench.rtsp import RtspServer
-from service.capture.camera import CameraCapture
-from service.capture.wire import CaptureJob
-from service.demo import scene
-from service.demo.video import write_video
+from service.capture.camera_capture import CameraCapture
+from service.capture.capture_messages import CaptureJob
+from service.tools.bench.rtsp import RtspServer
+from service.tools.demo import walkway
+from service.tools.demo.video import write_video
 from tests.support.servers import wait_for
 
 WARM_UP_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CpuReading:
     """CPU seconds and frames so far."""
 
     children_s: float
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rgb", action="store_true", help="as for a network of three channels")
     options = parser.parse_args()
     shape = FrameShape(256, 256, 3 if options.rgb else 1)
-    with _source(options.source, options.seconds + WARM_UP_S + 5.0) as location:
+    with _open_source(options.source, options.seconds + WARM_UP_S + 5.0) as location:
         job = CaptureJob(location, shape, fps=10.0)
         captures = [CameraCapture(job, ring_frames=16) for _ in range(options.cameras)]
         try:
@@ -66,7 +66,7 @@ def _measure(captures: Sequence[CameraCapture], seconds: float) -> None:
     wait_for(lambda: all(capture.status.captured for capture in captures), "the first frames", 60.0)
     started_s = time.monotonic() - began
     processes = [psutil.Process(capture.pid) for capture in captures if capture.pid is not None]
-    starting_s = sum(_cpu_s(process) for process in processes)
+    starting_s = sum(_read_cpu_s(process) for process in processes)
     _drain(captures, WARM_UP_S)
     before = _read(processes, captures)
     _drain(captures, seconds)
@@ -94,27 +94,27 @@ def _drain(captures: Sequence[CameraCapture], seconds: float) -> None:
         time.sleep(0.2)
 
 
-def _read(processes: Sequence[psutil.Process], captures: Sequence[CameraCapture]) -> Reading:
-    return Reading(
-        sum(_cpu_s(process) for process in processes),
+def _read(processes: Sequence[psutil.Process], captures: Sequence[CameraCapture]) -> CpuReading:
+    return CpuReading(
+        sum(_read_cpu_s(process) for process in processes),
         time.process_time(),
         sum(capture.status.captured for capture in captures),
     )
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def _read_cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 @contextmanager
-def _source(given: str | None, seconds: float) -> Iterator[str]:
+def _open_source(given: str | None, seconds: float) -> Iterator[str]:
     if given is not None:
         yield given
         return
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "scene.mp4"
-        write_video(video, scene.frames(0, seconds))
+        write_video(video, walkway.draw_frames(0, seconds))
         server = RtspServer({"/scene": video})
         server.start()
         try:

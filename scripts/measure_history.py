@@ -1,12 +1,12 @@
-"""What many cameras' scores cost the database: the delay of writing, the room, and how long reading
-takes, with deletion going on.
+"""Measures the database under many cameras' scores: delay of writing, size, and time of reading,
+with deletion going on.
 
     .venv/bin/python scripts/measure_history.py [--cameras 100] [--fps 10] [--minutes 10]
         [--postgres | --database URL] [--data-dir F] [--json F]
 
-A process of its own publishes synthetic scores to the embedded Redis as workers would; the real
-recorder stores them, rolls them up and deletes them, in the process of the front end that is asked,
-as it is in life. Roll-ups of the day before (by minute) and of the hour before (by second) are
+A process of its own publishes synthetic scores to the embedded Redis, as workers would. The real
+recorder stores them, rolls them up and deletes them, in the process of the queried front end, as in
+the service. Roll-ups of the day before (by minute) and of the hour before (by second) are
 there at the start. Frames are kept for half of the time, so that in the second half as many rows
 are deleted as are written.
 """
@@ -39,8 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from service.bus import embedded
 from service.bus.connection import connect
 from service.bus.leases import Leases
-from service.bus.scores import Outgoing, Scores
-from service.history import retention
+from service.bus.scores import OutgoingScore, Scores
+from service.history import history_retention
 from service.logs import configure
 from service.messages import FrameScore
 from service.metrics import Metrics
@@ -57,18 +57,18 @@ EVENT_EVERY = 3000
 """Frames of a camera from the beginning of one event to that of the next."""
 EVENT_FRAMES = 20
 ASKED = 20
-"""Times that each question is put."""
+"""The number of times that each question is asked."""
 ASKING_S = 30.0
-"""Before the end the questions begin."""
+"""The questions begin this long before the end."""
 ROWS_AT_ONCE = 20_000
 BACKLOG = 100_000
 BUCKETS_S = [*(n / 100 for n in range(1, 301)), *range(4, 61)]
-"""Fine enough to read a quantile to 10 ms."""
+"""The buckets are fine enough to read a quantile to 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What the cameras do."""
+class CameraLoad:
+    """The load by the cameras."""
 
     cameras: tuple[str, ...]
     fps: float
@@ -76,8 +76,8 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
-    """From a score's making to its commit, in seconds, and how many scores that is of."""
+class RecordDelay:
+    """Seconds from making a score to its commit, over a number of scores."""
 
     scores: int
     p50_s: float
@@ -85,7 +85,7 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSize:
     """A table at the end, with its indexes."""
 
     rows: int
@@ -93,7 +93,7 @@ class Table:
 
 
 @dataclass(slots=True)
-class Figures:
+class HistoryFigures:
     """All that was measured."""
 
     database: str
@@ -102,10 +102,10 @@ class Figures:
     minutes: float
     stored: int = 0
     stored_per_s: float = 0.0
-    before_deletion: Delay | None = None
-    with_deletion: Delay | None = None
+    before_deletion: RecordDelay | None = None
+    with_deletion: RecordDelay | None = None
     deleted: dict[str, int] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: dict[str, TableSize] = field(default_factory=dict)
     megabytes: float = 0.0
     questions_ms: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=100)
     parser.add_argument("--fps", type=float, default=10.0)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--database", help="SQLAlchemy URL of an empty one; SQLite unless given")
+    parser.add_argument("--database", help="SQLAlchemy URL of an empty one; default SQLite")
     parser.add_argument("--postgres", action="store_true", help="start a PostgreSQL for it")
     parser.add_argument("--data-dir", type=Path, help="folder on the disk to measure")
     parser.add_argument("--json", type=Path, help="also write the figures there")
@@ -125,15 +125,14 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.data_dir)))
         url = stack.enter_context(postgres()) if options.postgres else options.database
-        url = url or f"sqlite:///{folder / 'normwatch.db'}"
-        _, _ = stack.enter_context(embedded.running(folder))
+        _, _ = stack.enter_context(embedded.run_server(folder))
         settings = Settings(
             data_dir=folder,
             redis_url=embedded.url(folder),
             database_url=url,
             keep_scores_hours=options.minutes / 2 / 60,
         )
-        load = Load(
+        load = CameraLoad(
             tuple(uuid.uuid4().hex for _ in range(options.cameras)),
             options.fps,
             60.0 * options.minutes,
@@ -144,32 +143,32 @@ def main() -> None:
         options.json.write_text(json.dumps(asdict(figures), indent=1) + "\n")
 
 
-def _measure(settings: Settings, load: Load) -> Figures:
+def _measure(settings: Settings, load: CameraLoad) -> HistoryFigures:
     database = Database(settings.database)
     database.migrate()
     kind = "SQLite" if database.is_sqlite else "PostgreSQL"
-    figures = Figures(kind, len(load.cameras), load.fps, load.seconds / 60)
+    figures = HistoryFigures(kind, len(load.cameras), load.fps, load.seconds / 60)
     _fill(database, load.cameras)
-    metrics = _fine_metrics()
-    with _recording(settings, metrics), client(_without_redis(settings)) as api:
+    metrics = _make_fine_metrics()
+    with _run_recorder(settings, metrics), client(_without_redis(settings)) as api:
         context = multiprocessing.get_context("spawn")
         cameras = context.Process(target=publish, args=(settings.redis_url, load))
         began = time.monotonic()
         cameras.start()
         try:
             _wait_until(began + load.seconds / 2 + 2.0)
-            first_half = _counts(metrics)
+            first_half = _read_counts(metrics)
             _wait_until(began + load.seconds - ASKING_S)
             figures.questions_ms = dict(_ask(api, load.cameras))
             cameras.join()
         finally:
             cameras.kill()
         time.sleep(2.0)
-        whole = _counts(metrics)
+        whole = _read_counts(metrics)
     figures.stored = int(sum(whole))
     figures.stored_per_s = figures.stored / load.seconds
-    figures.before_deletion = _delay(first_half)
-    figures.with_deletion = _delay([b - a for a, b in zip(first_half, whole, strict=True)])
+    figures.before_deletion = _find_delay(first_half)
+    figures.with_deletion = _find_delay([b - a for a, b in zip(first_half, whole, strict=True)])
     for table in TABLES:
         name = table.__tablename__
         value = metrics.registry.get_sample_value("normwatch_deleted_rows_total", {"table": name})
@@ -180,12 +179,12 @@ def _measure(settings: Settings, load: Load) -> Figures:
 
 
 def _fill(database: Database, cameras: Sequence[str]) -> None:
-    """Streams, a day of minutes and an hour of seconds, in the order in which they would come."""
+    """Insert streams, a day of minutes and an hour of seconds, in their natural order."""
     draw = random.Random(1).uniform
     now = int(time.time())
     with database.write() as session:
         session.add_all(
-            # Paused, as no worker tells of it: outages are no part of this.
+            # Paused, as no worker reports its status: outages are no part of this.
             StreamRow(
                 id=stream_id,
                 name="A camera",
@@ -218,7 +217,7 @@ def _fill(database: Database, cameras: Sequence[str]) -> None:
                 rows = []
 
 
-def _fine_metrics() -> Metrics:
+def _make_fine_metrics() -> Metrics:
     metrics = Metrics()
     metrics.record_delay = Histogram(
         "delay_seconds", "The recorder's.", buckets=BUCKETS_S, registry=CollectorRegistry()
@@ -227,13 +226,13 @@ def _fine_metrics() -> Metrics:
 
 
 def _without_redis(settings: Settings) -> Settings:
-    """For a front end whose own recorder never gets the lock, whatever becomes of the other one."""
+    """Make settings of a front end whose own recorder never gets the lock."""
     return settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
 
 
 @contextmanager
-def _recording(settings: Settings, metrics: Metrics) -> Iterator[None]:
-    """The recorder in a thread."""
+def _run_recorder(settings: Settings, metrics: Metrics) -> Iterator[None]:
+    """Run the recorder in a thread."""
     database, redis = Database(settings.database), connect(settings.redis_url or "")
     recorder = Recorder(database, redis, settings, metrics, owner="measuring")
     recorder.step()
@@ -249,8 +248,8 @@ def _recording(settings: Settings, metrics: Metrics) -> Iterator[None]:
         database.close()
 
 
-def publish(redis_url: str, load: Load) -> None:
-    """A frame of every camera at a time, in real time, as one worker that is quick enough would."""
+def publish(redis_url: str, load: CameraLoad) -> None:
+    """Publish a frame of every camera at a time, in real time, as one quick worker would."""
     redis = connect(redis_url)
     leases, scores = Leases(redis, "measuring", 2 * load.seconds), Scores(redis, BACKLOG)
     epochs = {stream_id: leases.acquire(stream_id) or 0 for stream_id in load.cameras}
@@ -260,7 +259,7 @@ def publish(redis_url: str, load: Load) -> None:
         _wait_until(began + frame / load.fps)
         scores.publish(
             [
-                Outgoing(stream_id, _score(frame, place, epoch, draw))
+                OutgoingScore(stream_id, _make_score(frame, place, epoch, draw))
                 for place, (stream_id, epoch) in enumerate(epochs.items())
             ]
         )
@@ -268,7 +267,9 @@ def publish(redis_url: str, load: Load) -> None:
     print(f"published {frame + 1} frames of each, at the end {max(0.0, late_s):.2f} s late")
 
 
-def _score(frame: int, place: int, epoch: int, draw: Callable[[float, float], float]) -> FrameScore:
+def _make_score(
+    frame: int, place: int, epoch: int, draw: Callable[[float, float], float]
+) -> FrameScore:
     is_event = (frame + 37 * place) % EVENT_EVERY < EVENT_FRAMES
     now = time.time()
     return FrameScore(
@@ -290,30 +291,30 @@ def _wait_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def _counts(metrics: Metrics) -> list[float]:
-    """Scores by bucket of their delay."""
+def _read_counts(metrics: Metrics) -> list[float]:
+    """Read the number of scores in each bucket of their delay."""
     (family,) = metrics.record_delay.collect()
     rising = [each.value for each in family.samples if each.name.endswith("_bucket")]
     return [now - before for before, now in zip([0.0, *rising], rising, strict=False)]
 
 
-def _delay(counts: Sequence[float]) -> Delay:
-    return Delay(int(sum(counts)), _quantile(counts, 0.5), _quantile(counts, 0.99))
+def _find_delay(counts: Sequence[float]) -> RecordDelay:
+    return RecordDelay(int(sum(counts)), _find_quantile(counts, 0.5), _find_quantile(counts, 0.99))
 
 
-def _quantile(counts: Sequence[float], share: float) -> float:
-    """The upper bound of the bucket that it lies in."""
-    wanted, seen = share * sum(counts), 0.0
+def _find_quantile(counts: Sequence[float], share: float) -> float:
+    """Find the upper bound of the quantile's bucket."""
+    target, seen = share * sum(counts), 0.0
     bounds: list[float] = [*BUCKETS_S, math.inf]
     for bound, count in zip(bounds, counts, strict=True):
         seen += count
-        if seen >= wanted:
+        if seen >= target:
             return bound
     raise ValueError("there are no scores")
 
 
 def _ask(api: httpx.Client, cameras: Sequence[str]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Milliseconds of each question over HTTP, of one camera after another."""
+    """Ask each question over HTTP for one camera after another; yields milliseconds."""
     now = time.time()
     questions: dict[str, tuple[dict[str, float], int]] = {
         "a day (minutes)": ({"from": now - 86_400, "to": now}, 1400),
@@ -334,7 +335,7 @@ def _ask(api: httpx.Client, cameras: Sequence[str]) -> Iterator[tuple[str, dict[
         yield name, {"median": statistics.median(times), "longest": max(times), "items": items}
 
 
-def _weigh(database: Database, figures: Figures) -> None:
+def _weigh(database: Database, figures: HistoryFigures) -> None:
     with database.write() as session:
         for table in TABLES:
             name = table.__tablename__
@@ -347,7 +348,7 @@ def _weigh(database: Database, figures: Figures) -> None:
             else:
                 size = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
             bytes_ = session.execute(size, {"name": name}).scalar_one() or 0
-            figures.tables[name] = Table(rows, float(bytes_) / 1e6)
+            figures.tables[name] = TableSize(rows, float(bytes_) / 1e6)
         whole = (
             "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
             if database.is_sqlite
@@ -356,9 +357,9 @@ def _weigh(database: Database, figures: Figures) -> None:
         figures.megabytes = float(session.execute(text(whole)).scalar_one()) / 1e6
 
 
-def _print(figures: Figures) -> None:
+def _print(figures: HistoryFigures) -> None:
     print(f"{figures.database}: {figures.cameras} cameras, {figures.fps:g} frames/s each, ", end="")
-    print(f"{figures.minutes:g} min, retention every {retention.EVERY_S:g} s")
+    print(f"{figures.minutes:g} min, retention every {history_retention.EVERY_S:g} s")
     print(f"stored {figures.stored} scores, {figures.stored_per_s:.0f} a second")
     for name, delay in (
         ("before deletion", figures.before_deletion),

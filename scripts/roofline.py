@@ -1,5 +1,4 @@
-"""How far each network is from what one core could do: counted work over measured peaks, beside the
-time that a frame takes.
+"""Compares each network's time a frame with what one core could do: counted work over peaks.
 
     taskset -c 0 .venv/bin/python scripts/roofline.py [--json F] [--seconds S] [--only NAME]
 
@@ -24,18 +23,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import bundle as bundles
-from model.bundle import Bundle
-from model.catalog import available as shipped
-from model.config import JUDGED, LIVE, NetConfig
-from model.cost import Part, Precision, cost
-from model.detector import Detector
-from model.engines.choice import available, processor
+from model.bundles import bundle as bundles
+from model.bundles.bundle import Bundle
+from model.bundles.catalog import list_bundles as shipped
+from model.detect.detector import Detector
+from model.engines.choice import list_engines, read_processor
 from model.engines.names import EngineName
 from model.frames import Frame
-from model.memory import initial_items
-from model.network import build
-from model.training import PRESETS
+from model.network.cost import Precision, WorkPart, count_cost
+from model.network.mnad_memory import draw_items
+from model.network.network_config import NetConfig
+from model.network.unet import build_network
+from model.scoring.score_config import JUDGED, LIVE
+from model.training.trainer import PRESETS
 
 MATRIX = 2048
 """Side: three matrices of it don't fit into a core's cache, and blocks of them do."""
@@ -48,24 +48,24 @@ VNNI = frozenset({"avx_vnni", "avx512_vnni", "amx_tile"})
 
 
 @dataclass(slots=True)
-class Machine:
-    """What one core does, at its best: it is measured before each network, and whatever else runs
-    can only take away."""
+class CorePeaks:
+    """The best that one core does. It is measured before each network, as other processes can only
+    reduce it."""
 
     name: str
     flop_s: dict[str, float] = field(default_factory=dict)
-    """Floating-point or integer operations a second, by precision, of those that it computes in."""
+    """Floating-point or integer operations a second, by precision."""
     bandwidth_bytes_s: float = 0.0
-    """Read and written, of a copy."""
+    """Bytes a second read and written in a copy."""
 
     def measure(self) -> None:
-        """Once more, by PyTorch's own matrix products."""
-        self._keep(Precision.FP32, _matrix_flop_s(torch.float32))
-        if processor().computes_bf16:
-            self._keep(Precision.BF16, _matrix_flop_s(torch.bfloat16))
-        if processor().flags & VNNI:
-            self._keep(Precision.INT8, _int8_op_s())
-        self.bandwidth_bytes_s = max(self.bandwidth_bytes_s, _bandwidth_bytes_s())
+        """Measure again, by PyTorch's own matrix products."""
+        self._keep(Precision.FP32, _measure_matrix_flop_s(torch.float32))
+        if read_processor().computes_bf16:
+            self._keep(Precision.BF16, _measure_matrix_flop_s(torch.bfloat16))
+        if read_processor().flags & VNNI:
+            self._keep(Precision.INT8, _measure_int8_op_s())
+        self.bandwidth_bytes_s = max(self.bandwidth_bytes_s, _measure_bandwidth())
 
     def _keep(self, precision: Precision, flop_s: float) -> None:
         self.flop_s[precision.value] = max(self.flop_s.get(precision.value, 0.0), flop_s)
@@ -76,8 +76,8 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """One network in one engine, measured."""
+class TimedNetwork:
+    """The time of one network in one engine."""
 
     name: str
     config: NetConfig
@@ -86,26 +86,26 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One network in one engine."""
+class RooflineRow:
+    """A row of the table: one network in one engine."""
 
     name: str
     engine: str
     gflop: float
-    """Of the network."""
+    """The network's operations."""
     mbytes: float
-    """Of its weights and activations, in the engine's precision."""
+    """The size of its weights and activations, in the engine's precision."""
     intensity: float
     """Operations a byte."""
     floor_ms: float | None
-    """None: the peak of this precision wasn't measured."""
+    """None if the peak of this precision wasn't measured."""
     by: str
-    """What the floor is given by."""
+    """The resource that gives the floor."""
     measured_ms: float
 
     @property
     def share(self) -> float | None:
-        """Of the floor in what was measured."""
+        """The floor's share of the measured time."""
         return None if self.floor_ms is None else self.floor_ms / self.measured_ms
 
 
@@ -118,35 +118,40 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
-    machine = Machine(processor().name)
-    timed: list[Timed] = []
-    for bundle in candidates():
+    machine = CorePeaks(read_processor().name)
+    timed: list[TimedNetwork] = []
+    for bundle in list_networks():
         if options.only and bundle.name not in options.only:
             continue
-        for engine in available(bundle):
+        for engine in list_engines(bundle):
             machine.measure()
             timed.append(
-                Timed(bundle.name, bundle.config, engine, frame_s(bundle, engine, options.seconds))
+                TimedNetwork(
+                    bundle.name,
+                    bundle.config,
+                    engine,
+                    time_frame_s(bundle, engine, options.seconds),
+                )
             )
             print(f"{bundle.name} {engine}: {1000.0 * timed[-1].frame_s:.1f} ms", flush=True)
     machine.measure()
-    rows = [row_of(each, machine) for each in timed]
-    print(f"\n{machine}\n" + _line(*HEADINGS))
+    rows = [make_row(each, machine) for each in timed]
+    print(f"\n{machine}\n" + _format_line(*HEADINGS))
     for row in rows:
-        print(_text(row))
+        print(_format_row(row))
     if options.json:
         table = [{**asdict(row), "share": row.share} for row in rows]
         text = json.dumps({"machine": asdict(machine), "rows": table}, indent=1)
         options.json.write_text(text + "\n")
 
 
-def _line(*cells: str) -> str:
+def _format_line(*cells: str) -> str:
     name, engine, *rest = cells
     return f"{name:14} {engine:14} " + " ".join(f"{cell:>8}" for cell in rest)
 
 
-def _text(row: Row) -> str:
-    return _line(
+def _format_row(row: RooflineRow) -> str:
+    return _format_line(
         row.name,
         row.engine,
         f"{row.gflop:.2f}",
@@ -159,20 +164,20 @@ def _text(row: Row) -> str:
     )
 
 
-def candidates() -> Iterator[Bundle]:
-    """The shipped bundles, and each preset at 256 x 256 grey with PyTorch's initial weights."""
+def list_networks() -> Iterator[Bundle]:
+    """Yield the shipped bundles, and each preset at 256 x 256 grey with initial weights."""
     for info in shipped():
         yield bundles.load(info.path)
     for name, preset in PRESETS.items():
         judges = preset.train.judgement_weight > 0.0
         config = NetConfig(base_width=preset.base_width, patch=preset.patch, judges=judges)
-        network = build(config).eval().requires_grad_(False)
+        network = build_network(config).eval().requires_grad_(False)
         generator = torch.Generator().manual_seed(0)
-        items = initial_items(config.memory_items, config.memory_channels, generator)
+        items = draw_items(config.memory_items, config.memory_channels, generator)
         yield Bundle(name, config, network, items, score=JUDGED if judges else LIVE)
 
 
-def _best_s(work: Callable[[], object]) -> float:
+def _time_best(work: Callable[[], object]) -> float:
     work()
     times: list[float] = []
     for _ in range(ROUNDS):
@@ -182,27 +187,30 @@ def _best_s(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def _matrix_flop_s(dtype: torch.dtype) -> float:
+def _measure_matrix_flop_s(dtype: torch.dtype) -> float:
     one, other = (torch.rand(MATRIX, MATRIX).to(dtype) for _ in range(2))
-    return 2.0 * MATRIX**3 / _best_s(lambda: one @ other)
+    return 2.0 * MATRIX**3 / _time_best(lambda: one @ other)
 
 
-def _int8_op_s() -> float:
+def _measure_int8_op_s() -> float:
     one, other = (torch.randint(-8, 8, (MATRIX, MATRIX), dtype=torch.int8) for _ in range(2))
-    return 2.0 * MATRIX**3 / _best_s(lambda: torch._int_mm(one, other))
+    return 2.0 * MATRIX**3 / _time_best(lambda: torch._int_mm(one, other))
 
 
-def _bandwidth_bytes_s() -> float:
+def _measure_bandwidth() -> float:
     source = torch.zeros(COPY_BYTES, dtype=torch.uint8)
     target = torch.zeros_like(source)
-    return 2.0 * COPY_BYTES / _best_s(lambda: target.copy_(source))
+    return 2.0 * COPY_BYTES / _time_best(lambda: target.copy_(source))
 
 
-def row_of(timed: Timed, machine: Machine) -> Row:
-    """What was counted, beside what was measured."""
+def make_row(timed: TimedNetwork, machine: CorePeaks) -> RooflineRow:
+    """Make a row from counted and measured figures."""
     precision = Precision(timed.engine.value.rpartition("-")[2])
-    counted = cost(timed.config)
-    network, rest = counted.of(Part.NETWORK), counted.of(Part.SCORING, Part.UPDATE)
+    counted = count_cost(timed.config)
+    network, rest = (
+        counted.sum_parts(WorkPart.NETWORK),
+        counted.sum_parts(WorkPart.SCORING, WorkPart.UPDATE),
+    )
     moved = network.weight_bytes(precision) + network.activation_bytes(precision)
     memory_s = (moved + rest.activation_bytes(Precision.FP32)) / machine.bandwidth_bytes_s
     peak = machine.flop_s.get(precision.value)
@@ -210,7 +218,7 @@ def row_of(timed: Timed, machine: Machine) -> Row:
     if peak is not None:
         compute_s = network.flop / peak + rest.flop / machine.flop_s[Precision.FP32.value]
         floor_s, by = max((compute_s, "compute"), (memory_s, "memory"))
-    return Row(
+    return RooflineRow(
         timed.name,
         timed.engine.value,
         network.flop / 1e9,
@@ -222,11 +230,11 @@ def row_of(timed: Timed, machine: Machine) -> Row:
     )
 
 
-def frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
-    """CPU seconds a frame of one camera, median, in the detector: all but the decoding."""
+def time_frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
+    """Measure one camera's median CPU seconds a frame in the detector: all but decoding."""
     detector = Detector(bundle, engine=engine, threads=1)
     camera = detector.start()
-    frames = _frames(bundle)
+    frames = _draw_frames(bundle)
     for _ in range(bundle.config.context + 2):
         detector.observe([camera], [next(frames)])
     times: list[float] = []
@@ -239,8 +247,8 @@ def frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
     return statistics.median(times)
 
 
-def _frames(bundle: Bundle) -> Iterator[Frame]:
-    """A drifting gradient, so that no two frames are the same; what they show costs nothing."""
+def _draw_frames(bundle: Bundle) -> Iterator[Frame]:
+    """Draw a drifting gradient, so that no two frames are equal."""
     shape = bundle.frame_shape.array_shape
     ramp = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))
     for step in range(2**31):

@@ -1,24 +1,24 @@
-"""The errors that normwatch raises on purpose: one sentence each, with the evidence as fields.
+"""Defines the errors that normwatch raises on purpose: one sentence each, details as fields.
 
 NormwatchError
-├── BadInput            something that the user gave is wrong: names the field and the value
-├── NotFound            no such stream, event, webhook or model
+├── BadInput            a value from the user is wrong: names the field and the value
+├── NotFound            no such stream, event, receiver or model
 ├── BacklogFull         a bounded queue cannot take more now
-├── Unavailable         a part that is needed (Redis, the database) does not answer
+├── Unavailable         a required part (Redis, the database) does not answer
 ├── SourceError         a camera or file cannot be read
 ├── StaleCursor         another recorder has moved a stream's cursor
-└── AddressRefused      a webhook's host is at an address that must not be called
+└── AddressRefused      a receiver's host is at an address that must not be called
 """
 
 from __future__ import annotations
 
 
 class NormwatchError(Exception):
-    """Anything that normwatch says no to."""
+    """Base of all errors that normwatch raises."""
 
 
 class BadInput(NormwatchError, ValueError):
-    """A value from a user that can't be used; `field` names it, as the user wrote it."""
+    """A value from a user can't be used; `field` names it, as the user wrote it."""
 
     def __init__(self, field: str, value: object, reason: str) -> None:
         super().__init__(f"{field}: {reason} (got {value!r})")
@@ -28,7 +28,7 @@ class BadInput(NormwatchError, ValueError):
 
 
 class NotFound(NormwatchError):
-    """Nothing of that kind has that id."""
+    """There is nothing of that kind with that id."""
 
     def __init__(self, kind: str, ident: str) -> None:
         super().__init__(f"no {kind} with id {ident!r}")
@@ -47,7 +47,7 @@ class BacklogFull(NormwatchError):
 
 
 class Unavailable(NormwatchError):
-    """A part that is needed does not answer now; try again after `retry_after_s`."""
+    """A required part does not answer now; try again after `retry_after_s`."""
 
     def __init__(
         self, part: str, retry_after_s: int = 2, *, problem: str = "does not answer"
@@ -62,7 +62,7 @@ class SourceError(NormwatchError):
 
 
 class StaleCursor(NormwatchError):
-    """Another recorder has stored scores of the stream meanwhile: this write is rolled back."""
+    """Another recorder has stored scores of the stream meanwhile, so this write is rolled back."""
 
     def __init__(self, stream_id: str) -> None:
         super().__init__(f"another recorder has moved the cursor of stream {stream_id}")
@@ -70,7 +70,7 @@ class StaleCursor(NormwatchError):
 
 
 class AddressRefused(NormwatchError):
-    """A webhook's host is at a private, loopback or otherwise special address."""
+    """A receiver's host is at a private, loopback or otherwise special address."""
 
     def __init__(self, host: str, address: str) -> None:
         super().__init__(f"{host} is at {address}, and webhooks may not call such an address")

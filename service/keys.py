@@ -1,4 +1,4 @@
-"""Every Redis key, in one place.
+"""Declares every Redis key.
 
 Keys of one camera share a hash tag, so that one Lua script may touch them all on a cluster too.
 """
@@ -6,106 +6,113 @@ Keys of one camera share a hash tag, so that one Lua script may touch them all o
 from __future__ import annotations
 
 STREAMS = "nw:streams"
-"""Hash, id -> StreamConfig as JSON: what there is to watch. Written by the front end only."""
+"""Hash of StreamConfig (JSON) by stream id; only the front end writes it."""
 
 WORKERS = "nw:workers"
-"""Hash, worker id -> WorkerStatus as JSON; a worker writes its own field every second or so."""
+"""Hash of WorkerStatus (JSON) by worker id; a worker writes its own field about every second."""
 
 RECORDER = "nw:recorder"
-"""String with a time to live: which front end records now."""
+"""String with a time to live: the front end that records now."""
 
 
 def lease(stream_id: str) -> str:
-    """String with a time to live, "worker:epoch": who owns the camera."""
+    """Key of a string with a time to live, "worker:epoch": the camera's owner."""
     return f"nw:{{{stream_id}}}:lease"
 
 
 def epoch(stream_id: str) -> str:
-    """Integer that only rises: the fencing epoch of the newest lease."""
+    """Key of an integer that only rises: the fencing epoch of the newest lease."""
     return f"nw:{{{stream_id}}}:epoch"
 
 
 def last_frame(stream_id: str) -> str:
-    """Integer: number of the newest frame whose score was published."""
+    """Key of an integer: the number of the newest frame whose score was published."""
     return f"nw:{{{stream_id}}}:last"
 
 
 def scores(stream_id: str) -> str:
-    """Redis stream of FrameScore, on its way to the recorder, which deletes what it has stored."""
+    """Key of a Redis stream of FrameScores, several an entry; the recorder deletes stored ones."""
     return f"nw:{{{stream_id}}}:scores"
 
 
+def backlog(stream_id: str) -> str:
+    """Key of an integer: the number of scores that wait in `scores`."""
+    return f"nw:{{{stream_id}}}:backlog"
+
+
 def notes(stream_id: str) -> str:
-    """Redis stream of StreamNote, on its way to the stream's log in the database; bounded."""
+    """Key of a bounded Redis stream of StreamNote, on its way to the stream's log."""
     return f"nw:{{{stream_id}}}:notes"
 
 
 def uploads(stream_id: str) -> str:
-    """Redis stream of UploadedFrame; an entry goes when its score is published."""
+    """Key of a Redis stream of UploadedFrame; an entry is deleted when its score is published."""
     return f"nw:{{{stream_id}}}:uploads"
 
 
-def known(stream_id: str) -> str:
-    """String with a time to live, there while the stream is registered: what `STREAMS` says, under
-    the camera's own hash tag."""
+def registration(stream_id: str) -> str:
+    """Key of a string with a time to live that exists while the stream is registered.
+
+    `STREAMS` says the same, but hasn't the camera's hash tag.
+    """
     return f"nw:{{{stream_id}}}:known"
 
 
 def upload_bytes(stream_id: str) -> str:
-    """Integer: bytes of pictures that wait in `uploads`."""
+    """Key of an integer: the bytes of pictures that wait in `uploads`."""
     return f"nw:{{{stream_id}}}:upload_bytes"
 
 
 def next_upload(stream_id: str) -> str:
-    """Integer: the number that the next uploaded frame gets."""
+    """Key of an integer: the number that the next uploaded frame gets."""
     return f"nw:{{{stream_id}}}:next"
 
 
 def snapshot(stream_id: str) -> str:
-    """Bytes: the camera's detector state, for the next owner."""
+    """Key of bytes: the camera's detector state, for the next owner."""
     return f"nw:{{{stream_id}}}:snapshot"
 
 
 def status(stream_id: str) -> str:
-    """StreamStatus as JSON, with a time to live."""
+    """Key of a StreamStatus as JSON, with a time to live."""
     return f"nw:{{{stream_id}}}:status"
 
 
 def preview(stream_id: str) -> str:
-    """Hash with a time to live: `jpeg`, `heat`, `frame`, `captured_at`.
+    """Key of a hash with a time to live: `jpeg`, `heat`, `frame`, `captured_at`.
 
     `heat` is a PNG, 8 bit grey, 255 being strong.
     """
     return f"nw:{{{stream_id}}}:preview"
 
 
-def wanted(stream_id: str) -> str:
-    """WantedFootage as JSON, with a time to live: of which events the front end wants pictures."""
+def shot_request(stream_id: str) -> str:
+    """ShotRequest as JSON, with a time to live: the events whose pictures are requested."""
     return f"nw:{{{stream_id}}}:wanted"
 
 
 def shots(stream_id: str) -> str:
-    """Redis stream of Shot with `jpeg` and `heat`, on its way to the front end; bounded, and with a
-    time to live."""
+    """Key of a bounded Redis stream of Shot with `jpeg` and `heat`, with a time to live."""
     return f"nw:{{{stream_id}}}:shots"
 
 
-def of_stream(stream_id: str) -> list[str]:
-    """All keys of one camera, to delete with it."""
+def list_stream_keys(stream_id: str) -> list[str]:
+    """List all keys of one camera, to delete with it."""
     parts = (
         lease,
         epoch,
         last_frame,
         scores,
+        backlog,
         notes,
-        known,
+        registration,
         uploads,
         upload_bytes,
         next_upload,
         snapshot,
         status,
         preview,
-        wanted,
+        shot_request,
         shots,
     )
     return [part(stream_id) for part in parts]

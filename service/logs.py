@@ -1,4 +1,4 @@
-"""Logging, configured in one place: structlog over the standard library, to standard error."""
+"""Configures logging: structlog over the standard library, to standard error."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_WORD = re.compile(r"[^\s'\"]+")
+from model.footage.locations import redact_text
+
 _SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 
 def hide_secrets(text: str) -> str:
-    """The text without user names and passwords of URLs, and without webhook secrets."""
-    if "@" in text:
-        text = _WORD.sub(_hide_userinfo, text)
-    return _SECRET.sub("whsec_***", text)
+    """Return the text without credentials of URLs and without webhook secrets."""
+    return _SECRET.sub("whsec_***", redact_text(text))
 
 
-def _hide_userinfo(word: re.Match[str]) -> str:
-    """In time that grows with the word's length and no faster, whatever it is made of."""
-    scheme, found, rest = word.group().partition("://")
-    before, at, host = rest.rpartition("@")
-    return f"{scheme}{found}***@{host}" if found and at else f"{scheme}{found}{before}{at}{host}"
-
-
-def _hide(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _hide_event_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {
         key: hide_secrets(value) if isinstance(value, str) else value
         for key, value in event.items()
@@ -35,14 +27,14 @@ def _hide(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(level: str = "INFO", *, as_json: bool = False) -> None:
-    """Set up logging for a process. Everything that goes out passes `hide_secrets`."""
+    """Set up logging for a process. Everything that is logged goes through `hide_secrets`."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _hide,
+        _hide_event_secrets,
     ]
     renderer = (
         structlog.processors.JSONRenderer()
@@ -65,6 +57,6 @@ def configure(level: str = "INFO", *, as_json: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # A line a request is the metrics' business; httpx would log webhook URLs.
+    # Metrics count the requests; httpx would log webhook URLs.
     for name in ("uvicorn.access", "httpx", "httpcore", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -6,16 +6,17 @@ Times are seconds since 1970 (UTC) as floats; frames are numbered from 0, per st
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from service.stream_choices import Decode, Transport, ZoneKind
 
 UPLOAD = "upload"
 """The source of a stream whose pictures are uploaded."""
 
 
 class StreamState(StrEnum):
-    """Where a stream is in its life."""
+    """The states in a stream's life."""
 
     PENDING = "pending"
     """Registered; no worker owns it yet."""
@@ -40,6 +41,10 @@ class StreamState(StrEnum):
 
 MODEL_LOADING = "the model is loading"
 """Why a stream is connecting while its owner gets ready."""
+PAUSED = "somebody paused it, on the page or by the API"
+"""Why a paused stream has no scores."""
+NOT_TAKEN = "no worker has taken it yet"
+"""Why a stream is pending."""
 
 
 class DropReason(StrEnum):
@@ -56,7 +61,7 @@ class DropReason(StrEnum):
     BACKLOG = "backlog"
     """Scores waited too long for the recorder and the oldest went."""
     OVERLOAD = "overload"
-    """There was no time to score the frame; it was taken in as one that the next follow from."""
+    """There was no time to score the frame; it was appended as one that the next follow from."""
     FROZEN = "frozen"
     """It was the same picture as those before it, of a frozen camera."""
     CLOSED = "closed"
@@ -70,12 +75,12 @@ class _Message(BaseModel):
 class Zone(_Message):
     """A part of the picture. Points are shares of width and height, from the left and the top."""
 
-    kind: Literal["watch", "ignore"]
+    kind: ZoneKind
     points: tuple[tuple[float, float], ...] = Field(min_length=3, max_length=50)
 
 
 class StreamConfig(_Message):
-    """What a worker must know to run a camera."""
+    """All that a worker must know to run a camera."""
 
     id: str
     revision: int
@@ -86,7 +91,7 @@ class StreamConfig(_Message):
     """A bundle's name or path."""
     gamma: float | None = None
     memory_rule: str | None = None
-    """By which of `model.rules.UPDATE_RULES` the memory learns; None takes the worker's."""
+    """The rule of `UPDATE_RULES` by which the memory learns; None takes the worker's."""
     appearance_weight: float | None = None
     threshold: float | None = None
     fps: float | None = None
@@ -96,9 +101,9 @@ class StreamConfig(_Message):
     loop: bool = False
     """Play a file or folder again when it ends."""
     paused: bool = False
-    transport: Literal["tcp", "udp"] = "tcp"
+    transport: Transport = "tcp"
     """RTSP's lower transport."""
-    decode: Literal["all", "keyframes"] = "all"
+    decode: Decode = "all"
     """Which pictures of the video are decoded."""
     zones: tuple[Zone, ...] = ()
     """What counts of the picture: the zones to watch, or all of it where there are none, without
@@ -123,10 +128,12 @@ class FrameScore(_Message):
     state: StreamState = StreamState.LIVE
     region: tuple[float, float, float, float] | None = None
     """Where the error was largest: left, top, right, bottom, as shares of the picture."""
+    cut: bool = False
+    """The frame begins a new run: it doesn't follow the one whose score was sent before."""
 
 
 class UploadedFrame(_Message):
-    """An uploaded picture as it waits in Redis; its bytes travel beside it in the field `image`."""
+    """An uploaded picture as it waits in Redis; its bytes are next to it in the field `image`."""
 
     frame: int
     captured_at: float
@@ -144,6 +151,10 @@ class StreamStatus(_Message):
     epoch: int = 0
     captured: int = 0
     scored: int = 0
+    still: int = 0
+    """Scored frames that took over the measures of the frame before, whose picture they show."""
+    computed: float = 0.0
+    """Pictures that the network ran for; of those that it ran for in part, their shares."""
     dropped: dict[DropReason, int] = Field(default_factory=dict)
     waiting: int = 0
     """Captured frames that are on their way: captured = scored + dropped + waiting."""
@@ -166,7 +177,7 @@ class StreamStatus(_Message):
 
 
 class NoteKind(StrEnum):
-    """What a stream's log tells of."""
+    """The kinds of entries in a stream's log."""
 
     STATE = "state"
     """The stream's state is another one now."""
@@ -187,8 +198,8 @@ class StreamNote(_Message):
     epoch: int = Field(ge=0, lt=2**31)
 
 
-class WantedEvent(_Message):
-    """An event of which the front end wants pictures."""
+class RequestedEvent(_Message):
+    """An event of which the front end requests pictures."""
 
     event_id: str
     first_frame: int
@@ -196,21 +207,21 @@ class WantedEvent(_Message):
     after_frame: int = -1
     """The pictures up to this frame have come."""
     clip: bool = True
-    """Whether all pictures are wanted, or the peak's alone."""
+    """Whether all pictures are requested, or only the peak's."""
     peak_above: float | None = None
-    """The peak's picture is wanted where its score is above; None: any."""
+    """The peak's picture is requested if its score is above this; None: in any case."""
 
 
-class WantedFootage(_Message):
-    """What the front end wants of one camera."""
+class ShotRequest(_Message):
+    """The front end's request for pictures of one camera."""
 
     before_s: float = Field(ge=0)
-    """Seconds before an event starts that are wanted too."""
-    events: tuple[WantedEvent, ...] = Field(max_length=8)
+    """Seconds before an event starts whose pictures are requested too."""
+    events: tuple[RequestedEvent, ...] = Field(max_length=8)
 
 
 class Shot(_Message):
-    """A picture for an event; the picture and its heat map travel beside it."""
+    """A picture for an event; the picture and its heat map are sent with it."""
 
     event_id: str
     frame: int
@@ -237,6 +248,8 @@ class WorkerStatus(_Message):
     frames: int = 0
     inference_s: float = 0.0
     """Seconds spent in the detector since start."""
+    cpu_s: dict[str, float] = Field(default_factory=dict)
+    """CPU seconds of the process since start, by `model.stages.Stage`; they add up to all of it."""
     takeovers: int = 0
     """Cameras taken that another worker had a moment before."""
     handovers: int = 0

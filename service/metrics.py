@@ -1,15 +1,31 @@
-"""Every metric, in one place. The front end shows them; workers report through Redis."""
+"""Declares every metric. The front end exports them; workers report through Redis."""
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from threading import Lock
+from typing import ClassVar, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from service.messages import StreamState, StreamStatus, WorkerStatus
 
+WORKER_CPU = "normwatch_worker_cpu_seconds"
+FRONT_END_CPU = "normwatch_front_end_cpu_seconds"
+OTHER_THREADS = "other"
+"""Label of the front end's threads that serve the API, and of all unnamed ones."""
 DELAY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -18,106 +34,271 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.requests = Counter(
-            "normwatch_http_requests_total",
-            "Requests answered.",
-            ("method", "route", "status"),
-            registry=self.registry,
+        self.requests = self._counter(
+            "normwatch_http_requests_total", "Requests answered.", "method", "route", "status"
         )
-        self.uploaded_frames = Counter(
-            "normwatch_uploaded_frames_total", "Uploaded frames accepted.", registry=self.registry
+        self.uploaded_frames = self._counter(
+            "normwatch_uploaded_frames_total", "Uploaded frames accepted."
         )
-        self.refused_frames = Counter(
-            "normwatch_refused_frames_total",
-            "Uploaded frames refused, for a full backlog.",
-            registry=self.registry,
+        self.refused_frames = self._counter(
+            "normwatch_refused_frames_total", "Uploaded frames refused, for a full backlog."
         )
-        self.recorded_scores = Counter(
-            "normwatch_recorded_scores_total",
-            "Scores written to the database.",
-            registry=self.registry,
+        self.recorded_scores = self._counter(
+            "normwatch_recorded_scores_total", "Scores written to the database."
         )
-        self.record_delay = Histogram(
-            "normwatch_record_delay_seconds",
-            "From a score's making to its commit.",
-            buckets=DELAY_BUCKETS_S,
-            registry=self.registry,
+        self.record_delay = DelayHistogram(
+            "normwatch_record_delay_seconds", "From the scoring of a frame to the score's commit."
         )
-        self.record_failures = Counter(
+        self.registry.register(self.record_delay)
+        self.record_failures = self._counter(
             "normwatch_record_failures_total",
             "Rounds of the recorder that failed and were tried again.",
-            registry=self.registry,
         )
-        self.deleted_rows = Counter(
+        self.deleted_rows = self._counter(
             "normwatch_deleted_rows_total",
             "Rows deleted for their age, or of deleted streams.",
-            ("table",),
-            registry=self.registry,
+            "table",
         )
-        self.recording = Gauge(
-            "normwatch_recording",
-            "1 while this front end is the one that records.",
-            registry=self.registry,
+        self.recording = self._gauge(
+            "normwatch_recording", "1 while this front end is the one that records."
         )
-        self.events = Counter(
-            "normwatch_events_total", "Events found.", ("type",), registry=self.registry
-        )
-        self.outages = Counter(
+        self.events = self._counter("normwatch_events_total", "Events found.", "type")
+        self.outages = self._counter(
             "normwatch_outages_total",
-            "Outages of streams that were told, and their ends.",
-            ("type",),
-            registry=self.registry,
+            "Outages of streams that were reported, and their ends.",
+            "type",
         )
-        self.event_media = Counter(
+        self.event_media = self._counter(
             "normwatch_event_media_total",
-            "Pictures and clips of events: written, failed, or absent for want of pictures.",
-            ("kind", "outcome"),
-            registry=self.registry,
+            "Pictures and clips of events: written, failed, or absent without pictures.",
+            "kind",
+            "outcome",
         )
-        self.event_media_deleted = Counter(
+        self.event_media_deleted = self._counter(
             "normwatch_event_media_deleted_total",
-            "Files of events that were deleted, by why.",
-            ("reason",),
-            registry=self.registry,
+            "Files of events that were deleted, by reason.",
+            "reason",
         )
-        self.event_media_bytes = Gauge(
-            "normwatch_event_media_bytes",
-            "Pictures and clips of events on this front end's disk.",
-            registry=self.registry,
+        self.event_media_bytes = self._gauge(
+            "normwatch_event_media_bytes", "Pictures and clips of events on this front end's disk."
         )
-        self.normal_footage = Counter(
+        self.normal_footage = self._counter(
             "normwatch_normal_footage_total",
             "Clips of events called normal: kept for the next training, or failed to be.",
-            ("outcome",),
-            registry=self.registry,
+            "outcome",
         )
-        self.normal_footage_deleted = Counter(
+        self.normal_footage_deleted = self._counter(
             "normwatch_normal_footage_deleted_total",
-            "Such clips that were deleted, by why.",
-            ("reason",),
-            registry=self.registry,
+            "Clips of events called normal that were deleted, by reason.",
+            "reason",
         )
-        self.normal_footage_bytes = Gauge(
+        self.normal_footage_bytes = self._gauge(
             "normwatch_normal_footage_bytes",
-            "Such clips on this front end's disk.",
-            registry=self.registry,
+            "Clips of events called normal on this front end's disk.",
         )
-        self.deliveries = Counter(
-            "normwatch_deliveries_total",
-            "Attempts to deliver a message.",
-            ("outcome",),
-            registry=self.registry,
+        self.deliveries = self._counter(
+            "normwatch_deliveries_total", "Attempts to deliver a message.", "outcome"
         )
-        self.messages = Gauge(
-            "normwatch_messages",
-            "Messages that wait to be delivered, and that were given up and not sent again.",
-            ("state",),
-            registry=self.registry,
+        self.messages = self._gauge(
+            "normwatch_messages", "Messages that wait to be delivered, or were given up.", "state"
         )
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+
+class DelayHistogram(Collector):
+    """A histogram of seconds that takes many values at once, as prometheus_client's doesn't."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._lock = Lock()
+        self._counts = [0] * (len(DELAY_BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, delays_s: Iterable[float]) -> None:
+        """Count these values."""
+        delays = sorted(delays_s)
+        with self._lock:
+            self._sum_s += sum(delays)
+            below = 0
+            for place, limit in enumerate(DELAY_BUCKETS_S):
+                up_to = bisect_right(delays, limit)
+                self._counts[place] += up_to - below
+                below = up_to
+            self._counts[-1] += len(delays) - below
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the histogram's family."""
+        with self._lock:
+            totals, sum_s = list(accumulate(self._counts)), self._sum_s
+        limits = [*map(floatToGoString, DELAY_BUCKETS_S), "+Inf"]
+        yield HistogramMetricFamily(
+            self._name,
+            self._documentation,
+            buckets=list(zip(limits, totals, strict=True)),
+            sum_value=sum_s,
+        )
+
+
+FigureValue = float | Mapping[tuple[str, ...], float | None] | None
+"""One value, or values by further labels; those that are None are left out."""
+Reported = TypeVar("Reported")
+
+
+@dataclass(frozen=True, slots=True)
+class _GaugeFigure(Generic[Reported]):
+    """A figure that workers report of each stream, or of themselves."""
+
+    name: str
+    documentation: str
+    read: Callable[[Reported], FigureValue]
+    labels: tuple[str, ...] = ()
+    """Further labels."""
+    family: ClassVar[type[GaugeMetricFamily | CounterMetricFamily]] = GaugeMetricFamily
+
+    def collect(self, owner: str, reports: Mapping[str, Reported]) -> Metric:
+        """Make a family of all reports, whose label `owner` is the report's id."""
+        family = self.family(self.name, self.documentation, labels=(owner, *self.labels))
+        for ident, report in reports.items():
+            for further, value in _list_samples(self.read(report)):
+                family.add_metric([ident, *further], value)
+        return family
+
+
+def _list_samples(found: FigureValue) -> list[tuple[tuple[str, ...], float]]:
+    values = {(): found} if found is None or isinstance(found, int | float) else found
+    return [(labels, value) for labels, value in values.items() if value is not None]
+
+
+class _CounterFigure(_GaugeFigure[Reported]):
+    """A figure that only grows."""
+
+    family = CounterMetricFamily
+
+
+STREAM_FIGURES: tuple[_GaugeFigure[StreamStatus], ...] = (
+    _CounterFigure(
+        "normwatch_captured_frames", "Frames captured by the present owner.", lambda s: s.captured
+    ),
+    _CounterFigure(
+        "normwatch_scored_frames", "Frames scored by the present owner.", lambda s: s.scored
+    ),
+    _CounterFigure(
+        "normwatch_still_frames",
+        "Scored frames that show the same as the frame before: the network didn't run.",
+        lambda s: s.still,
+    ),
+    _CounterFigure(
+        "normwatch_computed_frames",
+        "Pictures that the network ran for; of those that it ran for in part, their shares.",
+        lambda s: s.computed,
+    ),
+    _CounterFigure(
+        "normwatch_dropped_frames",
+        "Captured frames that got no score.",
+        lambda s: {(reason.value,): count for reason, count in s.dropped.items()},
+        ("reason",),
+    ),
+    _CounterFigure(
+        "normwatch_reconnects", "Attempts to reach the source again.", lambda s: s.reconnects
+    ),
+    _GaugeFigure(
+        "normwatch_frame_age_seconds",
+        "Capture to score, of the newest scored frame.",
+        lambda s: s.frame_age_s,
+    ),
+    _GaugeFigure(
+        "normwatch_frame_age_quantile_seconds",
+        "Capture to score, over the last half minute.",
+        lambda s: {("0.5",): s.frame_age_p50_s, ("0.99",): s.frame_age_p99_s},
+        ("quantile",),
+    ),
+    _GaugeFigure(
+        "normwatch_scored_frames_per_second",
+        "Frames scored a second, over the last few seconds.",
+        lambda s: s.fps,
+    ),
+    _GaugeFigure(
+        "normwatch_target_frames_per_second",
+        "Frames that would be scored if the worker had the time.",
+        lambda s: s.target_fps,
+    ),
+    _GaugeFigure(
+        "normwatch_stream_degraded",
+        "1 while there is no time to score all frames.",
+        lambda s: s.degraded,
+    ),
+    _GaugeFigure(
+        "normwatch_stream_weight",
+        "Weight of the stream's share of an overloaded worker.",
+        lambda s: s.weight,
+    ),
+    _GaugeFigure(
+        "normwatch_stream_share",
+        "Share of the frames that the stream's worker scores, 0 to 1.",
+        lambda s: s.share,
+    ),
+    _GaugeFigure(
+        "normwatch_stream_state",
+        "1 for the state a stream is in.",
+        lambda s: {(state.value,): state is s.state for state in StreamState},
+        ("state",),
+    ),
+    _GaugeFigure(
+        "normwatch_stream_state_since_seconds",
+        "Time since which a stream is in its state, in seconds since 1970.",
+        lambda s: s.since,
+    ),
+)
+WORKER_FIGURES: tuple[_GaugeFigure[WorkerStatus], ...] = (
+    _GaugeFigure("normwatch_worker_streams", "Cameras that a worker owns.", lambda w: w.streams),
+    _CounterFigure("normwatch_worker_batches", "Batches inferred.", lambda w: w.batches),
+    _CounterFigure("normwatch_worker_frames", "Frames inferred.", lambda w: w.frames),
+    _CounterFigure(
+        "normwatch_worker_inference_seconds", "Time in the detector.", lambda w: w.inference_s
+    ),
+    _CounterFigure(
+        WORKER_CPU,
+        "CPU time of a worker's process.",
+        lambda w: {(stage,): seconds for stage, seconds in w.cpu_s.items()},
+        ("stage",),
+    ),
+    _GaugeFigure(
+        "normwatch_worker_engine",
+        "1 for the engine that runs a model.",
+        lambda w: {model: 1.0 for model in w.engines.items()},
+        ("model", "engine"),
+    ),
+    _CounterFigure(
+        "normwatch_worker_takeovers",
+        "Cameras taken over from another worker.",
+        lambda w: w.takeovers,
+    ),
+    _CounterFigure(
+        "normwatch_worker_handovers",
+        "Cameras handed over to another worker.",
+        lambda w: w.handovers,
+    ),
+    _CounterFigure(
+        "normwatch_dropped_previews",
+        "Pictures that newer ones replaced before they could be sent.",
+        lambda w: w.dropped_previews,
+    ),
+    _CounterFigure(
+        "normwatch_dropped_notes",
+        "Entries of streams' logs that waited too long for Redis.",
+        lambda w: w.dropped_notes,
+    ),
+)
 
 
 class StreamCollector(Collector):
-    """What workers tell of their streams and of themselves, at the time of the scrape."""
+    """Collects what workers report of their streams and themselves, at each scrape."""
 
     def __init__(
         self,
@@ -130,85 +311,10 @@ class StreamCollector(Collector):
         self._backlog = backlog
 
     def collect(self) -> Iterable[Metric]:
-        """One family a figure; streams are told apart by id."""
+        """Yield a family for each figure."""
         statuses = self._statuses()
-        captured = CounterMetricFamily(
-            "normwatch_captured_frames", "Frames captured by the present owner.", labels=["stream"]
-        )
-        scored = CounterMetricFamily(
-            "normwatch_scored_frames", "Frames scored by the present owner.", labels=["stream"]
-        )
-        dropped = CounterMetricFamily(
-            "normwatch_dropped_frames",
-            "Captured frames that got no score.",
-            labels=["stream", "reason"],
-        )
-        reconnects = CounterMetricFamily(
-            "normwatch_reconnects", "Attempts to reach the source again.", labels=["stream"]
-        )
-        age = GaugeMetricFamily(
-            "normwatch_frame_age_seconds",
-            "Capture to score, of the newest scored frame.",
-            labels=["stream"],
-        )
-        rate = GaugeMetricFamily(
-            "normwatch_scored_frames_per_second",
-            "Over the last few seconds.",
-            labels=["stream"],
-        )
-        quantile = GaugeMetricFamily(
-            "normwatch_frame_age_quantile_seconds",
-            "Capture to score, over the last half minute.",
-            labels=["stream", "quantile"],
-        )
-        target = GaugeMetricFamily(
-            "normwatch_target_frames_per_second",
-            "Frames that would be scored if the worker had the time.",
-            labels=["stream"],
-        )
-        degraded = GaugeMetricFamily(
-            "normwatch_stream_degraded",
-            "1 while there is no time to score all frames.",
-            labels=["stream"],
-        )
-        weight = GaugeMetricFamily(
-            "normwatch_stream_weight", "Of its share of an overloaded worker.", labels=["stream"]
-        )
-        share = GaugeMetricFamily(
-            "normwatch_stream_share",
-            "Of the frames that its worker scores, 0 to 1.",
-            labels=["stream"],
-        )
-        state = GaugeMetricFamily(
-            "normwatch_stream_state", "1 for the state a stream is in.", labels=["stream", "state"]
-        )
-        since = GaugeMetricFamily(
-            "normwatch_stream_state_since_seconds",
-            "Since when a stream is in its state, in seconds since 1970.",
-            labels=["stream"],
-        )
-        for stream_id, status in statuses.items():
-            since.add_metric([stream_id], status.since)
-            captured.add_metric([stream_id], status.captured)
-            scored.add_metric([stream_id], status.scored)
-            reconnects.add_metric([stream_id], status.reconnects)
-            rate.add_metric([stream_id], status.fps)
-            degraded.add_metric([stream_id], float(status.degraded))
-            weight.add_metric([stream_id], status.weight)
-            share.add_metric([stream_id], status.share)
-            if status.target_fps is not None:
-                target.add_metric([stream_id], status.target_fps)
-            if status.frame_age_s is not None:
-                age.add_metric([stream_id], status.frame_age_s)
-            for name, age_s in (("0.5", status.frame_age_p50_s), ("0.99", status.frame_age_p99_s)):
-                if age_s is not None:
-                    quantile.add_metric([stream_id, name], age_s)
-            for reason, count in status.dropped.items():
-                dropped.add_metric([stream_id, reason.value], count)
-            for known in StreamState:
-                state.add_metric([stream_id, known.value], float(known is status.state))
-        yield from (captured, scored, dropped, reconnects, age, quantile, rate, target)
-        yield from (degraded, weight, share, state, since)
+        for stream_figure in STREAM_FIGURES:
+            yield stream_figure.collect("stream", statuses)
         backlog = GaugeMetricFamily(
             "normwatch_score_backlog", "Scores that wait in Redis for the database."
         )
@@ -216,56 +322,25 @@ class StreamCollector(Collector):
         if waiting is not None:
             backlog.add_metric([], waiting)
         yield backlog
-        yield from self._worker_families()
+        workers = {worker.id: worker for worker in self._workers()}
+        for worker_figure in WORKER_FIGURES:
+            yield worker_figure.collect("worker", workers)
 
-    def _worker_families(self) -> Iterable[Metric]:
-        streams = GaugeMetricFamily(
-            "normwatch_worker_streams", "Cameras that a worker owns.", labels=["worker"]
+
+class FrontEndCollector(Collector):
+    """Collects the front end's CPU time by thread, at each scrape."""
+
+    def __init__(self, threads: Callable[[], Mapping[str, float]]) -> None:
+        """Args: threads: returns the CPU seconds of its named threads so far."""
+        self._threads = threads
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one family, which adds up to all CPU time of the process."""
+        cpu = CounterMetricFamily(
+            FRONT_END_CPU, "CPU time of the front end's process.", labels=["thread"]
         )
-        batches = CounterMetricFamily(
-            "normwatch_worker_batches", "Batches inferred.", labels=["worker"]
-        )
-        frames = CounterMetricFamily(
-            "normwatch_worker_frames", "Frames inferred.", labels=["worker"]
-        )
-        busy = CounterMetricFamily(
-            "normwatch_worker_inference_seconds", "Time in the detector.", labels=["worker"]
-        )
-        engine = GaugeMetricFamily(
-            "normwatch_worker_engine",
-            "1 for the engine that runs a model.",
-            labels=["worker", "model", "engine"],
-        )
-        takeovers = CounterMetricFamily(
-            "normwatch_worker_takeovers",
-            "Cameras taken that another worker had a moment before.",
-            labels=["worker"],
-        )
-        handovers = CounterMetricFamily(
-            "normwatch_worker_handovers",
-            "Cameras given to another worker in order.",
-            labels=["worker"],
-        )
-        previews = CounterMetricFamily(
-            "normwatch_dropped_previews",
-            "Pictures that newer ones replaced before they could be sent.",
-            labels=["worker"],
-        )
-        notes = CounterMetricFamily(
-            "normwatch_dropped_notes",
-            "Entries of streams' logs that waited too long for Redis.",
-            labels=["worker"],
-        )
-        for worker in self._workers():
-            takeovers.add_metric([worker.id], worker.takeovers)
-            handovers.add_metric([worker.id], worker.handovers)
-            previews.add_metric([worker.id], worker.dropped_previews)
-            notes.add_metric([worker.id], worker.dropped_notes)
-            streams.add_metric([worker.id], worker.streams)
-            batches.add_metric([worker.id], worker.batches)
-            frames.add_metric([worker.id], worker.frames)
-            busy.add_metric([worker.id], worker.inference_s)
-            for model, name in worker.engines.items():
-                engine.add_metric([worker.id, model, name], 1.0)
-        yield from (streams, batches, frames, busy, engine)
-        yield from (takeovers, handovers, previews, notes)
+        named = self._threads()
+        for name, seconds in named.items():
+            cpu.add_metric([name], seconds)
+        cpu.add_metric([OTHER_THREADS], max(0.0, time.process_time() - sum(named.values())))
+        yield cpu

@@ -1,8 +1,7 @@
-"""Rounds of work that go on until they are stopped, whatever goes wrong in one of them."""
+"""Runs rounds of work until they are stopped, even if a round fails."""
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 
@@ -12,12 +11,13 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from service.errors import NormwatchError
+from service.timers import compute_backoff_s, spread
 
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_BACKOFF_S = 5.0
 AWAY = (RedisError, OperationalError, InterfaceError, NoConnection, NormwatchError)
-"""What a round raises when Redis or the database is away, or another process was quicker."""
+"""What a round raises while Redis or the database is away, or when another process was quicker."""
 
 
 def run_rounds(
@@ -30,7 +30,7 @@ def run_rounds(
 ) -> None:
     """Call `work` until `stop` is set; it returns True when there is more to do at once.
 
-    A failed round is logged, told to `on_failure`, and followed by a longer pause, up to a few
+    A failed round is logged, reported to `on_failure`, and followed by a longer pause, up to a few
     seconds.
     """
     failures = 0
@@ -42,11 +42,11 @@ def run_rounds(
             failures += 1
             on_failure()
             pause_s = _backoff_s(failures, every_s)
-            # An outage is expected to come, and repeats: its traceback tells nothing.
+            # An outage is expected, and repeats: its traceback says nothing new.
             log.error(
                 "a round failed; it will be tried again",
                 work=name,
-                error=_text(error),
+                error=_describe(error),
                 pause_s=round(pause_s, 2),
                 exc_info=not isinstance(error, AWAY),
             )
@@ -54,9 +54,10 @@ def run_rounds(
 
 
 def _backoff_s(failures: int, every_s: float) -> float:
-    return min(MAX_BACKOFF_S, every_s * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+    pause_s = compute_backoff_s(failures, first_s=2.0 * every_s, longest_s=MAX_BACKOFF_S)
+    return spread(pause_s, 0.5, 1.0)
 
 
-def _text(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(error).__name__}: {cause}"

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an event, for everything that must end in order."""
+"""Turns SIGINT and SIGTERM into an event, for programs that must end in order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Within the block, which the main thread must enter, they set the event, and end nothing."""
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let the signals set the event within the block, which must be in the main thread."""
 
-    def ask(*_: object) -> None:
+    def set_stop(*_: object) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, set_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

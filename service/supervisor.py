@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.tether import tethered
+from service.tether import tether_command
+from service.timers import Clock, Deadline, compute_backoff_s
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +26,8 @@ TICK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """What to run, and how to know that it is up."""
+class SupervisedProgram:
+    """A program to run, and how to know that it is up."""
 
     name: str
     command: Sequence[str]
@@ -37,7 +38,7 @@ class Program:
 
 @dataclass(slots=True)
 class _Child:
-    program: Program
+    program: SupervisedProgram
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     falls: int = 0
@@ -45,10 +46,10 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps programs running until it is told to stop. For one thread."""
+    """Keeps programs running until it is stopped. For one thread."""
 
     def __init__(
-        self, programs: Sequence[Program], clock: Callable[[], float] = time.monotonic
+        self, programs: Sequence[SupervisedProgram], clock: Clock = time.monotonic
     ) -> None:
         self._children = [_Child(program) for program in programs]
         self._clock = clock
@@ -60,12 +61,12 @@ class Supervisor:
         """
         for child in self._children:
             self._spawn(child)
-            until = self._clock() + child.program.ready_timeout_s
+            deadline = Deadline(child.program.ready_timeout_s, self._clock)
             while not stop.is_set() and not child.program.is_ready():
                 status = self._tend()
                 if status is not None:
                     return status
-                if self._clock() > until:
+                if deadline.is_over:
                     log.error("not ready in time", program=child.program.name)
                     return 1
                 stop.wait(TICK_S)
@@ -107,7 +108,7 @@ class Supervisor:
             if status == GIVE_UP:
                 return GIVE_UP
             child.falls = 1 if now - child.started_at > STEADY_S else child.falls + 1
-            pause = min(FIRST_PAUSE_S * 2 ** (child.falls - 1), LONGEST_PAUSE_S)
+            pause = compute_backoff_s(child.falls, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
             child.restart_at = now + pause
             log.warning(
                 "a process ended; it is started again",
@@ -119,7 +120,7 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         child.process = subprocess.Popen(
-            tethered(child.program.command),
+            tether_command(child.program.command),
             env=dict(child.program.environment),
             stdin=subprocess.DEVNULL,
             # A signal of the terminal's goes to us alone; we pass it on in order.

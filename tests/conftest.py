@@ -32,9 +32,9 @@ def _missing(what: str) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of footage beside the project."""
+    """The folder of footage next to the project."""
     if not SHARED.is_dir():
-        pytest.skip("no ../shared beside the project")
+        pytest.skip("no ../shared next to the project")
     return SHARED
 
 

@@ -7,10 +7,10 @@ from redis import Redis
 
 from service import keys
 from service.bus.leases import Leases
-from service.bus.notes import Notes
+from service.bus.log_entries import Notes
 from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Preview, Registry
-from service.bus.scores import Outgoing, Published, Scores, Verdict
+from service.bus.scores import ENTRY_SCORES, OutgoingScore, PublishResult, PublishVerdict, Scores
 from service.bus.uploads import Picture, Uploads
 from service.errors import BacklogFull, NotFound
 from service.messages import (
@@ -79,27 +79,99 @@ def test_scores_are_fenced_numbered_and_acknowledged(each_redis: Redis) -> None:
     leases, scores = Leases(each_redis, "a", 5.0), Scores(each_redis, 100)
     epoch = leases.acquire("cam")
     assert epoch is not None
-    sent = [Outgoing("cam", _score(0, epoch)), Outgoing("cam", _score(1, epoch))]
-    assert scores.publish(sent) == [Published(Verdict.PUBLISHED)] * 2
-    assert scores.publish(sent)[0].verdict is Verdict.DUPLICATE
-    stale = Outgoing("cam", _score(2, epoch - 1))
-    assert scores.publish([stale])[0].verdict is Verdict.STALE_OWNER
+    sent = [OutgoingScore("cam", _score(0, epoch)), OutgoingScore("cam", _score(1, epoch))]
+    assert scores.publish(sent) == [PublishResult(PublishVerdict.PUBLISHED)] * 2
+    assert scores.publish(sent)[0].verdict is PublishVerdict.DUPLICATE
+    stale = OutgoingScore("cam", _score(2, epoch - 1))
+    assert scores.publish([stale])[0].verdict is PublishVerdict.STALE_OWNER
     assert scores.last_frame("cam") == 1
     found = scores.read(["cam", "other"], 10)
     assert [row.score.frame for row in found["cam"]] == [0, 1]
     assert "other" not in found
     scores.acknowledge({"cam": [row.entry for row in found["cam"]]})
     assert scores.read(["cam"], 10) == {}
-    assert scores.publish(sent)[1].verdict is Verdict.DUPLICATE
+    assert scores.publish(sent)[1].verdict is PublishVerdict.DUPLICATE
 
 
 def test_a_score_backlog_is_bounded_and_says_what_it_lost(each_redis: Redis) -> None:
     epoch = Leases(each_redis, "a", 5.0).acquire("cam")
     assert epoch is not None
     scores = Scores(each_redis, 3)
-    answers = scores.publish([Outgoing("cam", _score(i, epoch)) for i in range(5)])
-    assert [answer.evicted for answer in answers] == [0, 0, 0, 1, 1]
+    answers = scores.publish([OutgoingScore("cam", _score(i, epoch)) for i in range(5)])
+    assert [answer.evicted for answer in answers] == [0, 0, 0, 0, 2]
     assert [row.score.frame for row in scores.read(["cam"], 10)["cam"]] == [2, 3, 4]
+
+
+def test_what_is_published_together_is_one_entry_without_what_was_there(each_redis: Redis) -> None:
+    epoch = Leases(each_redis, "a", 5.0).acquire("cam")
+    assert epoch is not None
+    scores = Scores(each_redis, 100)
+    scores.publish([OutgoingScore("cam", _score(i, epoch)) for i in range(3)])
+    answers = scores.publish([OutgoingScore("cam", _score(i, epoch)) for i in (1, 2, 3, 3, 4)])
+    duplicate, published = PublishVerdict.DUPLICATE, PublishVerdict.PUBLISHED
+    verdicts = [answer.verdict for answer in answers]
+    assert verdicts == [duplicate, duplicate, published, duplicate, published]
+    found = scores.read(["cam"], 10)["cam"]
+    assert [row.score.frame for row in found] == [0, 1, 2, 3, 4]
+    assert [row.entry for row in found] == [found[0].entry] * 3 + [found[3].entry] * 2
+    assert scores.count_waiting(["cam"]) == 5
+    assert [row.score.frame for row in scores.read(["cam"], 2)["cam"]] == [0, 1, 2]
+    scores.acknowledge({"cam": [row.entry for row in found[:3]]})
+    assert scores.count_waiting(["cam"]) == 2
+
+
+def test_a_batch_is_split_where_an_entry_is_full(each_redis: Redis) -> None:
+    epoch = Leases(each_redis, "a", 5.0).acquire("cam")
+    assert epoch is not None
+    scores = Scores(each_redis, 100)
+    count = 2 * ENTRY_SCORES + 1
+    scores.publish([OutgoingScore("cam", _score(i, epoch)) for i in range(count)])
+    assert each_redis.xlen(keys.scores("cam")) == 3
+    found = scores.read(["cam"], 100)["cam"]
+    assert [row.score.frame for row in found] == list(range(count))
+
+
+def test_the_bound_on_a_backlog_counts_scores_and_not_entries(each_redis: Redis) -> None:
+    epoch = Leases(each_redis, "a", 5.0).acquire("cam")
+    assert epoch is not None
+    scores = Scores(each_redis, 5)
+
+    def publish(*frames: int) -> int:
+        answers = scores.publish([OutgoingScore("cam", _score(frame, epoch)) for frame in frames])
+        return sum(answer.evicted for answer in answers)
+
+    assert [publish(0, 1, 2), publish(3), publish(4)] == [0, 0, 0]
+    read = scores.read(["cam"], 10)["cam"]
+    assert publish(5, 6) == 3, "the oldest entry goes as a whole"
+    assert scores.count_waiting(["cam"]) == 4
+    # Three of these had been pushed out when they were stored.
+    scores.acknowledge({"cam": [row.entry for row in read]})
+    assert [row.score.frame for row in scores.read(["cam"], 10)["cam"]] == [5, 6]
+    assert scores.count_waiting(["cam"]) == 2
+    assert publish(*range(7, 20)) == 2 + 8, "with what never fitted"
+    assert scores.count_waiting(["cam"]) == 5
+
+
+def test_cameras_of_a_batch_are_fenced_one_by_one(each_redis: Redis) -> None:
+    Registry(each_redis).publish([_config()])
+    leases, uploads, scores = (
+        Leases(each_redis, "a", 5.0),
+        Uploads(each_redis),
+        Scores(each_redis, 9),
+    )
+    _enqueue(uploads, b"one", b"two", b"three")
+    queued = uploads.read("cam", "0-0", 9)
+    epochs = {name: leases.acquire(name) or 0 for name in ("cam", "other")}
+    stale = [OutgoingScore("cam", _score(i, epochs["cam"] - 1), queued[i]) for i in range(2)]
+    other = [OutgoingScore("other", _score(i, epochs["other"])) for i in range(2)]
+    answers = scores.publish([stale[0], other[0], stale[1], other[1]])
+    refused, published = PublishVerdict.STALE_OWNER, PublishVerdict.PUBLISHED
+    assert [each.verdict for each in answers] == [refused, published, refused, published]
+    assert scores.count_waiting(["cam", "other"]) == 2
+    assert uploads.count_waiting("cam") == 3
+    scores.publish([OutgoingScore("cam", _score(i, epochs["cam"]), queued[i]) for i in range(2)])
+    assert [row.image for row in uploads.read("cam", "0-0", 9)] == [b"three"]
+    assert int(each_redis.get(keys.upload_bytes("cam")) or 0) == len(b"three")
 
 
 def test_uploads_wait_until_their_score_is_published(each_redis: Redis) -> None:
@@ -112,7 +184,7 @@ def test_uploads_wait_until_their_score_is_published(each_redis: Redis) -> None:
     first, second = uploads.read("cam", "0-0", 2)
     assert (first.meta.frame, first.meta.captured_at, first.image) == (0, 100.0, b"one")
     assert [row.meta.frame for row in uploads.read("cam", second.entry, 9)] == [2]
-    scores.publish([Outgoing("cam", _score(0, epoch), first)])
+    scores.publish([OutgoingScore("cam", _score(0, epoch), first)])
     uploads.discard("cam", second)
     uploads.discard("cam", second)
     assert [row.meta.frame for row in uploads.read("cam", "0-0", 9)] == [2]
@@ -127,7 +199,7 @@ def test_uploads_are_all_taken_or_all_refused(each_redis: Redis) -> None:
         _enqueue(uploads, b"x", b"y", max_frames=3)
     with pytest.raises(BacklogFull):
         _enqueue(uploads, b"x" * 999, max_bytes=1000)
-    assert uploads.waiting("cam") == 2
+    assert uploads.count_waiting("cam") == 2
     assert list(_enqueue(uploads, b"z", max_frames=3)) == [2]
 
 
@@ -144,7 +216,7 @@ def test_an_upload_to_a_removed_stream_is_refused(each_redis: Redis) -> None:
     registry.remove("cam")
     with pytest.raises(NotFound):
         _enqueue(uploads, b"x")
-    assert each_redis.exists(*keys.of_stream("cam")) == 0
+    assert each_redis.exists(*keys.list_stream_keys("cam")) == 0
     assert registry.streams() == {}
 
 
@@ -203,13 +275,13 @@ def test_a_batch_of_many_cameras_is_published_read_and_acknowledged(each_redis: 
     names = [f"cam{number}" for number in range(6)]
     leases, scores = Leases(each_redis, "a", 5.0), Scores(each_redis, 100)
     epochs = {name: leases.acquire(name) or 0 for name in names}
-    batch = [Outgoing(name, _score(3, epoch)) for name, epoch in epochs.items()]
-    assert scores.publish(batch) == [Published(Verdict.PUBLISHED)] * 6
-    assert scores.waiting(names) == 6
+    batch = [OutgoingScore(name, _score(3, epoch)) for name, epoch in epochs.items()]
+    assert scores.publish(batch) == [PublishResult(PublishVerdict.PUBLISHED)] * 6
+    assert scores.count_waiting(names) == 6
     found = scores.read(names, 10)
     assert list(found) == names
     scores.acknowledge({name: [row.entry for row in rows] for name, rows in found.items()})
-    assert scores.waiting(names) == 0
+    assert scores.count_waiting(names) == 0
 
 
 def test_streams_of_the_database_replace_those_in_redis(each_redis: Redis) -> None:
@@ -217,14 +289,14 @@ def test_streams_of_the_database_replace_those_in_redis(each_redis: Redis) -> No
     registry.publish([_config("gone"), _config("kept")])
     registry.synchronise(lambda: [_config("kept"), _config("new")])
     assert set(registry.streams()) == {"kept", "new"}
-    known = [int(each_redis.exists(keys.known(name))) for name in ("gone", "kept", "new")]
+    known = [int(each_redis.exists(keys.registration(name))) for name in ("gone", "kept", "new")]
     assert known == [0, 1, 1]
 
 
 def test_notes_are_fenced_bounded_and_acknowledged(
     each_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.bus.notes.MAX_WAITING", 2)
+    monkeypatch.setattr("service.bus.log_entries.MAX_WAITING", 2)
     leases, notes = Leases(each_redis, "a", 5.0), Notes(each_redis)
     for name in ("a", "b"):
         epoch = leases.acquire(name) or 0

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from service.api.app import create_app
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
-from service.metrics import Metrics, StreamCollector
+from service.metrics import FrontEndCollector, Metrics, StreamCollector
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,11 +36,12 @@ def _families() -> list[Metric]:
     )
     worker = WorkerStatus(id="w", started_at=0.0, seen_at=0.0, streams=1, device="cpu")
     collector = StreamCollector(lambda: {"cam": status}, lambda: [worker])
-    return [*Metrics().registry.collect(), *collector.collect()]
+    front_end = FrontEndCollector(lambda: {})
+    return [*Metrics().registry.collect(), *collector.collect(), *front_end.collect()]
 
 
 def test_every_metric_is_documented() -> None:
-    text = _text("docs/api.md")
+    text = _text("docs/metrics.md")
     for family in _families():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}`" in text

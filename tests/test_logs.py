@@ -1,4 +1,4 @@
-"""Credentials never show, whatever stands around them, and looking for them takes no time."""
+"""Credentials are never logged, and redacting them takes no time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from service.api.shown import MAX_LENGTH, MAX_READ, shown
+from service.api.redaction import MAX_LENGTH, MAX_READ, redact_value
 from service.logs import hide_secrets
 
 LONG = 1_000_000
@@ -34,10 +34,10 @@ def test_a_long_text_is_done_at_once(piece: str) -> None:
     hide_secrets(text)
     # A second for what takes hours if it grows with the square of the length.
     assert time.process_time() - began < 10.0
-    assert len(str(shown("note", text))) <= MAX_LENGTH
+    assert len(str(redact_value("note", text))) <= MAX_LENGTH
 
 
 def test_what_is_too_long_to_be_looked_through_is_not_shown() -> None:
     url = "rtsp://user:" + "secret" * MAX_READ + "@host"
-    assert shown("source", url) == f"({len(url)} characters)"
-    assert shown("note", "x" * MAX_READ) == "x" * MAX_LENGTH
+    assert redact_value("source", url) == f"({len(url)} characters)"
+    assert redact_value("note", "x" * MAX_READ) == "x" * MAX_LENGTH

@@ -12,14 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.supervisor import GIVE_UP, Program, Supervisor
+from service.supervisor import GIVE_UP, SupervisedProgram, Supervisor
 from tests.support.servers import wait_for
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
-def _program(name: str, command: tuple[str, ...]) -> Program:
-    return Program(name, command, os.environ)
+def _program(name: str, command: tuple[str, ...]) -> SupervisedProgram:
+    return SupervisedProgram(name, command, os.environ)
 
 
 def _children() -> list[psutil.Process]:
@@ -56,14 +56,14 @@ def test_a_program_with_wrong_settings_is_not_started_again() -> None:
 def test_the_next_program_waits_for_the_one_before(tmp_path: Path) -> None:
     ready, seen = tmp_path / "ready", tmp_path / "seen"
     script = f"import time, pathlib; time.sleep(0.5); pathlib.Path({str(ready)!r}).touch()"
-    first = Program(
+    first = SupervisedProgram(
         "first", (sys.executable, "-c", f"{script}; time.sleep(600)"), os.environ, ready.exists
     )
-    look = (
+    check = (
         "from pathlib import Path; "
         f"Path({str(seen)!r}).write_text(str(Path({str(ready)!r}).exists()))"
     )
-    second = _program("second", (sys.executable, "-c", f"{look}; import time; time.sleep(600)"))
+    second = _program("second", (sys.executable, "-c", f"{check}; import time; time.sleep(600)"))
     supervisor = Supervisor([first, second])
     assert supervisor.start(threading.Event()) is None
     wait_for(lambda: seen.exists() and seen.read_text(), "the second program")
@@ -76,9 +76,9 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = (
         "import os, sys, threading\n"
-        "from service.supervisor import Program, Supervisor\n"
+        "from service.supervisor import SupervisedProgram, Supervisor\n"
         "sleeper = (sys.executable, '-c', 'import time; time.sleep(600)')\n"
-        "supervisor = Supervisor([Program('a', sleeper, os.environ)])\n"
+        "supervisor = Supervisor([SupervisedProgram('a', sleeper, os.environ)])\n"
         "stop = threading.Event()\n"
         "supervisor.start(stop)\n"
         "child = supervisor._children[0].process\n"

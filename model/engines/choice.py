@@ -1,4 +1,4 @@
-"""Which engines a machine and a bundle can have, and which of them is the fastest there."""
+"""Finds the engines that a machine and a bundle can have, and chooses the fastest."""
 
 from __future__ import annotations
 
@@ -15,51 +15,52 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.bundle import Bundle
-from model.engines.engine import Engine, EngineError, FrameStack, Program
-from model.engines.forms import LiveNetwork, Measuring, Wanted
+from model.bundles.bundle import Bundle
+from model.engines.engine import Engine, EngineError, EngineProgram, FrameStack
 from model.engines.names import EngineName
-from model.engines.openvino_engine import OpenVinoEngine, runtime
-from model.engines.quantisation import quantised
+from model.engines.network_passes import LiveNetwork, Measuring
+from model.engines.openvino_engine import OpenVinoEngine, import_openvino
+from model.engines.quantisation import quantise_network
 from model.engines.torch_engine import CudaEngine, TorchEngine
+from model.scoring.required_measures import RequiredMeasures
 
 LEAST_RANK_CORRELATION = 0.99
-"""Of an engine's scores with those of fp32, on normal footage that the bundle wasn't trained on."""
+"""An engine's scores must agree this well with those of fp32, on held-out normal footage."""
 ROUNDS = 7
-"""Frames that each engine is timed on, in turn with the others: a busy machine slows all alike."""
+"""Frames that each engine is timed on, in turns: a busy machine then slows all of them."""
 SLOW_S = 0.5
-"""Of an engine whose first frame takes so long, a few rounds say enough."""
+"""An engine whose first frame takes so long is timed on a few frames only."""
 _FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile")
 CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """What matters of a machine's processor."""
+    """A machine's processor, as far as engines differ by it."""
 
     name: str
     flags: frozenset[str]
-    """Of the instruction sets that engines differ by."""
+    """Its instruction sets, out of those that engines differ by."""
 
     @property
     def computes_bf16(self) -> bool:
-        """Whether it multiplies bf16; elsewhere that is emulated, and slow."""
+        """True where it multiplies bf16; elsewhere that is emulated, and slow."""
         return bool(self.flags & {"avx512_bf16", "amx_tile"})
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineChoice:
     """The engine for a bundle on this machine, and why."""
 
     engine: EngineName
     frame_s: dict[EngineName, float]
     """Seconds a frame, of one camera, median; empty where there was nothing to choose from."""
     refused: dict[EngineName, str]
-    """Those that can't be had, each with the reason."""
+    """The engines that can't be had, each with the reason."""
 
 
-def processor(cpuinfo: Path = CPUINFO) -> Processor:
-    """This machine's. Unknown ones have no flags."""
+def read_processor(cpuinfo: Path = CPUINFO) -> Processor:
+    """Read which processor this machine has. An unknown one has no flags."""
     try:
         lines = cpuinfo.read_text(errors="replace").splitlines()
     except OSError:
@@ -72,13 +73,13 @@ def processor(cpuinfo: Path = CPUINFO) -> Processor:
     return Processor(name, frozenset(fields.get("flags", "").split()) & set(_FLAGS))
 
 
-def refusals(
+def find_refusals(
     bundle: Bundle, device: str, machine: Processor | None = None
 ) -> dict[EngineName, str]:
-    """Why an engine can't be had, of each that can't, on this machine or such a one."""
+    """Find which engines can't be had on this machine, or on `machine`, and why."""
     refused: dict[EngineName, str] = {}
     gpu = torch.device(device).type == "cuda"
-    bf16 = (machine or processor()).computes_bf16
+    bf16 = (machine or read_processor()).computes_bf16
     for name in EngineName:
         if name.on_gpu and not gpu:
             refused[name] = "no GPU is used"
@@ -89,13 +90,13 @@ def refusals(
         elif name.value.startswith("openvino") and find_spec("openvino") is None:
             refused[name] = "OpenVINO isn't installed"
     if EngineName.OPENVINO_INT8 not in refused:
-        reason = _int8_refusal(bundle)
+        reason = _find_int8_refusal(bundle)
         if reason:
             refused[EngineName.OPENVINO_INT8] = reason
     return refused
 
 
-def _int8_refusal(bundle: Bundle) -> str:
+def _find_int8_refusal(bundle: Bundle) -> str:
     if bundle.int8 is None:
         return "the bundle has no 8-bit ranges: normwatch models quantise"
     found = bundle.int8.rank_correlation
@@ -107,30 +108,32 @@ def _int8_refusal(bundle: Bundle) -> str:
     return ""
 
 
-def available(bundle: Bundle, device: str = "cpu") -> list[EngineName]:
-    """What this machine and this bundle can run, on that device."""
-    refused = refusals(bundle, device)
+def list_engines(bundle: Bundle, device: str = "cpu") -> list[EngineName]:
+    """List what this machine and this bundle can run on that device."""
+    refused = find_refusals(bundle, device)
     return [name for name in EngineName if name not in refused]
 
 
-def program(bundle: Bundle, wanted: Wanted) -> Program:
-    """What an engine is to run of a bundle."""
+def make_program(bundle: Bundle, required: RequiredMeasures) -> EngineProgram:
+    """Make what an engine runs from a bundle."""
     network = LiveNetwork(bundle.network, bundle.config)
-    return Program(bundle.config, network, Measuring(network.memory, bundle.config, wanted))
+    return EngineProgram(bundle.config, network, Measuring(network.memory, bundle.config, required))
 
 
 def open_engine(
-    name: EngineName, bundle: Bundle, wanted: Wanted, device: str, threads: int
+    name: EngineName, bundle: Bundle, required: RequiredMeasures, device: str, threads: int
 ) -> Engine:
-    """The engine, ready.
+    """Open the engine, ready to run.
 
-    Args: threads: of an engine on a CPU that has threads of its own.
+    Args: threads: used by an engine on a CPU that has threads of its own.
     Raises: EngineError: this machine or this bundle can't have it.
     """
-    require(name, bundle, device)
-    made = program(bundle, wanted)
+    require_engine(name, bundle, device)
+    made = make_program(bundle, required)
     if name is EngineName.OPENVINO_INT8 and bundle.int8 is not None:
-        made = Program(made.config, quantised(made.network, bundle.int8.ranges), made.measuring)
+        made = EngineProgram(
+            made.config, quantise_network(made.network, bundle.int8.ranges), made.measuring
+        )
     if name.value.startswith("openvino"):
         return OpenVinoEngine(made, name, bundle.items, threads)
     if name.on_gpu:
@@ -138,15 +141,15 @@ def open_engine(
     return TorchEngine(made, name, torch.device(device))
 
 
-def require(name: EngineName, bundle: Bundle, device: str) -> None:
-    """Slow or inexact is for the caller to decide; impossible isn't.
+def require_engine(name: EngineName, bundle: Bundle, device: str) -> None:
+    """Refuse an engine that is impossible here; slow or inexact is for the caller to judge.
 
     Raises: EngineError: this machine or this bundle can't have the engine.
     """
     if name.on_gpu and torch.device(device).type != "cuda":
         raise EngineError(f"engine {name} needs a GPU, and the device is {device}")
     if name.value.startswith("openvino"):
-        runtime()
+        import_openvino()
     if name is EngineName.OPENVINO_INT8 and bundle.int8 is None:
         raise EngineError(
             f"engine {name} needs 8-bit ranges, which bundle {bundle.name} lacks: "
@@ -154,20 +157,22 @@ def require(name: EngineName, bundle: Bundle, device: str) -> None:
         )
 
 
-def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
-    """The fastest engine, of those that are exact enough, as measured now.
+def choose_engine(
+    bundle: Bundle, required: RequiredMeasures, device: str, threads: int
+) -> EngineChoice:
+    """Measure now which engine is the fastest of those that are exact enough.
 
-    Args: threads: that each of them is timed with: 1 compares them by core.
+    Args: threads: each of them is timed with so many: 1 compares them by core.
     Raises: EngineError: none can be had.
     """
-    refused = refusals(bundle, device)
+    refused = find_refusals(bundle, device)
     engines: dict[EngineName, Engine] = {}
     for name in EngineName:
         if name in refused:
             continue
         try:
-            opened = open_engine(name, bundle, wanted, device, threads)
-            opened.run(*_sample(bundle))
+            opened = open_engine(name, bundle, required, device, threads)
+            opened.run(*_make_sample(bundle))
             engines[name] = opened
         except (EngineError, RuntimeError) as error:  # a library that doesn't run here
             refused[name] = str(error).splitlines()[0][:200]
@@ -175,19 +180,19 @@ def choose(bundle: Bundle, wanted: Wanted, device: str, threads: int) -> Choice:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise EngineError(f"no engine can be had: {reasons}")
     if len(engines) == 1:
-        return Choice(next(iter(engines)), {}, refused)
-    times = frame_seconds(list(engines.values()), bundle, threads)
-    return Choice(min(times, key=times.__getitem__), times, refused)
+        return EngineChoice(next(iter(engines)), {}, refused)
+    frame_s = time_engines(list(engines.values()), bundle, threads)
+    return EngineChoice(min(frame_s, key=frame_s.__getitem__), frame_s, refused)
 
 
-def frame_seconds(
+def time_engines(
     engines: Sequence[Engine], bundle: Bundle, threads: int
 ) -> dict[EngineName, float]:
-    """Seconds for a frame of one camera: median of a few rounds, the engines taking turns.
+    """Measure the seconds for a frame of one camera: the median of a few rounds, engines in turn.
 
-    Args: threads: of PyTorch, while it is timed; other engines have theirs.
+    Args: threads: used by PyTorch while it is timed; other engines have theirs.
     """
-    sample = _sample(bundle)
+    sample = _make_sample(bundle)
     times: dict[EngineName, list[float]] = {engine.name: [] for engine in engines}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)  # or all cores at PyTorch would be compared with one
@@ -198,7 +203,7 @@ def frame_seconds(
                 if len(spent) > 2 and spent[0] > SLOW_S:
                     continue
                 began = time.perf_counter()
-                _finish(engine.run(*sample).queries)
+                _synchronise(engine.run(*sample).queries)
                 if index:  # the first one warms up
                     spent.append(time.perf_counter() - began)
     finally:
@@ -206,8 +211,8 @@ def frame_seconds(
     return {name: statistics.median(spent) for name, spent in times.items()}
 
 
-def _sample(bundle: Bundle) -> tuple[FrameStack, Tensor, NDArray[np.bool_]]:
-    """Noise of one camera, as `Engine.run` takes it."""
+def _make_sample(bundle: Bundle) -> tuple[FrameStack, Tensor, NDArray[np.bool_]]:
+    """Make noise of one camera, as `Engine.run` takes it."""
     config = bundle.config
     count = config.channels * (config.context + 1)
     random = np.random.default_rng(0)
@@ -215,6 +220,6 @@ def _sample(bundle: Bundle) -> tuple[FrameStack, Tensor, NDArray[np.bool_]]:
     return frames, bundle.items, np.ones(1, np.bool_)
 
 
-def _finish(tensor: Tensor) -> None:
+def _synchronise(tensor: Tensor) -> None:
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class EngineName(StrEnum):
-    """What computes, and in which numbers."""
+    """The library and the number format that a network is run with."""
 
     TORCH_FP32 = "torch-fp32"
     TORCH_BF16 = "torch-bf16"
@@ -19,5 +19,5 @@ class EngineName(StrEnum):
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it needs a GPU."""
+        """True where it needs a GPU."""
         return self.value.startswith("cuda")

@@ -6,7 +6,7 @@ have 7 bits, not 8: on processors without VNNI, two products of full size overfl
 which they are added, and a bundle would score differently from one machine to the next.
 Levels are fixed: nothing is measured at run time.
 
-The first convolution stays in fp32. It takes differences of frames that are nearly alike, and
+The first convolution stays in fp32. It takes differences of nearly equal frames, and
 rounded weights don't cancel: on Ped2 (width 16) that alone brought the rank correlation of live
 scores with fp32's from 0.9966 down to 0.9825.
 """
@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from model.config import InputRange
-from model.engines.forms import LiveNetwork
-from model.network import MemoryNetwork
+from model.bundles.calibration_config import InputRange
+from model.engines.network_passes import LiveNetwork
+from model.network.unet import MemoryNetwork
 
 LEVELS = 255
 WEIGHT_LEVELS = 63
-"""Each way from 0."""
+"""Levels of a weight, each way from 0."""
 LEAST_RANGE = 1e-6
 RANGE_QUANTILE = 0.9999
-"""Of a frame's values: the few above it are clipped, for finer steps below."""
+"""The few values of a frame above it are clipped, for finer steps below."""
 
 FIRST = "encoder.stages.0.0"
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -68,8 +68,8 @@ class _Quantised(nn.Module):
         return functional.conv2d(x, weight, layer.bias, padding=1)
 
 
-def convolutions(network: LiveNetwork) -> dict[str, _Convolution]:
-    """By name, those that are quantised."""
+def find_convolutions(network: LiveNetwork) -> dict[str, _Convolution]:
+    """Find the convolutions that are quantised, by name."""
     return {
         name: module
         for name, module in network.named_modules()
@@ -77,8 +77,8 @@ def convolutions(network: LiveNetwork) -> dict[str, _Convolution]:
     }
 
 
-def convolution_names(network: MemoryNetwork) -> set[str]:
-    """The names in `convolutions` of the live form of such a network, which needn't be made."""
+def list_convolution_names(network: MemoryNetwork) -> set[str]:
+    """List what `find_convolutions` finds in the network's live form, without making that."""
     names: set[str] = set()
     for name, module in network.named_modules():
         if name == FIRST or not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -90,13 +90,13 @@ def convolution_names(network: MemoryNetwork) -> set[str]:
     return names
 
 
-def quantised(network: LiveNetwork, ranges: Mapping[str, InputRange]) -> LiveNetwork:
-    """A copy of which each convolution is quantised.
+def quantise_network(network: LiveNetwork, ranges: Mapping[str, InputRange]) -> LiveNetwork:
+    """Copy the network, each convolution quantised.
 
     Raises: ValueError: a convolution has no range.
     """
     copied = copy.deepcopy(network)
-    for name, layer in convolutions(copied).items():
+    for name, layer in find_convolutions(copied).items():
         if name not in ranges:
             raise ValueError(f"the 8-bit ranges lack {name}")
         owner, _, place = name.rpartition(".")
@@ -105,40 +105,40 @@ def quantised(network: LiveNetwork, ranges: Mapping[str, InputRange]) -> LiveNet
 
 
 @torch.inference_mode()
-def measured_ranges(
+def measure_ranges(
     network: LiveNetwork, inputs: Iterable[tuple[Tensor, Tensor, Tensor]]
 ) -> dict[str, InputRange]:
-    """What each convolution is given, over these inputs of `LiveNetwork`: normal footage.
+    """Measure the range of each convolution's input over normal footage, as `LiveNetwork` takes it.
 
     Raises: ValueError: there are no inputs.
     """
-    seen: dict[str, InputRange] = {}
-    with _watched(network, seen):
+    ranges: dict[str, InputRange] = {}
+    with _record_ranges(network, ranges):
         for each in inputs:
             network(*each)
-    if not seen:
+    if not ranges:
         raise ValueError("no normal footage to measure 8-bit ranges on")
-    return seen
+    return ranges
 
 
 @contextmanager
-def _watched(network: LiveNetwork, seen: dict[str, InputRange]) -> Iterator[None]:
-    def watch(name: str, layer: nn.Module) -> RemovableHandle:
-        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            span, before = _span(inputs[0]), seen.get(name)
+def _record_ranges(network: LiveNetwork, ranges: dict[str, InputRange]) -> Iterator[None]:
+    def add_hook(name: str, layer: nn.Module) -> RemovableHandle:
+        def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            span, before = _measure_range(inputs[0]), ranges.get(name)
             if before is not None:
                 span = InputRange(min(span.low, before.low), max(span.high, before.high))
-            seen[name] = span
+            ranges[name] = span
 
-        return layer.register_forward_pre_hook(look)
+        return layer.register_forward_pre_hook(record)
 
     with ExitStack() as hooks:
-        for name, layer in convolutions(network).items():
-            hooks.callback(watch(name, layer).remove)
+        for name, layer in find_convolutions(network).items():
+            hooks.callback(add_hook(name, layer).remove)
         yield
 
 
-def _span(values: Tensor) -> InputRange:
+def _measure_range(values: Tensor) -> InputRange:
     flat = values.detach().flatten()
     count = max(1, round((1.0 - RANGE_QUANTILE) * flat.numel()))
     high = float(flat.topk(count).values[-1])

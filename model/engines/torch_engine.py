@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engines.engine import EngineOutput, FrameStack, Program, Shown
+from model.engines.engine import EngineOutput, EngineProgram, FrameStack, PixelOutputs
+from model.engines.kept_outputs import Array, PicturePart
 from model.engines.names import EngineName
 
 HALVES = {
@@ -18,12 +20,12 @@ HALVES = {
     EngineName.CUDA_FP16: torch.float16,
 }
 BATCHES = (1, 2, 4, 8, 16)
-"""Sizes that a GPU's graphs are captured for; a batch is filled up to the next one."""
+"""Batch sizes that a GPU's graphs are captured for; a batch is filled up to the next one."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Passed:
-    """What the two passes give of a batch, on the engine's device."""
+class _BatchTensors:
+    """The outputs of the two passes for a batch, on the engine's device."""
 
     columns: Tensor
     heat: Tensor
@@ -31,19 +33,19 @@ class _Passed:
     predicted: Tensor
     judged: Tensor | None
 
-    def shown(self, shows: NDArray[np.bool_] | None) -> Shown | None:
-        """A copy of what is wanted of the first cameras."""
-        if shows is None:
+    def copy_pixels(self, with_pixels: NDArray[np.bool_] | None) -> PixelOutputs | None:
+        """Copy the pixels of these cameras, which are the first of the batch."""
+        if with_pixels is None:
             return None
-        chosen = torch.from_numpy(np.flatnonzero(shows)).to(self.predicted.device)
+        chosen = torch.from_numpy(np.flatnonzero(with_pixels)).to(self.predicted.device)
         judged = self.judged
-        return Shown(self.predicted[chosen], None if judged is None else judged[chosen])
+        return PixelOutputs(self.predicted[chosen], None if judged is None else judged[chosen])
 
 
 class TorchEngine:
     """Runs the passes as they are written, on any device of PyTorch's."""
 
-    def __init__(self, program: Program, name: EngineName, device: torch.device) -> None:
+    def __init__(self, program: EngineProgram, name: EngineName, device: torch.device) -> None:
         self._name = name
         self._device = device
         self._network = program.network.to(device)
@@ -54,25 +56,40 @@ class TorchEngine:
     def name(self) -> EngineName:
         return self._name
 
+    @property
+    def batches(self) -> int:
+        return 1
+
+    @property
+    def computes_parts(self) -> bool:
+        return self._device.type == "cpu"
+
+    def prepare_parts(self) -> None:
+        """Nothing is compiled."""
+
     @torch.inference_mode()
     def run(
         self,
         frames: FrameStack,
         items: Tensor,
         reads: NDArray[np.bool_],
-        shows: NDArray[np.bool_] | None = None,
+        with_pixels: NDArray[np.bool_] | None = None,
+        parts: Sequence[PicturePart | None] | None = None,
     ) -> EngineOutput:
-        done = self._passes(*self._moved(frames, items, reads))
+        done = self._passes(*self._move_to_device(frames, items, reads), parts)
         return EngineOutput(
-            done.columns.cpu().numpy(), done.heat.cpu().numpy(), done.queries, done.shown(shows)
+            done.columns.cpu().numpy(),
+            done.heat.cpu().numpy(),
+            done.queries,
+            done.copy_pixels(with_pixels),
         )
 
     @torch.inference_mode()
     def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:
-        predicted: Tensor = self._network(*self._moved(frames, items, reads))[0]
+        predicted: Tensor = self._network(*self._move_to_device(frames, items, reads))[0]
         return predicted.cpu()
 
-    def _moved(
+    def _move_to_device(
         self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]
     ) -> tuple[Tensor, Tensor, Tensor]:
         return (
@@ -81,10 +98,48 @@ class TorchEngine:
             torch.from_numpy(reads).to(self._device),
         )
 
-    def _passes(self, frames: Tensor, items: Tensor, reads: Tensor) -> _Passed:
-        predicted, queries, *judged = self._network(frames, items, reads)
+    def _passes(
+        self,
+        frames: Tensor,
+        items: Tensor,
+        reads: Tensor,
+        parts: Sequence[PicturePart | None] | None = None,
+    ) -> _BatchTensors:
+        if parts is None or not any(parts):
+            predicted, queries, *judged = self._network(frames, items, reads)
+        else:
+            predicted, queries, *judged = self._compose(frames, items, reads, parts)
         columns, heat = self._measuring(predicted, queries, items, frames, *judged)
-        return _Passed(columns, heat, queries, predicted, judged[0] if judged else None)
+        return _BatchTensors(columns, heat, queries, predicted, judged[0] if judged else None)
+
+    def _compose(
+        self, frames: Tensor, items: Tensor, reads: Tensor, parts: Sequence[PicturePart | None]
+    ) -> list[Tensor]:
+        """Run the network for the parts, and complete each camera's output from what is kept."""
+        whole = [i for i, part in enumerate(parts) if part is None or part.crop is None]
+        places = items.expand(len(frames), -1, -1)
+        rows: list[Sequence[Tensor]] = [()] * len(parts)
+        if whole:
+            outputs = self._network(frames[whole], places[whole], reads[whole])
+            for at, index in enumerate(whole):
+                rows[index] = [output[at : at + 1] for output in outputs]
+        for index, part in enumerate(parts):
+            if part is None:
+                continue
+            if part.crop is None:
+                part.kept.replace(*_to_arrays(rows[index]))
+                continue
+            one = slice(index, index + 1)
+            cut = torch.from_numpy(part.cut(frames[one].numpy()))
+            part.kept.paste(part.crop, *_to_arrays(self._network(cut, places[one], reads[one])))
+            rows[index] = [torch.from_numpy(each) for each in part.kept.arrays]
+        return [torch.cat(each) for each in zip(*rows, strict=True)]
+
+
+def _to_arrays(outputs: Sequence[Tensor]) -> tuple[Array, Array, Array | None]:
+    """Convert the network's outputs to what `KeptOutputs` takes."""
+    predicted, queries, *judged = (output.numpy() for output in outputs)
+    return predicted, queries, judged[0] if judged else None
 
 
 @dataclass(slots=True)
@@ -94,7 +149,7 @@ class _Captured:
     frames: Tensor
     items: Tensor
     reads: Tensor
-    outputs: _Passed
+    outputs: _BatchTensors
     graph: torch.cuda.CUDAGraph | None
 
 
@@ -106,7 +161,7 @@ class CudaEngine(TorchEngine):
     else is the same.
     """
 
-    def __init__(self, program: Program, name: EngineName, device: torch.device) -> None:
+    def __init__(self, program: EngineProgram, name: EngineName, device: torch.device) -> None:
         super().__init__(program, name, device)
         config = program.config
         count = config.channels * (config.context + 1)
@@ -114,29 +169,36 @@ class CudaEngine(TorchEngine):
         self._item_shape = (config.memory_items, config.memory_channels)
         self._captured: dict[int, _Captured] = {}
 
+    @property
+    def computes_parts(self) -> bool:
+        return False
+
     @torch.inference_mode()
     def run(
         self,
         frames: FrameStack,
         items: Tensor,
         reads: NDArray[np.bool_],
-        shows: NDArray[np.bool_] | None = None,
+        with_pixels: NDArray[np.bool_] | None = None,
+        parts: Sequence[PicturePart | None] | None = None,
     ) -> EngineOutput:
+        if parts is not None:
+            raise ValueError("a GPU's engine computes whole pictures")
         size = BATCHES[-1]
-        parts = [
+        batches = [
             self._replay(
                 frames[start : start + size],
                 items if len(items) == 1 else items[start : start + size],
                 reads[start : start + size],
-                None if shows is None else shows[start : start + size],
+                None if with_pixels is None else with_pixels[start : start + size],
             )
             for start in range(0, len(frames), size)
         ]
         return EngineOutput(
-            np.concatenate([part.columns for part in parts]),
-            np.concatenate([part.heat for part in parts]),
-            torch.cat([part.queries for part in parts]),
-            _together([part.shown for part in parts if part.shown is not None]),
+            np.concatenate([batch.columns for batch in batches]),
+            np.concatenate([batch.heat for batch in batches]),
+            torch.cat([batch.queries for batch in batches]),
+            _concatenate([batch.pixels for batch in batches if batch.pixels is not None]),
         )
 
     def _replay(
@@ -144,7 +206,7 @@ class CudaEngine(TorchEngine):
         frames: FrameStack,
         items: Tensor,
         reads: NDArray[np.bool_],
-        shows: NDArray[np.bool_] | None,
+        with_pixels: NDArray[np.bool_] | None,
     ) -> EngineOutput:
         count = len(frames)
         size = next(size for size in BATCHES if size >= count)
@@ -162,7 +224,7 @@ class CudaEngine(TorchEngine):
             done.columns[:count].cpu().numpy(),
             done.heat[:count].cpu().numpy(),
             done.queries[:count].clone(),
-            done.shown(shows),
+            done.copy_pixels(with_pixels),
         )
 
     def _capture(self, size: int, items: Tensor) -> _Captured:
@@ -188,10 +250,10 @@ class CudaEngine(TorchEngine):
         return _Captured(frames, items, reads, outputs, graph)
 
 
-def _together(parts: list[Shown]) -> Shown | None:
+def _concatenate(parts: list[PixelOutputs]) -> PixelOutputs | None:
     if not parts:
         return None
     judged = [part.judged for part in parts if part.judged is not None]
-    return Shown(
+    return PixelOutputs(
         torch.cat([part.predicted for part in parts]), torch.cat(judged) if judged else None
     )

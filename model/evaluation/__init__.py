@@ -1,1 +1,1 @@
-"""How well a bundle does on labelled footage. Names are imported from the modules inside."""
+"""Evaluates bundles on labelled footage. Import names from the modules inside."""

@@ -15,7 +15,7 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Frame-level figures, in percent; None where the labels hold one kind only."""
+    """Frame-level figures, in percent; None if all labels are the same."""
 
     micro: float | None
     """AUC over all frames of all clips together."""
@@ -25,17 +25,17 @@ class Accuracy:
     equal_error_rate: float | None
 
 
-def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
-    """Frame-level figures; frames without a score (the first of each clip) are left out."""
+def compute_accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
+    """Compute the figures; frames without a score (the first of each clip) are left out."""
     pairs = [
         (labels[~np.isnan(values)], values[~np.isnan(values)])
         for labels, values in zip(abnormal, scores, strict=True)
     ]
     labels = np.concatenate([pair[0] for pair in pairs])
     values = np.concatenate([pair[1] for pair in pairs])
-    aucs = [auc(*pair) for pair in pairs]
+    aucs = [compute_auc(*pair) for pair in pairs]
     both = [value for value in aucs if value is not None]
-    micro = auc(labels, values)
+    micro = compute_auc(labels, values)
     return Accuracy(
         micro=micro,
         macro=float(np.mean(both)) if both else None,
@@ -46,8 +46,13 @@ def accuracy(abnormal: Sequence[Labels], scores: Sequence[Scores]) -> Accuracy:
     )
 
 
-def auc(labels: Labels, values: Scores) -> float | None:
-    """Area under the ROC, in percent; None where the labels hold one kind only."""
+def to_array(scores: Sequence[float | None]) -> Scores:
+    """Convert scores to an array; None becomes NaN."""
+    return np.array([np.nan if score is None else score for score in scores], np.float64)
+
+
+def compute_auc(labels: Labels, values: Scores) -> float | None:
+    """Compute the area under the ROC, in percent; None if all labels are the same."""
     if labels.all() or not labels.any():
         return None
     return 100.0 * float(roc_auc_score(labels, values))

@@ -1,7 +1,7 @@
 """Detectors that were never trained, which a trained one has to beat: frame difference and MOG2.
 
-Each says what it expected of a frame; the difference goes through the same poolings, ranges and
-smoothing as the network's does.
+Each gives the picture that it expected. The difference is pooled, placed in ranges and smoothed
+just as the network's error is.
 """
 
 from __future__ import annotations
@@ -16,33 +16,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model import measures
-from model.calibration import normal_range, threshold
-from model.config import ErrorStep, NormalRange, ScoreConfig
-from model.evaluation.heat import HeatMaps
-from model.evaluation.passes import Rows
-from model.footage import Clip
+from model.bundles.calibration_config import NormalRange
+from model.evaluation.camera_pass import Rows
+from model.evaluation.heat_maps import HeatMaps
+from model.footage.clips import Clip
 from model.frames import Frame
-from model.score import Measures, error_map, frame_error, pool_cells
+from model.scoring import measures
+from model.scoring.measures import Measures
+from model.scoring.prediction_error import error_map, frame_error, pool_cells
+from model.scoring.score_config import ErrorStep, ScoreConfig
+from model.training.bundle_calibration import compute_threshold, measure_normal_range
 
 Pictures = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Expected and actual, in [0, 1], (H, W) or (H, W, 3)."""
 
 START_FRAMES = 100
-"""Frames that start a range where there is no normal footage; of short test sets a quarter."""
+"""Without normal footage a range starts from this many frames, or a quarter of a short test set."""
 
 DIFFERENCE = "frame difference"
 MOG2 = "MOG2"
 
 
 class Baseline(Protocol):
-    """What takes a camera's frames in order, and expects something of the next one."""
+    """A detector that takes a camera's frames in order, and expects something of the next one."""
 
     def cut(self) -> None:
-        """Say that the next frame doesn't follow the last one."""
+        """Mark that the next frame doesn't follow the last one."""
 
-    def look(self, frame: Frame) -> Pictures | None:
-        """Take the frame in; None without a past to compare it with."""
+    def observe(self, frame: Frame) -> Pictures | None:
+        """Return the expected picture and this one; None without a past to compare with."""
 
 
 class FrameDifference:
@@ -55,8 +57,8 @@ class FrameDifference:
         """Forget the previous frame."""
         self._previous = None
 
-    def look(self, frame: Frame) -> Pictures | None:
-        """The previous frame and this one."""
+    def observe(self, frame: Frame) -> Pictures | None:
+        """Return the previous frame and this one."""
         actual = frame.astype(np.float32) / np.float32(255.0)
         previous, self._previous = self._previous, actual
         return None if previous is None else (previous, actual)
@@ -65,8 +67,7 @@ class FrameDifference:
 class Foreground:
     """OpenCV's MOG2 with its own settings, no shadows: foreground is an error of 1, background 0.
 
-    PSNR of it is -10 log10 of the foreground's share, the others are pooled foreground. The
-    background is kept over cuts: a fixed camera comes back to the same place.
+    Its PSNR is -10 log10 of the foreground's share; the other errors are pooled foreground.
     """
 
     def __init__(self) -> None:
@@ -74,10 +75,10 @@ class Foreground:
         self._seen = False
 
     def cut(self) -> None:
-        """Nothing: see above."""
+        """Keep the background: a fixed camera comes back to the same place."""
 
-    def look(self, frame: Frame) -> Pictures | None:
-        """The background's share of a white picture, and the white picture."""
+    def observe(self, frame: Frame) -> Pictures | None:
+        """Return the background's share of a white picture, and the white picture."""
         foreground = self._model.apply(frame)
         seen, self._seen = self._seen, True
         if not seen:
@@ -86,73 +87,75 @@ class Foreground:
         return expected, np.ones_like(expected)
 
 
-def baselines() -> dict[str, Baseline]:
-    """A fresh one of each, by name."""
+def make_baselines() -> dict[str, Baseline]:
+    """Make a new baseline of each kind, by name."""
     return {DIFFERENCE: FrameDifference(), MOG2: Foreground()}
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Where a baseline's ranges come from."""
+class RangeStart:
+    """The source of a baseline's ranges."""
 
     normal_footage: bool
-    """Else from the first frames of the test clips, which then have no causal score."""
+    """If False, the first frames of the test clips, which then have no causal score."""
     frames: int
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What a baseline made of the test clips; see `watch`."""
+class BaselineRun:
+    """The measures of the test clips by a baseline; see `run_baseline`."""
 
     rows: Rows
     normal: NormalRange
     thresholds: Mapping[str, float]
-    """By score; empty without normal footage."""
-    start: Start
+    """The thresholds by score; empty without normal footage."""
+    start: RangeStart
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """How a baseline is measured."""
+class BaselineSetup:
+    """The settings with which a baseline is measured."""
 
     scores: Mapping[str, ScoreConfig]
     heat: ErrorStep
     """The pooling of its heat maps."""
     context: int
-    """Frames of each clip that get no score, as many as the network's."""
+    """The first frames of each clip get no score: as many as with the network."""
 
 
-def watch(
+def run_baseline(
     baseline: Baseline,
     clips: Sequence[Clip],
     normal: Sequence[Clip],
-    setup: Setup,
+    setup: BaselineSetup,
     *,
     maps: HeatMaps | None = None,
     on_frame: Callable[[], None] = lambda: None,
-) -> Watched:
-    """Show a baseline normal footage, if there is any, then the test clips.
+) -> BaselineRun:
+    """Measure normal footage, if there is any, then the test clips.
 
-    Without normal footage its ranges come from the first test frames. Those keep their measures,
-    for the offline protocol; `Watched.start` says how many may not have a causal score.
+    Without normal footage the ranges come from the first test frames. Those keep their measures
+    for the offline protocol; `BaselineRun.start` counts those that may not have a causal score.
 
     Raises: ValueError: no frame could be measured.
     """
     usual = _measure(baseline, normal, setup, None, on_frame)
     rows = _measure(baseline, clips, setup, maps, on_frame)
     if any(row is not None for clip_rows in usual for row in clip_rows):
-        span = normal_range(usual)
-        thresholds = {name: threshold(usual, score, span) for name, score in setup.scores.items()}
-        return Watched(rows, span, thresholds, Start(True, sum(map(len, usual))))
+        span = measure_normal_range(usual)
+        thresholds = {
+            name: compute_threshold(usual, score, span) for name, score in setup.scores.items()
+        }
+        return BaselineRun(rows, span, thresholds, RangeStart(True, sum(map(len, usual))))
     measured = [row for clip_rows in rows for row in clip_rows if row is not None]
     count = max(1, min(START_FRAMES, len(measured) // 4))
-    return Watched(rows, normal_range([measured[:count]]), {}, Start(False, count))
+    return BaselineRun(rows, measure_normal_range([measured[:count]]), {}, RangeStart(False, count))
 
 
 def _measure(
     baseline: Baseline,
     clips: Sequence[Clip],
-    setup: Setup,
+    setup: BaselineSetup,
     maps: HeatMaps | None,
     on_frame: Callable[[], None],
 ) -> Rows:
@@ -164,18 +167,18 @@ def _measure(
         if maps is not None:
             maps.begin_clip()
         for index, frame in enumerate(clip.frames):
-            pictures = baseline.look(np.array(frame))
+            pictures = baseline.observe(np.array(frame))
             known = pictures is not None and index >= setup.context
-            pair = _tensors(pictures) if known and pictures is not None else None
-            rows[-1].append(None if pair is None else _measures(*pair, steps))
+            pair = _to_tensors(pictures) if known and pictures is not None else None
+            rows[-1].append(None if pair is None else _to_measures(*pair, steps))
             if maps is not None:
-                maps.add(None if pair is None else _heat(*pair, setup.heat))
+                maps.add(None if pair is None else _pool_heat(*pair, setup.heat))
             on_frame()
     return rows
 
 
-def _tensors(pictures: Pictures) -> tuple[Tensor, Tensor]:
-    """Each to (1, C, H, W)."""
+def _to_tensors(pictures: Pictures) -> tuple[Tensor, Tensor]:
+    """Convert each picture to (1, C, H, W)."""
     expected, actual = (
         torch.from_numpy(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))[None]
         for picture in pictures
@@ -183,12 +186,12 @@ def _tensors(pictures: Pictures) -> tuple[Tensor, Tensor]:
     return expected, actual
 
 
-def _measures(expected: Tensor, actual: Tensor, steps: Sequence[ErrorStep]) -> Measures:
+def _to_measures(expected: Tensor, actual: Tensor, steps: Sequence[ErrorStep]) -> Measures:
     errors = {step.key: float(frame_error(step, expected, actual)) for step in steps}
     psnr = float(measures.psnr(expected, actual))
     return Measures(psnr=psnr, distance=0.0, gate_error=0.0, errors=errors)
 
 
-def _heat(expected: Tensor, actual: Tensor, step: ErrorStep) -> NDArray[np.float32]:
+def _pool_heat(expected: Tensor, actual: Tensor, step: ErrorStep) -> NDArray[np.float32]:
     cells = pool_cells(error_map(step.form, expected, actual), step)
     return np.asarray(cells[0].numpy(), np.float32)

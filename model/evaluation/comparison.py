@@ -1,4 +1,4 @@
-"""A bundle beside the baselines, and its memory under several rules, on the same test clips."""
+"""Compares a bundle with the baselines, and its memory rules with each other, on test clips."""
 
 from __future__ import annotations
 
@@ -7,104 +7,111 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from model.bundle import Bundle
-from model.config import LIVE, SCORES, ErrorKind, NormalRange, ScoreConfig
-from model.detector import Detector
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import NormalRange
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions
 from model.engines.names import EngineName
-from model.evaluation import passes
-from model.evaluation.accuracy import auc
-from model.evaluation.baselines import Baseline, Setup, Start, baselines, watch
-from model.evaluation.events import AtRecall, EventOutcome, false_events_at_recall, outcome
-from model.evaluation.heat import HeatMaps, heat_maps
-from model.evaluation.kinds import Kind
-from model.evaluation.passes import Rows
-from model.evaluation.protocol import Evaluation, ScoredClip, evaluation
-from model.evaluation.regions import Criteria, detection_criteria
+from model.evaluation import camera_pass
+from model.evaluation.accuracy import compute_auc
+from model.evaluation.baselines import (
+    Baseline,
+    BaselineSetup,
+    RangeStart,
+    make_baselines,
+    run_baseline,
+)
+from model.evaluation.camera_pass import Rows
+from model.evaluation.event_figures import AtRecall, EventOutcome, measure_at_recall, measure_events
+from model.evaluation.heat_maps import HeatMaps, open_heat_maps
+from model.evaluation.motion_kinds import MotionKind
+from model.evaluation.protocol import Evaluation, ScoredClip, evaluate_scores
+from model.evaluation.regions import Criteria, measure_criteria
 from model.evaluation.truth import Truth
-from model.events import EventRules
-from model.footage import Clip
-from model.observation import CameraOptions
-from model.rules import UPDATE_RULES
+from model.events.event_detection import EventRules
+from model.footage.clips import Clip
+from model.network.update_rules import UPDATE_RULES
+from model.scoring.score_config import LIVE, SCORES, ErrorKind, ScoreConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured."""
+    """The plan of a comparison."""
 
     rules: tuple[str, ...] = ("paper",)
-    """Of the memory, by name; the first is the one that stands for the bundle."""
+    """Names of memory rules; the first stands for the bundle."""
     scores: Mapping[str, ScoreConfig] = field(default_factory=lambda: dict(SCORES))
     gamma: float | None = None
-    """γ, instead of the bundle's."""
+    """Replaces the bundle's γ."""
     baselines: bool = True
     events: EventRules = field(default_factory=EventRules)
     fps: float = 10.0
     keep: frozenset[str] = frozenset()
-    """Names of clips that are to be shown again; see `replay`."""
+    """Names of clips that will be replayed; see `replay`."""
     engine: EngineName | None = None
-    """What runs the network; None is PyTorch in fp32."""
+    """The engine of the network; None is PyTorch in fp32."""
 
     def options(self, rule: str) -> CameraOptions:
-        """How a camera under this rule runs."""
+        """Return a camera's options under this rule."""
         return CameraOptions(gamma=self.gamma, update=UPDATE_RULES[rule])
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One composition of one detector."""
+class ScoreFigures:
+    """The figures of one detector with one score composition."""
 
     evaluation: Evaluation
     threshold: float | None
-    kinds: Mapping[Kind, float | None]
+    kinds: Mapping[MotionKind, float | None]
     """Causal AUC of one kind's frames against the normal ones, in percent."""
     recalls: tuple[AtRecall, ...]
-    """Empty where no labelled event has a score."""
+    """Empty if no labelled event has a score."""
     outcome: EventOutcome | None
-    """At the threshold; None without one."""
+    """The events at the threshold; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What a memory did."""
+    """The use of a memory during the test clips."""
 
     gamma: float
     updated_share: float
-    """Share of scored frames that updated the memory."""
+    """The share of scored frames that updated the memory."""
     drift_deg: float
 
 
 @dataclass(frozen=True, slots=True)
-class Detected:
-    """One detector: the network under one memory rule, or a baseline."""
+class DetectorFigures:
+    """The figures of the network under one memory rule, or of a baseline."""
 
-    figures: Mapping[str, Figures]
-    """By score."""
+    figures: Mapping[str, ScoreFigures]
+    """The figures by score."""
     regions: Criteria | None
-    """None where the footage has no masks."""
+    """None if the footage has no masks."""
     scored: int
     memory: MemoryUse | None = None
-    start: Start | None = None
-    """Of a baseline: where its ranges come from."""
+    start: RangeStart | None = None
+    """The source of a baseline's ranges."""
 
-    def nearest(self, score: str) -> str:
-        """The composition itself; `live` for a baseline, which judges nothing, if it is judged."""
+    def nearest_score(self, score: str) -> str:
+        """Return the composition itself; `live` for a baseline if the score needs a judgement."""
         return score if score in self.figures else LIVE.name
 
-    def under(self, score: str) -> Figures:
-        """Its figures of a composition, or of the nearest to it."""
-        return self.figures[self.nearest(score)]
+    def figures_for(self, score: str) -> ScoreFigures:
+        """Return the figures of a composition, or of the nearest one that was measured."""
+        return self.figures[self.nearest_score(score)]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything that one run of the command measured."""
+    """All that one run of the command measured."""
 
-    rules: Mapping[str, Detected]
-    baselines: Mapping[str, Detected]
+    rules: Mapping[str, DetectorFigures]
+    baselines: Mapping[str, DetectorFigures]
     frames: int
     abnormal: int
     states: Mapping[str, bytes]
-    """The camera before each clip of `Plan.keep`, under the first rule."""
+    """The camera's state before each clip of `Plan.keep`, under the first rule."""
 
 
 def compare(
@@ -116,7 +123,7 @@ def compare(
     normal: Sequence[Clip] = (),
     on_frame: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Measure a bundle, once a memory rule, and the baselines.
+    """Measure the baselines, and the bundle once for each memory rule.
 
     Args:
         normal: footage without anything abnormal, which gives the baselines their ranges.
@@ -129,14 +136,14 @@ def compare(
             f"bundle {bundle.name} has no range of normal footage: causal scores need one"
         )
     bench = _Bench(bundle, bundle.calibration.normal, clips, truth, plan, on_frame)
-    ruled: dict[str, Detected] = {}
+    ruled: dict[str, DetectorFigures] = {}
     states: Mapping[str, bytes] = {}
     for rule in plan.rules:
-        ruled[rule], seen = _network(bench, rule, keep=frozenset() if ruled else plan.keep)
+        ruled[rule], seen = _measure_network(bench, rule, keep=frozenset() if ruled else plan.keep)
         states = states or seen
-    watched: dict[str, Detected] = {}
-    for name, baseline in (baselines() if plan.baselines else {}).items():
-        watched[name] = _baseline(bench, baseline, normal)
+    watched: dict[str, DetectorFigures] = {}
+    for name, baseline in (make_baselines() if plan.baselines else {}).items():
+        watched[name] = _measure_baseline(bench, baseline, normal)
     return Comparison(
         ruled,
         watched,
@@ -146,16 +153,16 @@ def compare(
     )
 
 
-def frames_to_see(clips: Sequence[Clip], normal: Sequence[Clip], plan: Plan) -> int:
-    """How often `compare` will call `on_frame`."""
+def count_frames(clips: Sequence[Clip], normal: Sequence[Clip], plan: Plan) -> int:
+    """Count how often `compare` will call `on_frame`."""
     test, usual = sum(map(len, clips)), sum(map(len, normal))
-    watching = len(baselines()) * (test + usual) if plan.baselines else 0
+    watching = len(make_baselines()) * (test + usual) if plan.baselines else 0
     return len(plan.rules) * test + watching
 
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """What all detectors are measured with."""
+    """The inputs that all detectors share."""
 
     bundle: Bundle
     normal: NormalRange
@@ -165,20 +172,20 @@ class _Bench:
     on_frame: Callable[[], None]
 
 
-def _network(
+def _measure_network(
     bench: _Bench, rule: str, *, keep: frozenset[str]
-) -> tuple[Detected, Mapping[str, bytes]]:
+) -> tuple[DetectorFigures, Mapping[str, bytes]]:
     calibration, options = bench.bundle.calibration, bench.plan.options(rule)
     detector = Detector(
         bench.bundle, scores=tuple(bench.plan.scores.values()), engine=bench.plan.engine
     )
-    with heat_maps() as maps:
-        seen = passes.run(
+    with open_heat_maps() as maps:
+        seen = camera_pass.run_pass(
             detector, bench.clips, options, heat=maps, keep=keep, on_frame=bench.on_frame
         )
-        regions = _regions(maps, bench.truth)
+        regions = _measure_regions(maps, bench.truth)
     figures = {
-        name: _figures(
+        name: _measure_figures(
             bench, score, seen.rows, bench.normal, threshold=calibration.thresholds.get(name)
         )
         for name, score in bench.plan.scores.items()
@@ -188,26 +195,28 @@ def _network(
         seen.updated / max(seen.scored, 1),
         seen.drift_deg,
     )
-    return Detected(figures, regions, seen.scored, memory), seen.starts
+    return DetectorFigures(figures, regions, seen.scored, memory), seen.starts
 
 
-def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Detected:
+def _measure_baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> DetectorFigures:
     own = bench.bundle.score.error
     possible = {
         name: replace(each, appearance_weight=1.0)  # it has no D to mix in
         for name, each in bench.plan.scores.items()
         if each.judgement is None
     }
-    setup = Setup(
+    setup = BaselineSetup(
         possible or {LIVE.name: LIVE},
         heat=LIVE.error if own.form is ErrorKind.PSNR else own,
         context=bench.bundle.config.context,
     )
-    with heat_maps() as maps:
-        seen = watch(baseline, bench.clips, normal, setup, maps=maps, on_frame=bench.on_frame)
-        regions = _regions(maps, bench.truth)
+    with open_heat_maps() as maps:
+        seen = run_baseline(
+            baseline, bench.clips, normal, setup, maps=maps, on_frame=bench.on_frame
+        )
+        regions = _measure_regions(maps, bench.truth)
     figures = {
-        name: _figures(
+        name: _measure_figures(
             bench,
             score,
             seen.rows,
@@ -218,14 +227,14 @@ def _baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip]) -> Dete
         for name, score in setup.scores.items()
     }
     scored = sum(row is not None for rows in seen.rows for row in rows)
-    return Detected(figures, regions, scored, start=seen.start)
+    return DetectorFigures(figures, regions, scored, start=seen.start)
 
 
-def _regions(maps: HeatMaps, truth: Truth) -> Criteria | None:
-    return None if truth.masks is None else detection_criteria(maps.clips(), truth.masks())
+def _measure_regions(maps: HeatMaps, truth: Truth) -> Criteria | None:
+    return None if truth.masks is None else measure_criteria(maps.clips(), truth.masks())
 
 
-def _figures(
+def _measure_figures(
     bench: _Bench,
     score: ScoreConfig,
     rows: Rows,
@@ -233,28 +242,31 @@ def _figures(
     *,
     threshold: float | None,
     skip: int = 0,
-) -> Figures:
+) -> ScoreFigures:
     names = [clip.name for clip in bench.clips]
     labels, plan = list(bench.truth.abnormal), bench.plan
-    scored = evaluation(score, normal, names, rows, labels, skip=skip, threshold=threshold)
+    scored = evaluate_scores(score, normal, names, rows, labels, skip=skip, threshold=threshold)
     causal = [clip.causal for clip in scored.clips]
-    return Figures(
+    return ScoreFigures(
         scored,
         threshold,
-        kinds={kind: _of_kind(scored.clips, bench.truth, kind) for kind in bench.truth.kinds_known},
-        recalls=tuple(false_events_at_recall(causal, labels, plan.events, plan.fps))
+        kinds={
+            kind: _compute_kind_auc(scored.clips, bench.truth, kind)
+            for kind in bench.truth.known_kinds
+        },
+        recalls=tuple(measure_at_recall(causal, labels, plan.events, plan.fps))
         if any((each & ~np.isnan(s)).any() for each, s in zip(labels, causal, strict=True))
         else (),
         outcome=None
         if threshold is None
-        else outcome(causal, labels, threshold, plan.events, plan.fps),
+        else measure_events(causal, labels, threshold, plan.events, plan.fps),
     )
 
 
-def _of_kind(clips: Sequence[ScoredClip], truth: Truth, kind: Kind) -> float | None:
-    """AUC over the frames that are normal, or abnormal in this way."""
-    of_kind = np.concatenate(truth.frames_of(kind))
+def _compute_kind_auc(clips: Sequence[ScoredClip], truth: Truth, kind: MotionKind) -> float | None:
+    """Compute the AUC over normal frames and those that are abnormal in this way."""
+    of_kind = np.concatenate(truth.select_frames(kind))
     abnormal = np.concatenate([clip.abnormal for clip in clips])
     scores = np.concatenate([clip.causal for clip in clips])
     taken = (of_kind | ~abnormal) & ~np.isnan(scores)
-    return auc(of_kind[taken], scores[taken])
+    return compute_auc(of_kind[taken], scores[taken])

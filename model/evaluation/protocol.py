@@ -1,8 +1,8 @@
-"""Scores of labelled footage, and how well they tell abnormal frames from normal ones.
+"""Scores labelled footage by two protocols, and measures how well abnormal frames stand out.
 
-Two protocols, always named: `offline` is the papers' (each clip normalised with its own minimum and
-maximum, its future included); `causal` is what a live service can emit (one camera, ranges carried
-on from the ones saved with the model, nothing from the future).
+`offline` is the papers': each clip is normalised by its own minimum and maximum, future included.
+`causal` is what a live service can do: one camera whose ranges start from those saved
+with the model, and nothing from the future.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.calibration import causal_scores
-from model.config import ErrorStep, NormalRange, ScoreConfig
-from model.evaluation.accuracy import Accuracy, Labels, Scores, accuracy
-from model.score import DISTANCE, LEAST_SPAN, Measures
+from model.bundles.calibration_config import NormalRange
+from model.evaluation.accuracy import Accuracy, Labels, Scores, compute_accuracy, to_array
+from model.scoring.measures import Measures
+from model.scoring.score_config import ErrorStep, ScoreConfig
+from model.scoring.scorer import DISTANCE, LEAST_SPAN
+from model.training.bundle_calibration import score_causally
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredClip:
-    """A test clip's scores; NaN before there were frames enough."""
+    """A test clip's scores; NaN before there were enough frames."""
 
     name: str
     abnormal: Labels
@@ -30,7 +32,7 @@ class ScoredClip:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One score composition on one set of test clips."""
+    """The result of one score composition on one set of test clips."""
 
     score: ScoreConfig
     clips: tuple[ScoredClip, ...]
@@ -38,7 +40,7 @@ class Evaluation:
     causal: Accuracy
 
 
-def evaluation(
+def evaluate_scores(
     score: ScoreConfig,
     normal: NormalRange,
     names: Sequence[str],
@@ -48,23 +50,25 @@ def evaluation(
     skip: int = 0,
     threshold: float | None = None,
 ) -> Evaluation:
-    """Score clips that were measured, both ways.
+    """Score measured clips by both protocols.
 
     Args:
-        normal: where causal scores start from; if it lacks this score's error, there are none.
-        skip: so many of the first measured frames get no causal score.
-        threshold: of the causal score; see `Scorer.score`.
+        normal: causal scores start from it; if it lacks this score's error, there are none.
+        skip: this many of the first measured frames get no causal score.
+        threshold: the causal score's; see `Scorer.score`.
     """
-    causal = _causal(score, normal, _skipped(measured, skip), threshold)
-    offline = [offline_scores(rows, score) for rows in measured]
+    causal = _score_causally(score, normal, _skip_first(measured, skip), threshold)
+    offline = [score_offline(rows, score) for rows in measured]
     clips = tuple(
         ScoredClip(name, labels, off, live)
         for name, labels, off, live in zip(names, abnormal, offline, causal, strict=True)
     )
-    return Evaluation(score, clips, accuracy(abnormal, offline), accuracy(abnormal, causal))
+    return Evaluation(
+        score, clips, compute_accuracy(abnormal, offline), compute_accuracy(abnormal, causal)
+    )
 
 
-def _causal(
+def _score_causally(
     score: ScoreConfig,
     normal: NormalRange,
     measured: Sequence[Sequence[Measures | None]],
@@ -72,10 +76,10 @@ def _causal(
 ) -> list[Scores]:
     if not normal.covers(score):
         return [np.full(len(rows), np.nan) for rows in measured]
-    return [_array(scores) for scores in causal_scores(measured, score, normal, threshold)]
+    return [to_array(scores) for scores in score_causally(measured, score, normal, threshold)]
 
 
-def _skipped(
+def _skip_first(
     measured: Sequence[Sequence[Measures | None]], skip: int
 ) -> list[list[Measures | None]]:
     kept: list[list[Measures | None]] = []
@@ -87,32 +91,28 @@ def _skipped(
     return kept
 
 
-def _array(values: Sequence[float | None]) -> Scores:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+def score_offline(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores:
+    """Compute S_t by the papers' protocol: g's extremes are those of the whole clip.
 
-
-def offline_scores(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores:
-    """S_t of one clip under the papers' protocol: g's extremes are those of the whole clip.
-
-    NaN where the score's error or judgement wasn't measured.
+    Frames whose error or judgement wasn't measured are NaN.
     """
-    distance = _array([row.distance if row else None for row in rows])
+    distance = to_array([row.distance if row else None for row in rows])
     distance = _min_max(smooth(distance, score.smoothing), LEAST_SPAN[DISTANCE])
     weight = score.appearance_weight
-    mixed = weight * _placed(rows, score.error, score.smoothing) + (1.0 - weight) * distance
+    mixed = weight * _normalise(rows, score.error, score.smoothing) + (1.0 - weight) * distance
     if score.judgement is None:
         return mixed
     share = score.judgement_weight
-    return (1.0 - share) * mixed + share * _placed(rows, score.judgement, score.smoothing)
+    return (1.0 - share) * mixed + share * _normalise(rows, score.judgement, score.smoothing)
 
 
-def _placed(rows: Sequence[Measures | None], step: ErrorStep, smoothing: float) -> Scores:
-    values = _array([row.errors.get(step.key) if row else None for row in rows])
+def _normalise(rows: Sequence[Measures | None], step: ErrorStep, smoothing: float) -> Scores:
+    values = to_array([row.errors.get(step.key) if row else None for row in rows])
     return _min_max(smooth(values, smoothing), LEAST_SPAN[step.form])
 
 
 def smooth(values: Scores, newest_weight: float) -> Scores:
-    """Causal exponential average; NaN before the first value."""
+    """Compute the causal exponential average; NaN before the first value."""
     result = values.copy()
     for index in range(1, len(values)):
         if not np.isnan(result[index - 1]):

@@ -1,6 +1,6 @@
-"""Where an anomaly is: region- and track-based detection criteria from heat maps and pixel masks.
+"""Region- and track-based detection criteria (RBDC, TBDC) from heat maps and pixel masks.
 
-Both are of B. Ramachandra and M. Jones, "Street Scene: A new dataset and evaluation protocol for
+Both are from B. Ramachandra and M. Jones, "Street Scene: A new dataset and evaluation protocol for
 video anomaly detection", WACV 2020.
 """
 
@@ -15,31 +15,31 @@ from numpy.typing import NDArray
 from model.evaluation.tracks import (
     LEAST_PIXELS,
     Boxes,
-    component_boxes,
+    find_component_boxes,
     follow,
     intersection_over_union,
 )
 
 Heat = NDArray[np.floating]
-"""(T, rows, columns): larger where something is less normal; any grid over the picture."""
+"""(T, rows, columns): higher where the picture is less normal; any grid over the picture."""
 
 HIT_IOU = 0.1
-"""β of the paper: a region is found by a detection that overlaps it so much."""
+"""β of the paper: a detection finds a region if it overlaps it by this much."""
 
 TRACK_SHARE = 0.1
-"""α of the paper: a track is found when so much of its regions are."""
+"""α of the paper: a track is found if this share of its regions is."""
 
 THRESHOLDS = 100
-"""Thresholds tried at most, spread over the heat of the frames."""
+"""At most this many thresholds are tried, spread over the heat of the frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """One threshold's outcome."""
+    """The outcome at one threshold."""
 
     threshold: float
     false_positives: float
-    """Detections a frame that overlap no abnormal region; normal and abnormal frames alike."""
+    """Detections a frame that overlap no abnormal region, over normal and abnormal frames."""
     regions: float
     """Share of abnormal regions found."""
     tracks: float
@@ -48,12 +48,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """RBDC and TBDC in percent, None where the masks hold no region."""
+    """RBDC and TBDC in percent, None if the masks hold no region."""
 
     rbdc: float | None
     tbdc: float | None
     points: tuple[OperatingPoint, ...] = ()
-    """From the highest threshold down to the first that passes one false positive a frame."""
+    """From the highest threshold to the first with more than one false positive a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ class _Truth:
     """The abnormal regions of one clip."""
 
     boxes: list[Boxes]
-    """Per frame, in pixels of the mask."""
+    """The boxes of each frame, in pixels of the mask."""
     tracks: list[list[tuple[int, int]]]
-    """Per track: frame, and which of its boxes."""
+    """Each track as pairs of a frame and the index of its box."""
     size: tuple[int, int]
     """Rows, columns of the mask."""
     peaks: NDArray[np.floating]
-    """Per frame, the largest heat."""
+    """The largest heat of each frame."""
 
 
-def detection_criteria(heat: Sequence[Heat], masks: Iterable[NDArray[np.bool_]]) -> Criteria:
-    """Areas under the shares of regions (RBDC) and tracks (TBDC) found, over the false positives a
-    frame from 0 to 1.
+def measure_criteria(heat: Sequence[Heat], masks: Iterable[NDArray[np.bool_]]) -> Criteria:
+    """Compute RBDC and TBDC: the areas under the shares of regions and of tracks found, over the
+    false positives a frame from 0 to 1.
 
     Detections are the 8-connected components of the heat at or above a threshold, as boxes;
     abnormal regions are those of the masks. A detection that overlaps no region at HIT_IOU is a
@@ -87,24 +87,24 @@ def detection_criteria(heat: Sequence[Heat], masks: Iterable[NDArray[np.bool_]])
         masks: one (T, rows, columns) a clip, True on abnormal pixels; taken one by one.
     Raises: ValueError: heat and masks differ in clips or frames.
     """
-    truths = [_truth(clip_heat, mask) for clip_heat, mask in zip(heat, masks, strict=True)]
+    truths = [_make_truth(clip_heat, mask) for clip_heat, mask in zip(heat, masks, strict=True)]
     if not any(len(truth.tracks) for truth in truths):
         return Criteria(None, None)
     points: list[OperatingPoint] = []
-    for threshold in _thresholds(heat, truths):
-        points.append(_operate(heat, truths, threshold))
+    for threshold in _choose_thresholds(heat, truths):
+        points.append(_measure_point(heat, truths, threshold))
         if points[-1].false_positives > 1.0:
             break
     rates = [point.false_positives for point in points]
     return Criteria(
-        rbdc=100.0 * area_to_one(rates, [point.regions for point in points]),
-        tbdc=100.0 * area_to_one(rates, [point.tracks for point in points]),
+        rbdc=100.0 * measure_area_to_one(rates, [point.regions for point in points]),
+        tbdc=100.0 * measure_area_to_one(rates, [point.tracks for point in points]),
         points=tuple(points),
     )
 
 
-def area_to_one(rates: Sequence[float], shares: Sequence[float]) -> float:
-    """Area under the best share found up to each rate, for rates from 0 to 1; from 0 to 1."""
+def measure_area_to_one(rates: Sequence[float], shares: Sequence[float]) -> float:
+    """Compute the area under the best share found up to each rate, for rates from 0 to 1."""
     order = np.lexsort((shares, rates))
     x = np.concatenate(([0.0], np.asarray(rates, np.float64)[order]))
     y = np.maximum.accumulate(np.concatenate(([0.0], np.asarray(shares, np.float64)[order])))
@@ -116,10 +116,10 @@ def area_to_one(rates: Sequence[float], shares: Sequence[float]) -> float:
     return float(np.sum((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2.0))
 
 
-def _truth(heat: Heat, masks: NDArray[np.bool_]) -> _Truth:
+def _make_truth(heat: Heat, masks: NDArray[np.bool_]) -> _Truth:
     if len(heat) != len(masks):
         raise ValueError(f"a clip has {len(heat)} heat maps but {len(masks)} masks")
-    boxes = [component_boxes(mask, LEAST_PIXELS) for mask in masks]
+    boxes = [find_component_boxes(mask, LEAST_PIXELS) for mask in masks]
     tracks = [
         [
             (int(frame), int(np.flatnonzero((boxes[frame] == box).all(axis=1))[0]))
@@ -130,10 +130,12 @@ def _truth(heat: Heat, masks: NDArray[np.bool_]) -> _Truth:
     return _Truth(boxes, tracks, (int(masks.shape[1]), int(masks.shape[2])), heat.max(axis=(1, 2)))
 
 
-def _thresholds(heat: Sequence[Heat], truths: Sequence[_Truth]) -> list[float]:
-    """Falling. The upper half parts the frames by their hottest cell, the lower half all cells."""
+def _choose_thresholds(heat: Sequence[Heat], truths: Sequence[_Truth]) -> list[float]:
+    """Choose falling thresholds: half of them split the frames by hottest cell, half all cells."""
     peaks = np.concatenate([truth.peaks for truth in truths]).astype(np.float64)
-    cells = np.concatenate([clip.reshape(-1)[:: _stride(heat)].astype(np.float64) for clip in heat])
+    cells = np.concatenate(
+        [clip.reshape(-1)[:: _choose_stride(heat)].astype(np.float64) for clip in heat]
+    )
     shares = np.linspace(0.0, 1.0, THRESHOLDS // 2)
     chosen = np.concatenate(
         [
@@ -144,11 +146,13 @@ def _thresholds(heat: Sequence[Heat], truths: Sequence[_Truth]) -> list[float]:
     return sorted({float(value) for value in chosen if value > 0.0}, reverse=True)
 
 
-def _stride(heat: Sequence[Heat]) -> int:
+def _choose_stride(heat: Sequence[Heat]) -> int:
     return max(1, sum(clip.size for clip in heat) // 4_000_000)
 
 
-def _operate(heat: Sequence[Heat], truths: Sequence[_Truth], threshold: float) -> OperatingPoint:
+def _measure_point(
+    heat: Sequence[Heat], truths: Sequence[_Truth], threshold: float
+) -> OperatingPoint:
     false_positives = regions = found = tracks = tracks_found = 0
     for clip, truth in zip(heat, truths, strict=True):
         hits: list[NDArray[np.bool_]] = []
@@ -157,7 +161,7 @@ def _operate(heat: Sequence[Heat], truths: Sequence[_Truth], threshold: float) -
             regions += len(boxes)
             if truth.peaks[index] < threshold:
                 continue
-            detected = _detections(clip[index], threshold, truth.size)
+            detected = _find_detections(clip[index], threshold, truth.size)
             overlaps = intersection_over_union(detected, boxes) >= HIT_IOU
             false_positives += len(detected) - int(overlaps.any(axis=1).sum())
             hits[-1] |= overlaps.any(axis=0)
@@ -172,8 +176,12 @@ def _operate(heat: Sequence[Heat], truths: Sequence[_Truth], threshold: float) -
     )
 
 
-def _detections(values: NDArray[np.floating], threshold: float, size: tuple[int, int]) -> Boxes:
-    """Boxes of the components at or above the threshold, in pixels of a mask of this size."""
+def _find_detections(
+    values: NDArray[np.floating], threshold: float, size: tuple[int, int]
+) -> Boxes:
+    """Find the boxes of components at or above the threshold, in pixels of a mask of this size."""
     hot = np.asarray(values >= threshold)
     down, across = size[0] / values.shape[0], size[1] / values.shape[1]
-    return np.asarray(component_boxes(hot) * np.array([across, down, across, down]), np.float64)
+    return np.asarray(
+        find_component_boxes(hot) * np.array([across, down, across, down]), np.float64
+    )

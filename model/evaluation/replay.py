@@ -1,4 +1,4 @@
-"""A moment of a test clip shown again, to draw it."""
+"""Replays a test clip up to one frame, so that the frame can be drawn."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.detector import Detector
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions
 from model.evaluation.accuracy import Labels, Scores
 from model.evaluation.protocol import ScoredClip
-from model.footage import Clip
+from model.footage.clips import Clip
 from model.frames import Frame
-from model.observation import CameraOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One frame of a test clip, what the network made of it, and the clip's causal scores."""
+    """One frame of a test clip, its prediction and heat map, and the clip's causal scores."""
 
     index: int
     frame: Frame
     predicted: Frame
     heat: NDArray[np.float32]
-    """(rows, columns), >= 0; 1 is the most that normal footage gave."""
+    """(rows, columns), >= 0; 1 is the highest value in normal footage."""
     scores: Scores
     abnormal: Labels
 
 
-def telling_frame(scores: Scores, abnormal: Labels) -> int:
-    """The abnormal frame that scores highest; of all frames, where none is labelled abnormal.
+def find_highest_frame(scores: Scores, abnormal: Labels) -> int:
+    """Find the abnormal frame with the highest score; the highest of all if none is abnormal.
 
     Raises: ValueError: no frame has a score.
     """
@@ -49,10 +49,10 @@ def replay(
     *,
     options: CameraOptions | None = None,
 ) -> Moment:
-    """Show the clip again, from the camera state before it, up to one frame.
+    """Run the clip again up to one frame, from the camera's state before the clip.
 
     Args:
-        start: `Pass.starts` of the clip.
+        start: the clip's entry in `CameraPass.starts`.
     Raises: ValueError: there is no such frame, or it comes before the first score.
     """
     context = detector.bundle.config.context
@@ -65,7 +65,7 @@ def replay(
     for frame in clip.frames[:index]:
         detector.observe([camera], [frame], chosen)
     frame = np.array(clip.frames[index])
-    predicted = detector.picture(camera, frame, chosen[0])
+    predicted = detector.predict_picture(camera, frame, chosen[0])
     heat = detector.observe([camera], [frame], chosen)[0].heat
     if heat is None:
         raise ValueError(f"frame {index} of clip {clip.name} has no heat map")

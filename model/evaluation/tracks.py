@@ -1,4 +1,4 @@
-"""Objects in pixel masks: boxes of connected components, followed from frame to frame."""
+"""Finds objects in pixel masks as boxes of connected components, and follows them over frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Boxes = NDArray[np.float64]
 """(n, 4): left, top, right, bottom in pixels; right and bottom lie one after the last pixel."""
 
 LEAST_PIXELS = 10
-"""Smaller components of a mask are specks of its drawing, no objects."""
+"""Smaller components of a mask are specks of its drawing, not objects."""
 
 LINK_IOU = 0.1
 """Boxes of two frames in a row that overlap less aren't the same object."""
@@ -25,7 +25,7 @@ class Track:
 
     first_frame: int
     boxes: Boxes
-    """One a frame."""
+    """One box for each frame."""
 
     @property
     def frames(self) -> NDArray[np.int_]:
@@ -33,8 +33,8 @@ class Track:
         return np.arange(self.first_frame, self.first_frame + len(self.boxes))
 
 
-def component_boxes(mask: NDArray[np.bool_], least_pixels: int = 1) -> Boxes:
-    """Boxes of the 8-connected components of a (rows, columns) mask."""
+def find_component_boxes(mask: NDArray[np.bool_], least_pixels: int = 1) -> Boxes:
+    """Find the boxes of the 8-connected components of a (rows, columns) mask."""
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count == 1:
         return np.empty((0, 4))
@@ -46,7 +46,7 @@ def component_boxes(mask: NDArray[np.bool_], least_pixels: int = 1) -> Boxes:
 
 
 def intersection_over_union(first: Boxes, second: Boxes) -> NDArray[np.float64]:
-    """(n, m), in [0, 1]: every box of the first with every box of the second."""
+    """Compute the overlap of each box of the first with each of the second: (n, m), in [0, 1]."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0.0, None), axis=2)
@@ -55,15 +55,15 @@ def intersection_over_union(first: Boxes, second: Boxes) -> NDArray[np.float64]:
 
 
 def follow(frames: Sequence[Boxes]) -> list[Track]:
-    """Link boxes of consecutive frames, the largest overlaps first, one to one.
+    """Link the boxes of consecutive frames one to one, the largest overlaps first.
 
-    An object that is away for a frame, or moves by its own width between two, begins a new track;
-    objects whose masks touch are one.
+    An object that is missing in a frame, or moves by its own width between two, begins a new track.
+    Objects whose masks touch are one.
     """
     finished: list[tuple[int, list[Boxes]]] = []
     going: list[tuple[int, list[Boxes]]] = []
     for number, boxes in enumerate(frames):
-        partner = _pairs(going, boxes)
+        partner = _pair_boxes(going, boxes)
         followed = []
         for index, box in enumerate(boxes):
             track = going[partner[index]] if index in partner else (number, [])
@@ -75,8 +75,8 @@ def follow(frames: Sequence[Boxes]) -> list[Track]:
     return [Track(first, np.stack(boxes)) for first, boxes in finished + going]
 
 
-def _pairs(going: Sequence[tuple[int, list[Boxes]]], boxes: Boxes) -> dict[int, int]:
-    """Which track each box goes on with, by index; boxes that begin a track are left out."""
+def _pair_boxes(going: Sequence[tuple[int, list[Boxes]]], boxes: Boxes) -> dict[int, int]:
+    """Find the track that each box continues, by index; boxes that begin a track are left out."""
     if not going or not len(boxes):
         return {}
     overlap = intersection_over_union(boxes, np.stack([track[1][-1] for track in going]))

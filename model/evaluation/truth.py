@@ -1,4 +1,4 @@
-"""What is known of test clips: which frames are abnormal, where, and in which way."""
+"""The labels of test clips: which frames are abnormal, where, and in which way."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.accuracy import Labels
-from model.evaluation.kinds import Kind, Kinds, kinds
-from model.footage import Clip
+from model.evaluation.motion_kinds import MotionKind, MotionSplit, split_by_motion
+from model.footage.clips import Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Truth:
 
     abnormal: tuple[Labels, ...]
     masks: Callable[[], Iterator[NDArray[np.bool_]]] | None = None
-    """Begins again at each call: one (T, rows, columns) a clip, True on abnormal pixels."""
-    kinds: Kinds | None = None
-    """None without masks, and where nothing normal moves to compare with."""
+    """Each call iterates from the start: one (T, rows, columns) a clip, True on abnormal pixels."""
+    kinds: MotionSplit | None = None
+    """None without masks, and if nothing normal moves."""
 
     def check(self, clips: Sequence[Clip]) -> None:
         """Raises: ValueError: the labels don't fit the clips."""
@@ -34,29 +34,29 @@ class Truth:
                 )
 
     @property
-    def kinds_known(self) -> tuple[Kind, ...]:
-        """The kinds that frames can be told apart by."""
-        return tuple(Kind) if self.kinds else ()
+    def known_kinds(self) -> tuple[MotionKind, ...]:
+        """The kinds by which frames are split."""
+        return tuple(MotionKind) if self.kinds else ()
 
-    def frames_of(self, kind: Kind) -> list[Labels]:
-        """Of each clip, which frames are labelled abnormal and hold an anomaly of this kind."""
+    def select_frames(self, kind: MotionKind) -> list[Labels]:
+        """Return each clip's frames that are labelled abnormal and hold an anomaly of this kind."""
         if self.kinds is None:
             return [np.zeros_like(labels) for labels in self.abnormal]
         return [
-            labels & (clip.fast if kind is Kind.FAST else clip.slow)
+            labels & (clip.fast if kind is MotionKind.FAST else clip.slow)
             for labels, clip in zip(self.abnormal, self.kinds.clips, strict=True)
         ]
 
 
-def truth(
+def make_truth(
     clips: Sequence[Clip],
     abnormal: Sequence[Labels],
     masks: Sequence[Callable[[], NDArray[np.bool_]] | None],
 ) -> Truth:
-    """What labels say of clips: with masks of all of them, also where and in which way.
+    """Collect the labels of clips; if all have masks, also where and in which way.
 
     Args:
-        masks: one a clip; each reads the clip's masks, (T, rows, columns).
+        masks: one reader a clip, which returns the clip's masks, (T, rows, columns).
     Raises: ValueError: labels or masks don't fit the clips.
     """
     labels = Truth(tuple(abnormal))
@@ -68,4 +68,6 @@ def truth(
     def each_clip() -> Iterator[NDArray[np.bool_]]:
         return (read() for read in readers)
 
-    return replace(labels, masks=each_clip, kinds=kinds((c.frames for c in clips), each_clip()))
+    return replace(
+        labels, masks=each_clip, kinds=split_by_motion((c.frames for c in clips), each_clip())
+    )

@@ -1,7 +1,7 @@
-"""Which addresses webhooks may call: none inside a network, unless the operator allows it.
+"""Decides which addresses receivers may be at: public ones, unless the operator allows others.
 
-A URL is checked when it is registered, and its host's address again at each connection: the address
-that was checked is the one that is connected to, so a name can't change its mind in between.
+A URL is checked when it is registered, and its host's address again at each connection. The checked
+address itself is connected to, so that the name can't lead elsewhere in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.errors import AddressRefused, BadInput
 from service.logs import hide_secrets
 
 Resolver = Callable[[str, int], list[str]]
-"""Host and port to addresses, best first. Raises: OSError: there are none."""
+"""Looks a host and port up: addresses, best first. Raises: OSError: there are none."""
 
 MAX_URL_LENGTH = 2000
 _ALSO_SPECIAL = tuple(
@@ -32,33 +32,35 @@ _NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Whether a webhook may have this URL, as far as can be told without looking its host up.
+    """Check whether a webhook may have this URL, without looking its host up.
 
     Raises: BadInput: it may not.
     """
-    shown = hide_secrets(url)
+    displayed = hide_secrets(url)
     if len(url) > MAX_URL_LENGTH:
-        raise BadInput("url", shown[:50] + "…", f"it is longer than {MAX_URL_LENGTH} characters")
+        raise BadInput(
+            "url", displayed[:50] + "…", f"it is longer than {MAX_URL_LENGTH} characters"
+        )
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError, UnicodeError):
-        raise BadInput("url", shown, "it is not a URL") from None
+        raise BadInput("url", displayed, "it is not a URL") from None
     if parsed.scheme not in ("http", "https"):
-        raise BadInput("url", shown, "it must start with http:// or https://")
+        raise BadInput("url", displayed, "it must start with http:// or https://")
     if parsed.userinfo:
-        raise BadInput("url", shown, "it must not hold a user name or password")
+        raise BadInput("url", displayed, "it must not hold a user name or password")
     if not (parsed.port is None or 0 < parsed.port < 65536):
-        raise BadInput("url", shown, "its port must be between 1 and 65535")
-    problem = host_problem(parsed.host, parsed.raw_host, allow_private=allow_private)
+        raise BadInput("url", displayed, "its port must be between 1 and 65535")
+    problem = find_host_problem(parsed.host, parsed.raw_host, allow_private=allow_private)
     if problem is not None:
-        raise BadInput("url", shown, problem)
+        raise BadInput("url", displayed, problem)
 
 
-def host_problem(host: str, raw_host: bytes, *, allow_private: bool) -> str | None:
-    """Why a URL must not have this host, as far as can be told without looking it up.
+def find_host_problem(host: str, raw_host: bytes, *, allow_private: bool) -> str | None:
+    """Return why a URL must not have this host, without looking it up; None: it may.
 
     Args:
-        raw_host: as it is looked up.
+        raw_host: the form of it that is looked up.
     """
     if not host:
         return "it names no host"
@@ -70,9 +72,9 @@ def host_problem(host: str, raw_host: bytes, *, allow_private: bool) -> str | No
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is out on the internet, and one machine's."""
+    """Return whether an address is on the internet, and belongs to one machine."""
     ip = ip_address(address)
-    inner = _inner_address(ip)
+    inner = _find_inner_address(ip)
     if inner is not None:
         return is_public(str(inner))
     if any(ip in network for network in _ALSO_SPECIAL):
@@ -80,8 +82,8 @@ def is_public(address: str) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
-def _inner_address(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for."""
+def _find_inner_address(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address stands for."""
     return None if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip.sixtofour
 
 
@@ -102,15 +104,15 @@ def _is_address(host: str) -> bool:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The system's answer."""
+    """Ask the system's resolver."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def checked_addresses(
+def find_checked_addresses(
     host: str, port: int, *, allow_private: bool, resolver: Resolver
 ) -> list[str]:
-    """Where a host is now, best first: all of it may be connected to.
+    """Look a host up, and return its addresses, best first, if all of them are allowed.
 
     Raises: AddressRefused: any of its addresses isn't allowed. OSError: it can't be found.
     """
@@ -125,7 +127,7 @@ def checked_addresses(
 
 
 class CheckedBackend(NetworkBackend):
-    """Connections for one request: to checked addresses only, and all of it within one time limit.
+    """Opens connections for one request: to checked addresses only, all within one time limit.
 
     TLS and the Host header keep the name; only the connection goes to the address.
     """
@@ -148,15 +150,15 @@ class CheckedBackend(NetworkBackend):
     ) -> NetworkStream:
         """Raises: AddressRefused: any of the host's addresses isn't allowed."""
         try:
-            addresses = checked_addresses(
+            addresses = find_checked_addresses(
                 host, port, allow_private=self._allow_private, resolver=self._resolver
             )
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"the host {host} has no address")
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            # One that doesn't answer leaves time for the others.
-            share_s = remaining(self._deadline) / left
+            # An address that doesn't answer leaves time for the others.
+            share_s = compute_remaining_s(self._deadline) / left
             try:
                 stream = self._tcp.connect_tcp(
                     address, port, share_s, local_address, socket_options
@@ -169,17 +171,17 @@ class CheckedBackend(NetworkBackend):
 
 
 class _LimitedStream(NetworkStream):
-    """A connection whose every wait ends at the deadline, however slowly bytes trickle in."""
+    """A connection whose waits all end at the deadline, however slowly bytes come."""
 
     def __init__(self, stream: NetworkStream, deadline: float) -> None:
         self._stream = stream
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, remaining(self._deadline))
+        return self._stream.read(max_bytes, compute_remaining_s(self._deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, remaining(self._deadline))
+        self._stream.write(buffer, compute_remaining_s(self._deadline))
 
     def close(self) -> None:
         self._stream.close()
@@ -190,15 +192,17 @@ class _LimitedStream(NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> NetworkStream:
-        inner = self._stream.start_tls(ssl_context, server_hostname, remaining(self._deadline))
+        inner = self._stream.start_tls(
+            ssl_context, server_hostname, compute_remaining_s(self._deadline)
+        )
         return _LimitedStream(inner, self._deadline)
 
     def get_extra_info(self, info: str) -> object:
         return self._stream.get_extra_info(info)
 
 
-def remaining(deadline: float) -> float:
-    """Seconds until the deadline.
+def compute_remaining_s(deadline: float) -> float:
+    """Return the seconds until the deadline.
 
     Raises: httpcore.TimeoutException: it has passed.
     """

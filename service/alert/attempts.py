@@ -1,4 +1,4 @@
-"""One attempt to deliver a message: what is sent, what came of it, and who can do it."""
+"""One attempt to deliver a message: what is sent, what came of it, and what can send it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from service.errors import NormwatchError
 MAX_ERROR_CHARACTERS = 500
 
 
-class Way(StrEnum):
-    """How messages leave."""
+class ReceiverKind(StrEnum):
+    """How a receiver gets its messages."""
 
     WEBHOOK = "webhook"
-    """A signed POST, as Standard Webhooks has it."""
+    """As a signed POST, as Standard Webhooks defines it."""
     MQTT = "mqtt"
-    """To a broker, with what Home Assistant needs to discover."""
+    """Through a broker, with what Home Assistant needs to discover the streams."""
     APPRISE = "apprise"
     """As a text, by one of the services that Apprise knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where messages go."""
+    """A receiver: where messages go, and by which kind of sender."""
 
     id: str
-    """The webhook's."""
-    way: Way
+    kind: ReceiverKind
     url: str = field(repr=False)
-    """With its credentials: never shown, never logged."""
+    """It holds credentials: no answer and no log line contains it."""
     secret: str = field(default="", repr=False)
-    """Signs webhooks; the other ways have none."""
+    """It signs a webhook's messages; other kinds have none."""
     old_secret: str | None = field(default=None, repr=False)
-    """Signs too; None: there is none, or its time is over."""
+    """It signs too; None: there is none, or it has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +44,14 @@ class Message:
 
     id: str
     body: str
-    """JSON: `type`, `timestamp` and `data`."""
+    """JSON; `service.alert.outbox.parse_notification` reads it."""
     receiver: Receiver
     stream_id: str | None = None
-    """None: a test's."""
+    """None: it is a test message."""
     picture: bytes | None = None
-    """JPEG of what it tells of, for the ways that can show one."""
+    """JPEG of the event that it is about, for the kinds that can show one."""
+    is_replay: bool = False
+    """It is sent again on request, and may be older than what the receiver has got since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,17 @@ class Attempt:
     """When it began."""
     took_s: float
     status: int | None
-    """Of HTTP; None: there was no answer, or it isn't the way's."""
+    """HTTP status; None: there was no answer, or the receiver is no webhook."""
     answer: str | None
-    """The beginning of its body, printable."""
+    """The beginning of its body, without control characters."""
     error: str | None
     """None: the receiver accepted the message."""
     retry_after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a sender has to tell of one attempt, as in `Attempt`."""
+class SendResult:
+    """What a sender reports of one attempt, as in `Attempt`."""
 
     status: int | None = None
     answer: str | None = None
@@ -84,33 +85,33 @@ class Undelivered(NormwatchError):
 
 
 class Sender(Protocol):
-    """One of the ways. Any thread may use it."""
+    """Sends messages to receivers of one kind. Any thread may use it."""
 
-    def send(self, message: Message, now: float) -> Outcome:
+    def send(self, message: Message, now: float) -> SendResult:
         """Send it once, within the time that settings allow. Raises: Undelivered."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release what it holds."""
 
 
-Senders = Mapping[Way, Sender]
+Senders = Mapping[ReceiverKind, Sender]
 
 
 def attempt(message: Message, senders: Senders, clock: Callable[[], float]) -> Attempt:
-    """Send the message once, its way.
+    """Send the message once, by the sender for its receiver's kind.
 
-    Raises: ValueError: a secret isn't one.
+    Raises: ValueError: a secret or the body can't be read.
     """
     at, began = clock(), time.monotonic()
     try:
-        outcome = senders[message.receiver.way].send(message, at)
+        result = senders[message.receiver.kind].send(message, at)
     except Undelivered as error:
-        outcome = Outcome(error=str(error)[:MAX_ERROR_CHARACTERS])
+        result = SendResult(error=str(error)[:MAX_ERROR_CHARACTERS])
     return Attempt(
         at=at,
         took_s=time.monotonic() - began,
-        status=outcome.status,
-        answer=outcome.answer,
-        error=outcome.error,
-        retry_after=outcome.retry_after,
+        status=result.status,
+        answer=result.answer,
+        error=result.error,
+        retry_after=result.retry_after,
     )

@@ -1,65 +1,75 @@
-"""Operations on waiting messages, each one transaction: find, claim, settle, clear away.
+"""Operations on waiting messages, each one transaction: find, claim, settle, clear.
 
-Several front ends may do so at once: a claim compares and raises `attempts`, and only who raised it
-to the present number may settle the message.
+Several front ends may do so at once: a claim compares and raises `attempts`, and only the front end
+that raised it to its present number may settle the message.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from service.alert.attempts import Attempt, Message, Receiver, Way
+from service.alert.attempts import Attempt, Message, Receiver, ReceiverKind
 from service.alert.outbox import DeliveryState
-from service.store.tables import AttemptRow, DeliveryRow, EventRow, WebhookRow
+from service.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiverRow
 
 KEEP_FINISHED_S = 30 * 86_400.0
 KEEP_FINISHED_ROWS = 100_000
 KEEP_ATTEMPTS = 20
-"""The newest of a message."""
+"""How many attempts of a message are kept, the newest."""
 MAX_WAIT_S = 3 * 86_400.0
-"""A message that couldn't be delivered for this long, behind others or not, is given up."""
+"""A message that couldn't be delivered for this long is given up, even if others held it up."""
 CLEAR_ROWS = 500
-"""Rows that one turn of clearing deletes at most, so that it never holds the database for long."""
+"""Rows that one call deletes at most, so that it never locks the database for long."""
 CUT_OFF = "it is under way, or was cut off"
-"""What an attempt says until its end is written."""
+"""The error of an attempt until its end is written."""
 
 _WAITING = DeliveryState.WAITING.value
+_DELIVERIES = DeliveryRow.__table__.c
+_ANY_DUE = (
+    select(_DELIVERIES.id)
+    .where(_DELIVERIES.state == _WAITING, _DELIVERIES.next_attempt_at <= bindparam("now"))
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that is this front end's to send now."""
+    """A message that this front end, and no other, sends now."""
 
     message: Message
-    webhook_id: str
+    receiver_id: str
     attempts: int
-    """With the one that was claimed, from 1; no two claims of a message have the same."""
+    """Including this one, from 1; no two claims of a message have the same number."""
     recent_attempts: int
-    """Those of them since it was written, or replayed."""
+    """The attempts since it was written or replayed."""
     attempt_id: int
-    """The row that tells of this one."""
+    """The row of this attempt."""
 
 
-def due_webhooks(session: Session, now: float) -> list[str]:
-    """Webhooks that have a message to send now."""
+def find_due_receivers(session: Session, now: float) -> list[str]:
+    """Return the receivers that have a message to send now."""
+    # This runs several times a second, and mostly there is none.
+    if session.connection().execute(_ANY_DUE, {"now": now}).first() is None:
+        return []
     return list(
-        session.scalars(_due_heads(now).with_only_columns(DeliveryRow.webhook_id).distinct())
+        session.scalars(
+            _select_due_heads(now).with_only_columns(DeliveryRow.receiver_id).distinct()
+        )
     )
 
 
 def claim(
-    session: Session, webhook_id: str, *, now: float, hold_s: float, max_attempts: int
+    session: Session, receiver_id: str, *, now: float, hold_s: float, max_attempts: int
 ) -> Claim | None:
-    """Take the webhook's oldest due message for `hold_s`; it is due again after that if unsettled.
+    """Claim the receiver's oldest due message for `hold_s`; unsettled, it is due again after that.
 
-    A message whose last attempt never came to an end (the process was killed) is given up here.
+    A message whose last attempt never ended, because the process was killed, is given up here.
     """
-    query = _due_heads(now).where(DeliveryRow.webhook_id == webhook_id)
-    for row, webhook in session.execute(query.order_by(DeliveryRow.sequence)).all():
+    query = _select_due_heads(now).where(DeliveryRow.receiver_id == receiver_id)
+    for row, receiver in session.execute(query.order_by(DeliveryRow.sequence)).all():
         recent = row.attempts - row.attempts_before
         exhausted = recent >= max_attempts
         values = (
@@ -67,7 +77,7 @@ def claim(
             if exhausted
             else {"attempts": row.attempts + 1, "next_attempt_at": now + hold_s}
         )
-        taken = session.scalar(
+        claimed = session.scalar(
             update(DeliveryRow)
             .where(
                 DeliveryRow.id == row.id,
@@ -78,10 +88,10 @@ def claim(
             .returning(DeliveryRow.id)
             .execution_options(synchronize_session=False)
         )
-        if taken is not None and not exhausted:
+        if claimed is not None and not exhausted:
             return Claim(
-                message=_message(session, row, webhook, now),
-                webhook_id=webhook_id,
+                message=_make_message(session, row, receiver, now),
+                receiver_id=receiver_id,
                 attempts=row.attempts + 1,
                 recent_attempts=recent + 1,
                 attempt_id=_begin_attempt(session, row, now),
@@ -89,55 +99,55 @@ def claim(
     return None
 
 
-def settle_delivered(session: Session, claimed: Claim, attempt: Attempt, *, now: float) -> bool:
-    """The receiver has it. False where the message is somebody else's by now."""
+def settle_delivery(session: Session, claimed: Claim, attempt: Attempt, *, now: float) -> bool:
+    """Mark it delivered. Returns: False if another front end has claimed it since."""
     return _settle(session, claimed, attempt, state=DeliveryState.DELIVERED.value, delivered_at=now)
 
 
 def settle_retry(session: Session, claimed: Claim, attempt: Attempt, *, at: float) -> bool:
-    """It is tried again at that time."""
+    """Let it be tried again at that time."""
     return _settle(session, claimed, attempt, next_attempt_at=at)
 
 
 def settle_dead(session: Session, claimed: Claim, attempt: Attempt) -> bool:
-    """It is given up."""
+    """Give it up."""
     return _settle(session, claimed, attempt, state=DeliveryState.DEAD.value)
 
 
-def hold_webhook(session: Session, claimed: Claim, until: float) -> None:
+def hold_receiver(session: Session, claimed: Claim, until: float) -> None:
     """Send the receiver nothing before then."""
-    session.execute(update(WebhookRow).where(*_same_receiver(claimed)).values(held_until=until))
+    session.execute(update(ReceiverRow).where(*_match_receiver(claimed)).values(held_until=until))
 
 
-def disable_webhook(session: Session, claimed: Claim, reason: str) -> bool:
-    """The receiver wants nothing any more. False where the webhook has another one by now."""
+def disable_receiver(session: Session, claimed: Claim, reason: str) -> bool:
+    """Switch the receiver off. Returns: False if its URL has been changed since the claim."""
     disabled = session.scalar(
-        update(WebhookRow)
-        .where(*_same_receiver(claimed))
+        update(ReceiverRow)
+        .where(*_match_receiver(claimed))
         .values(enabled=False, disabled_reason=reason)
-        .returning(WebhookRow.id)
+        .returning(ReceiverRow.id)
     )
     return disabled is not None
 
 
-def give_up_all(session: Session, webhook_id: str, reason: str) -> None:
-    """All that waits for the webhook becomes dead letters."""
+def give_up_all(session: Session, receiver_id: str, reason: str) -> None:
+    """Turn all messages that wait for the receiver into dead letters."""
     session.execute(
         update(DeliveryRow)
-        .where(DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == _WAITING)
+        .where(DeliveryRow.receiver_id == receiver_id, DeliveryRow.state == _WAITING)
         .values(state=DeliveryState.DEAD.value, last_error=reason)
     )
 
 
 def clear(session: Session, now: float) -> int:
-    """Give up what waited too long, delete finished messages that are old or too many, and forget
-    secrets whose time is over.
+    """Give up what waited too long, delete finished messages that are old or too many, and delete
+    old secrets that have expired.
 
     Returns: messages deleted; `CLEAR_ROWS` means that there may be more.
     """
     session.execute(
-        update(WebhookRow)
-        .where(WebhookRow.old_secret_until <= now)
+        update(ReceiverRow)
+        .where(ReceiverRow.old_secret_until <= now)
         .values(old_secret=None, old_secret_until=None)
     )
     waits_since = func.coalesce(DeliveryRow.replayed_at, DeliveryRow.created_at)
@@ -159,7 +169,7 @@ def clear(session: Session, now: float) -> int:
 
 
 def count(session: Session) -> dict[DeliveryState, int]:
-    """Messages that wait, and those that were given up."""
+    """Count the messages that wait, and those that were given up."""
     states = (DeliveryState.WAITING, DeliveryState.DEAD)
     query = (
         select(DeliveryRow.state, func.count())
@@ -170,66 +180,69 @@ def count(session: Session) -> dict[DeliveryState, int]:
     return {state: found.get(state, 0) for state in states}
 
 
-def _due_heads(now: float) -> Select[DeliveryRow, WebhookRow]:
-    """Due messages that are the oldest waiting one of their webhook and stream."""
+def _select_due_heads(now: float) -> Select[DeliveryRow, ReceiverRow]:
+    """Select due messages that are the oldest waiting one of their receiver and stream."""
     heads = (
         select(
-            DeliveryRow.webhook_id,
+            DeliveryRow.receiver_id,
             DeliveryRow.stream_id,
             func.min(DeliveryRow.sequence).label("sequence"),
         )
         .where(DeliveryRow.state == _WAITING)
-        .group_by(DeliveryRow.webhook_id, DeliveryRow.stream_id)
+        .group_by(DeliveryRow.receiver_id, DeliveryRow.stream_id)
         .subquery()
     )
     return (
-        select(DeliveryRow, WebhookRow)
+        select(DeliveryRow, ReceiverRow)
         .join(
             heads,
-            (heads.c.webhook_id == DeliveryRow.webhook_id)
+            (heads.c.receiver_id == DeliveryRow.receiver_id)
             & (heads.c.stream_id == DeliveryRow.stream_id)
             & (heads.c.sequence == DeliveryRow.sequence),
         )
-        .join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
+        .join(ReceiverRow, ReceiverRow.id == DeliveryRow.receiver_id)
         .where(
             DeliveryRow.state == _WAITING,
             DeliveryRow.next_attempt_at <= now,
-            WebhookRow.enabled,
-            or_(WebhookRow.held_until.is_(None), WebhookRow.held_until <= now),
+            ReceiverRow.enabled,
+            or_(ReceiverRow.held_until.is_(None), ReceiverRow.held_until <= now),
         )
     )
 
 
-def _same_receiver(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return WebhookRow.id == claimed.webhook_id, WebhookRow.url == claimed.message.receiver.url
+def _match_receiver(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return ReceiverRow.id == claimed.receiver_id, ReceiverRow.url == claimed.message.receiver.url
 
 
-def receiver_of(webhook: WebhookRow, now: float) -> Receiver:
-    """Where its messages go now; with the secret before the present one while it signs, too."""
-    until = webhook.old_secret_until
+def make_receiver(row: ReceiverRow, now: float) -> Receiver:
+    """Make what senders need to know, with the old secret while it still signs."""
+    until = row.old_secret_until
     return Receiver(
-        id=webhook.id,
-        way=Way(webhook.way),
-        url=webhook.url,
-        secret=webhook.secret,
-        old_secret=webhook.old_secret if until is not None and now < until else None,
+        id=row.id,
+        kind=ReceiverKind(row.kind),
+        url=row.url,
+        secret=row.secret,
+        old_secret=row.old_secret if until is not None and now < until else None,
     )
 
 
-def _message(session: Session, row: DeliveryRow, webhook: WebhookRow, now: float) -> Message:
-    receiver = receiver_of(webhook, now)
-    picture = None if receiver.way is Way.WEBHOOK else _picture(session, row)
-    return Message(row.id, row.body, receiver, row.stream_id, picture)
-
-
-def _picture(session: Session, row: DeliveryRow) -> bytes | None:
-    """Of the event that the message tells of."""
-    event_id = json.loads(row.body)["data"].get("event_id")
-    return event_id and session.scalar(select(EventRow.snapshot).where(EventRow.id == event_id))
+def _make_message(session: Session, row: DeliveryRow, receiver: ReceiverRow, now: float) -> Message:
+    made = make_receiver(receiver, now)
+    picture = None
+    if made.kind is not ReceiverKind.WEBHOOK and row.event_id is not None:
+        picture = session.scalar(select(EventRow.snapshot).where(EventRow.id == row.event_id))
+    return Message(
+        id=row.id,
+        body=row.body,
+        receiver=made,
+        stream_id=row.stream_id,
+        picture=picture,
+        is_replay=row.replayed_at is not None,
+    )
 
 
 def _begin_attempt(session: Session, row: DeliveryRow, now: float) -> int:
-    """Write that an attempt began, before it can be cut off; only the newest are kept."""
+    """Write that an attempt began, before it can be cut off, and delete the oldest attempts."""
     values = {"delivery_id": row.id, "at": now, "took_s": 0.0, "error": CUT_OFF}
     ident = session.execute(insert(AttemptRow).values(values).returning(AttemptRow.id)).scalar_one()
     if row.attempts >= KEEP_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""Sends what waits in the outbox, one message at a time to each webhook, webhooks side by side."""
+"""Sends what waits in the outbox: one message at a time to a receiver, many receivers at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import structlog
 from service.alert import claims
 from service.alert.attempts import Attempt, Senders, attempt
 from service.alert.claims import Claim
-from service.alert.retries import delay_s
-from service.alert.webhook.posting import retry_after_s
+from service.alert.retries import choose_delay_s
+from service.alert.webhook.posting import parse_retry_after_s
 from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings
@@ -25,17 +25,17 @@ log = structlog.stdlib.get_logger(__name__)
 POLL_S = 0.25
 CLEAR_EVERY_S = 60.0
 PARALLEL = 16
-"""Webhooks that are served at the same moment."""
+"""Receivers that are served at the same time."""
 HOLD_MARGIN_S = 15.0
-"""A claim outlives the request by this, for the look-up of the host's name and the commit."""
+"""A claim outlives the request by this much, for the look-up of the host's name and the commit."""
 SLOW_S = 2.0
-"""A receiver that took longer for one message gives its place to others between two."""
+"""A receiver that took longer for one message lets others go first before its next."""
 GONE = 410
-ASKS_TO_WAIT = (429, 503)
+ASK_TO_WAIT = (429, 503)
 
 
 class Deliverer:
-    """The part of a front end that calls webhooks. Several front ends may have one each."""
+    """The part of a front end that notifies receivers. Several front ends may have one each."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class Deliverer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._max_attempts = settings.webhook_max_attempts
-        self._hold_s = settings.webhook_timeout_s + HOLD_MARGIN_S
+        self._max_attempts = settings.receiver_max_attempts
+        self._hold_s = settings.receiver_timeout_s + HOLD_MARGIN_S
         self._metrics = metrics
         self._clock = clock
         self._senders = senders
@@ -58,24 +58,24 @@ class Deliverer:
         self._cleared_at: float | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until stopped; a request that is under way is waited for."""
+        """Deliver until stopped; wait for requests that are under way."""
         self._stop = stop
         with ThreadPoolExecutor(PARALLEL, "deliver") as pool:
 
-            def look() -> bool:
+            def dispatch_and_clear() -> bool:
                 self._dispatch(pool)
                 return self._clear()
 
             run_rounds(
-                look,
+                dispatch_and_clear,
                 stop,
-                name="delivering webhooks",
+                name="delivering messages",
                 every_s=POLL_S,
                 on_failure=self._metrics.deliveries.labels("error").inc,
             )
 
     def step(self) -> int:
-        """Send all that is due now, and wait for it; how many requests were made."""
+        """Send all that is due now, and wait for it. Returns: how many requests were made."""
         with ThreadPoolExecutor(PARALLEL, "deliver") as pool:
             served = self._dispatch(pool)
             wait(served)
@@ -84,19 +84,19 @@ class Deliverer:
 
     def _dispatch(self, pool: ThreadPoolExecutor) -> list[Future[int]]:
         with self._database.read() as session:
-            due = claims.due_webhooks(session, self._clock())
+            due = claims.find_due_receivers(session, self._clock())
         with self._lock:
-            # No more than the pool has threads for: none must wait behind another in a queue
-            # while its messages could be another front end's.
-            free = [webhook_id for webhook_id in due if webhook_id not in self._busy]
-            # By chance: slow ones, however many, can't have all places for ever.
+            # No more than the pool has threads for: none must queue behind another while another
+            # front end could send its messages.
+            free = [receiver_id for receiver_id in due if receiver_id not in self._busy]
+            # In random order, so that slow ones, however many, can't occupy all threads for ever.
             random.shuffle(free)
-            taken = free[: PARALLEL - len(self._busy)]
-            self._busy.update(taken)
-        return [pool.submit(self._serve, webhook_id) for webhook_id in taken]
+            chosen = free[: PARALLEL - len(self._busy)]
+            self._busy.update(chosen)
+        return [pool.submit(self._serve, receiver_id) for receiver_id in chosen]
 
-    def _serve(self, webhook_id: str) -> int:
-        """Send one webhook's messages until none is due; runs in a thread of the pool."""
+    def _serve(self, receiver_id: str) -> int:
+        """Send one receiver's messages until none is due; runs in a thread of the pool."""
         attempts = 0
         try:
             while not self._stop.is_set():
@@ -104,7 +104,7 @@ class Deliverer:
                 with self._database.write() as session:
                     claimed = claims.claim(
                         session,
-                        webhook_id,
+                        receiver_id,
                         now=now,
                         hold_s=self._hold_s,
                         max_attempts=self._max_attempts,
@@ -117,46 +117,46 @@ class Deliverer:
                 if result.took_s > SLOW_S:
                     break
         except Exception:
-            # The claim runs out by itself, and the message is sent again.
+            # The claim runs out by itself, and then the message is sent again.
             self._metrics.deliveries.labels("error").inc()
-            log.exception("serving a webhook failed", webhook=webhook_id)
+            log.exception("serving a receiver failed", receiver=receiver_id)
         finally:
             with self._lock:
-                self._busy.discard(webhook_id)
+                self._busy.discard(receiver_id)
         return attempts
 
     def _settle(self, claimed: Claim, result: Attempt) -> None:
         if result.error is None:
             with self._database.write() as session:
-                claims.settle_delivered(session, claimed, result, now=self._clock())
+                claims.settle_delivery(session, claimed, result, now=self._clock())
             self._count("delivered", claimed)
         elif result.status == GONE:
-            self._gone(claimed, result, result.error)
+            self._settle_gone(claimed, result, result.error)
         else:
-            self._failed(claimed, result, result.error)
+            self._settle_failure(claimed, result, result.error)
 
-    def _gone(self, claimed: Claim, result: Attempt, error: str) -> None:
+    def _settle_gone(self, claimed: Claim, result: Attempt, error: str) -> None:
         reason = "the receiver answered 410 Gone"
         with self._database.write() as session:
-            if claims.disable_webhook(session, claimed, reason):
+            if claims.disable_receiver(session, claimed, reason):
                 claims.settle_dead(session, claimed, result)
-                claims.give_up_all(session, claimed.webhook_id, reason)
+                claims.give_up_all(session, claimed.receiver_id, reason)
             else:
                 claims.settle_retry(session, claimed, result, at=self._clock())
         self._count("gone", claimed, error)
 
-    def _failed(self, claimed: Claim, result: Attempt, error: str) -> None:
+    def _settle_failure(self, claimed: Claim, result: Attempt, error: str) -> None:
         now = self._clock()
-        asks = result.status in ASKS_TO_WAIT
-        asked_s = retry_after_s(result.retry_after, now) if asks else 0.0
+        asks_to_wait = result.status in ASK_TO_WAIT
+        asked_s = parse_retry_after_s(result.retry_after, now) if asks_to_wait else 0.0
         dead = claimed.recent_attempts >= self._max_attempts
         with self._database.write() as session:
             if asked_s:
-                claims.hold_webhook(session, claimed, now + asked_s)
+                claims.hold_receiver(session, claimed, now + asked_s)
             if dead:
                 claims.settle_dead(session, claimed, result)
             else:
-                at = now + delay_s(claimed.recent_attempts, asked_s)
+                at = now + choose_delay_s(claimed.recent_attempts, asked_s)
                 claims.settle_retry(session, claimed, result, at=at)
         self._count("dead" if dead else "failed", claimed, error)
 
@@ -164,8 +164,8 @@ class Deliverer:
         self._metrics.deliveries.labels(outcome).inc()
         if error:
             log.warning(
-                "a webhook was not delivered",
-                webhook=claimed.webhook_id,
+                "a message was not delivered",
+                receiver=claimed.receiver_id,
                 message=claimed.message.id,
                 outcome=outcome,
                 attempts=claimed.attempts,
@@ -173,7 +173,7 @@ class Deliverer:
             )
 
     def _clear(self) -> bool:
-        """Once a minute; True when there is more to clear."""
+        """Clear old messages once a minute. Returns: whether there is more to clear."""
         now = self._clock()
         if self._cleared_at is not None and 0 <= now - self._cleared_at < CLEAR_EVERY_S:
             return False

@@ -1,24 +1,30 @@
-"""The outbox: messages are written in the transaction of what they tell of, and sent later."""
+"""The outbox: a message is written in the same transaction as what it reports, and sent later.
+
+It is also the one place where messages are turned into JSON and back.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from service.store.tables import DeliveryRow, StreamRow, WebhookRow
+from service.store.tables import DeliveryRow, ReceiverRow, StreamRow
 
 LAST_TIME_S = 253_402_300_799.0
 """The end of the year 9999, the last that ISO 8601 and Python can write."""
 
 
 class EventType(StrEnum):
-    """What webhooks can be told of."""
+    """What receivers can be notified of."""
 
     STARTED = "event.started"
     ENDED = "event.ended"
@@ -26,8 +32,12 @@ class EventType(StrEnum):
     RECOVERED = "stream.recovered"
 
 
+TEST_TYPE = "test"
+"""The type of the message that the test button sends."""
+
+
 class DeliveryState(StrEnum):
-    """Where a message is in its life."""
+    """The state of a message's delivery."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -37,7 +47,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventData:
-    """`data` of a message on an event: as it stood then, times in ISO 8601."""
+    """`data` of a message on an event, as it stood then; times are ISO 8601."""
 
     event_id: str
     stream_id: str
@@ -51,11 +61,11 @@ class EventData:
     threshold: float
     region: tuple[float, float, float, float] | None
     label: str | None = None
-    """`real` or `normal`, where somebody had judged it by then."""
+    """`real` or `normal`, if a person had judged it by then."""
 
     @property
     def subject(self) -> str:
-        """What messages on the same thing share."""
+        """Messages with the same subject are about the same thing."""
         return self.event_id
 
 
@@ -72,7 +82,7 @@ class OutageData:
 
     @property
     def subject(self) -> str:
-        """What messages on the same thing share."""
+        """Messages with the same subject are about the same thing."""
         return self.outage_id
 
 
@@ -83,10 +93,58 @@ class RecoveryData(OutageData):
     down_for_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiverTestData:
+    """`data` of a test message."""
+
+    receiver_id: str
+
+
+NotificationData = EventData | OutageData | ReceiverTestData
+_DATA_TYPES: Mapping[str, type[NotificationData]] = {
+    EventType.STARTED: EventData,
+    EventType.ENDED: EventData,
+    EventType.DOWN: OutageData,
+    EventType.RECOVERED: RecoveryData,
+    TEST_TYPE: ReceiverTestData,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a message's body says."""
+
+    type: str
+    """A value of `EventType`, or `TEST_TYPE`."""
+    timestamp: str
+    """When it was written, ISO 8601."""
+    data: NotificationData
+
+
+def serialise_notification(notification: Notification) -> str:
+    """Return the JSON body that receivers get: `type`, `timestamp` and `data`."""
+    return json.dumps(asdict(notification), separators=(",", ":"), allow_nan=False)
+
+
+def parse_notification(body: str) -> Notification:
+    """Read what `serialise_notification` wrote. Raises: ValueError: it wrote no such thing."""
+    try:
+        content = json.loads(body)
+        kind, timestamp, data = content["type"], content["timestamp"], content["data"]
+        return Notification(kind, timestamp, _make_adapter(kind).validate_python(data))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a message's body can't be read: {error!r}") from error
+
+
 def iso8601(time_s: float) -> str:
-    """A time as ISO 8601, UTC, to the millisecond."""
+    """Format a time as ISO 8601, UTC, to the millisecond."""
     at = datetime.fromtimestamp(min(max(time_s, 0.0), LAST_TIME_S), tz=UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@cache
+def _make_adapter(kind: str) -> TypeAdapter[NotificationData]:
+    return TypeAdapter(_DATA_TYPES[kind])
 
 
 def enqueue(
@@ -97,29 +155,28 @@ def enqueue(
     data: EventData | OutageData,
     now: float,
 ) -> int:
-    """Write the message once for each enabled webhook that wants it; how many were new.
+    """Write the message once for each enabled receiver that is notified of such things.
 
-    Must be called by one transaction at a time for a stream: that keeps its messages in order.
+    Only one transaction at a time may do so for a stream: that keeps its messages in order.
+
+    Returns: how many messages were new.
     """
-    body = json.dumps(
-        {"type": event_type.value, "timestamp": iso8601(now), "data": asdict(data)},
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+    body = serialise_notification(Notification(event_type.value, iso8601(now), data))
     count = 0
-    for webhook in session.scalars(select(WebhookRow).where(WebhookRow.enabled)):
-        if not wants(webhook, stream, event_type):
+    for receiver in session.scalars(select(ReceiverRow).where(ReceiverRow.enabled)):
+        if not should_notify(receiver, stream, event_type):
             continue
-        ident = message_id(data.subject, event_type, webhook.id)
+        ident = make_message_id(data.subject, event_type, receiver.id)
         if session.get(DeliveryRow, ident) is not None:
             continue
         session.add(
             DeliveryRow(
                 id=ident,
-                sequence=_next_sequence(session, webhook.id, stream.id, now),
-                webhook_id=webhook.id,
+                sequence=_find_next_sequence(session, receiver.id, stream.id, now),
+                receiver_id=receiver.id,
                 stream_id=stream.id,
                 event_type=event_type.value,
+                event_id=data.event_id if isinstance(data, EventData) else None,
                 body=body,
                 state=DeliveryState.WAITING.value,
                 attempts=0,
@@ -131,27 +188,27 @@ def enqueue(
     return count
 
 
-def message_id(subject: str, event_type: EventType, webhook_id: str) -> str:
-    """The same for the same message, so that a repeated transaction can't send it twice."""
-    text = f"{subject}:{event_type.value}:{webhook_id}"
+def make_message_id(subject: str, event_type: EventType, receiver_id: str) -> str:
+    """Derive the id from the message, so that a repeated transaction can't send it twice."""
+    text = f"{subject}:{event_type.value}:{receiver_id}"
     return "msg_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def wants(webhook: WebhookRow, stream: StreamRow, event_type: EventType) -> bool:
-    """Whether the webhook hears of such things from the stream, while it is enabled."""
-    if stream.webhook_ids is not None and webhook.id not in stream.webhook_ids:
+def should_notify(receiver: ReceiverRow, stream: StreamRow, event_type: EventType) -> bool:
+    """Return whether the receiver, while it is enabled, gets such messages on the stream."""
+    if stream.receiver_ids is not None and receiver.id not in stream.receiver_ids:
         return False
-    if webhook.stream_ids is not None and stream.id not in webhook.stream_ids:
+    if receiver.stream_ids is not None and stream.id not in receiver.stream_ids:
         return False
-    return not webhook.event_types or event_type.value in webhook.event_types
+    return not receiver.event_types or event_type.value in receiver.event_types
 
 
-def _next_sequence(session: Session, webhook_id: str, stream_id: str, now: float) -> int:
-    """Above all that wait, also when the clock was set back."""
+def _find_next_sequence(session: Session, receiver_id: str, stream_id: str, now: float) -> int:
+    """Return a number above those of all messages that wait, even if the clock was set back."""
     newest = session.scalar(
         select(func.max(DeliveryRow.sequence)).where(
             DeliveryRow.state == DeliveryState.WAITING.value,
-            DeliveryRow.webhook_id == webhook_id,
+            DeliveryRow.receiver_id == receiver_id,
             DeliveryRow.stream_id == stream_id,
         )
     )

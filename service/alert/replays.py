@@ -1,4 +1,4 @@
-"""Messages that are sent again because somebody asks: with their ids, behind all that waits."""
+"""Sends messages again on request, with the same ids, after all messages that wait."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from service.alert.outbox import DeliveryState
-from service.store.tables import DeliveryRow, WebhookRow
+from service.store.tables import DeliveryRow, ReceiverRow
 
 MAX_AT_ONCE = 1000
 
 
-def lock_webhook(session: Session, webhook_id: str) -> WebhookRow | None:
-    """The webhook, until the transaction ends: replays, changes and rotations take turns.
+def lock_receiver(session: Session, receiver_id: str) -> ReceiverRow | None:
+    """Lock the receiver until the transaction ends: replays and changes of it take turns.
 
     Messages may still be written for it meanwhile.
     """
-    return session.get(WebhookRow, webhook_id, with_for_update={"key_share": True})
+    return session.get(ReceiverRow, receiver_id, with_for_update={"key_share": True})
 
 
 def replay(session: Session, rows: Sequence[DeliveryRow], *, now: float) -> None:
-    """Let messages of one webhook wait again, all attempts before them, in the order given.
+    """Let messages of one receiver wait again with all attempts before them, in the order given.
 
-    They come after what waits already, so that its order stays. The caller has locked the webhook,
+    They come after what waits already, so that its order stays. The caller has locked the receiver,
     and none of the rows is waiting.
     """
     if not rows:
         return
     newest = session.scalar(
         select(func.max(DeliveryRow.sequence)).where(
-            DeliveryRow.webhook_id == rows[0].webhook_id,
+            DeliveryRow.receiver_id == rows[0].receiver_id,
             DeliveryRow.state == DeliveryState.WAITING.value,
         )
     )
@@ -51,11 +51,13 @@ def replay(session: Session, rows: Sequence[DeliveryRow], *, now: float) -> None
     session.execute(update(DeliveryRow), values)
 
 
-def replay_dead(session: Session, webhook_id: str, *, now: float, limit: int) -> int:
-    """Replay the oldest dead letters of a webhook that the caller has locked; how many."""
+def replay_dead(session: Session, receiver_id: str, *, now: float, limit: int) -> int:
+    """Replay the oldest dead letters of a receiver that the caller has locked; return how many."""
     query = (
         select(DeliveryRow)
-        .where(DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == DeliveryState.DEAD.value)
+        .where(
+            DeliveryRow.receiver_id == receiver_id, DeliveryRow.state == DeliveryState.DEAD.value
+        )
         .order_by(DeliveryRow.sequence, DeliveryRow.id)
         .limit(limit)
         .with_for_update()
@@ -65,9 +67,9 @@ def replay_dead(session: Session, webhook_id: str, *, now: float, limit: int) ->
     return len(rows)
 
 
-def count_dead(session: Session, webhook_id: str) -> int:
-    """Dead letters of a webhook."""
+def count_dead(session: Session, receiver_id: str) -> int:
+    """Count the dead letters of a receiver."""
     query = select(func.count()).where(
-        DeliveryRow.webhook_id == webhook_id, DeliveryRow.state == DeliveryState.DEAD.value
+        DeliveryRow.receiver_id == receiver_id, DeliveryRow.state == DeliveryState.DEAD.value
     )
     return session.scalar(query) or 0

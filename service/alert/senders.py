@@ -1,43 +1,40 @@
-"""All ways in which messages leave, made once for a front end."""
+"""Makes one sender for each kind of receiver. A new kind of receiver is added here."""
 
 from __future__ import annotations
 
-from service.alert.apprise.sender import AppriseSender
-from service.alert.attempts import Sender, Senders, Way
-from service.alert.mqtt.links import Links
-from service.alert.mqtt.sender import MqttSender
-from service.alert.mqtt.session import Dialling
+from service.alert.apprise.apprise_sender import AppriseSender
+from service.alert.attempts import ReceiverKind, Senders
+from service.alert.mqtt.broker_session import ConnectOptions
+from service.alert.mqtt.brokers import Brokers
+from service.alert.mqtt.mqtt_sender import MqttSender
 from service.alert.webhook.posting import Poster
-from service.alert.webhook.sender import WebhookSender
+from service.alert.webhook.webhook_sender import WebhookSender
 from service.settings import Settings
 
 
-def make_links(settings: Settings) -> Links:
-    """Connections to brokers, as the operator allows them."""
-    return Links(Dialling(settings.allow_private_webhooks), settings.webhook_timeout_s)
+def make_brokers(settings: Settings) -> Brokers:
+    """Make the connections to MQTT brokers, as the operator allows them."""
+    options = ConnectOptions(settings.allow_private_receivers)
+    return Brokers(options, settings.receiver_timeout_s)
 
 
-def make_senders(settings: Settings, links: Links | None = None) -> Senders:
-    """As the operator allows them.
+def make_senders(settings: Settings, brokers: Brokers | None = None) -> Senders:
+    """Make all senders, as the operator allows them.
 
     Args:
-        links: for who has more to do with them; they are closed with the senders.
+        brokers: given if other parts use them too; they are closed with the senders.
     """
-    senders: dict[Way, Sender] = {
-        Way.WEBHOOK: WebhookSender(
-            Poster(settings.allow_private_webhooks, settings.webhook_timeout_s)
-        ),
-        Way.MQTT: MqttSender(links or make_links(settings), settings.webhook_timeout_s),
-        Way.APPRISE: AppriseSender(
-            allow_private=settings.allow_private_webhooks,
-            timeout_s=settings.webhook_timeout_s,
-            data_dir=settings.data_dir,
+    allow_private, timeout_s = settings.allow_private_receivers, settings.receiver_timeout_s
+    return {
+        ReceiverKind.WEBHOOK: WebhookSender(Poster(allow_private, timeout_s)),
+        ReceiverKind.MQTT: MqttSender(brokers or make_brokers(settings), timeout_s),
+        ReceiverKind.APPRISE: AppriseSender(
+            allow_private=allow_private, timeout_s=timeout_s, data_dir=settings.data_dir
         ),
     }
-    return senders
 
 
 def close_senders(senders: Senders) -> None:
-    """Let go of what they hold."""
+    """Close all of them."""
     for sender in senders.values():
         sender.close()

@@ -18,40 +18,40 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from service.alert.deliverer import Deliverer
-from service.alert.mqtt.reconciler import Reconciler
-from service.alert.senders import close_senders, make_links, make_senders
-from service.alert.trials import Trials
-from service.api import errors
-from service.api.auth import Gate, api_key, bearer
-from service.api.background import Background
+from service.alert.mqtt.broker_updates import BrokerUpdates
+from service.alert.senders import close_senders, make_brokers, make_senders
+from service.alert.test_messages import Trials
+from service.api.auth import AccessGate, api_key, bearer
+from service.api.background_threads import BackgroundThreads
 from service.api.context import Context
-from service.api.middleware import BodyLimit, RequestCount
-from service.api.parameters import refuse_what_nothing_takes
+from service.api.error_answers import install_handlers
+from service.api.middleware import BodyLimit, HeadAsGet, RequestCount
 from service.api.routes import (
-    events,
-    frames,
-    health,
-    media,
-    models,
-    normal,
-    scores,
-    streams,
-    webhooks,
+    event_media_routes,
+    event_routes,
+    frame_routes,
+    health_routes,
+    model_routes,
+    normal_clip_routes,
+    receiver_routes,
+    score_routes,
+    stream_routes,
 )
-from service.api.schemas.errors import ErrorOut
+from service.api.schemas.error_schemas import ErrorOut
+from service.api.unknown_input import refuse_unknown_input
 from service.bus.connection import check_url, connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
-from service.media.keeper import Keeper
-from service.media.normal import FOLDER as NORMAL_FOLDER
-from service.media.normal import NormalFolder
+from service.media.media_collector import MediaCollector
+from service.media.media_retention import MediaRetention
+from service.media.normal_clips import FOLDER as NORMAL_FOLDER
+from service.media.normal_clips import NormalClipFolder
 from service.media.normal_keeper import NormalKeeper
-from service.media.retention import Retention
 from service.media.shelf import FOLDER, Shelf
 from service.messages import StreamStatus, WorkerStatus
-from service.metrics import Metrics, StreamCollector
+from service.metrics import FrontEndCollector, Metrics, StreamCollector
 from service.page import STATIC
 from service.record.recorder import Recorder
 from service.settings import Settings
@@ -67,7 +67,7 @@ ERRORS: dict[int | str, dict[str, object]] = {
     status: {"model": ErrorOut, "description": text}
     for status, text in (
         (401, "An API key is needed."),
-        (422, "A value can't be used; it is named."),
+        (422, "A value can't be used; the answer names it."),
         (503, "A part that is needed does not answer now."),
     )
 }
@@ -77,7 +77,7 @@ NOT_FOUND: dict[int | str, dict[str, object]] = {
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. Nothing is opened before its lifespan begins.
+    """Create the application. Nothing is opened before its lifespan begins.
 
     Raises: BadInput: `redis_url` isn't set, or is no such URL.
     """
@@ -92,16 +92,21 @@ def create_app(settings: Settings) -> FastAPI:
         context = await run_in_threadpool(_open, settings, redis_url, metrics)
         app.state.context = context
         collector = StreamCollector(
-            lambda: _statuses(context), lambda: _workers(context), lambda: _backlog(context)
+            lambda: _read_statuses(context),
+            lambda: _read_workers(context),
+            lambda: _count_backlog(context),
         )
         metrics.registry.register(collector)
-        background = Background()
+        background = BackgroundThreads()
+        front_end = FrontEndCollector(background.measure_cpu_s)
+        metrics.registry.register(front_end)
         _start(background, context)
         try:
             yield
         finally:
             await run_in_threadpool(background.stop, STOP_TIMEOUT_S)
             metrics.registry.unregister(collector)
+            metrics.registry.unregister(front_end)
             close_senders(context.senders)
             context.redis.close()
             context.database.close()
@@ -117,33 +122,34 @@ def create_app(settings: Settings) -> FastAPI:
         # A redirect would go to the Host that the request claims.
         redirect_slashes=False,
     )
-    errors.install(app)
+    install_handlers(app)
     _add_routes(app)
-    # The last one added is the first to see a request.
+    # The one that is added last sees a request first.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(AccessGate, settings=settings)
     app.add_middleware(RequestCount, metrics=metrics)
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
-    app.include_router(health.router, responses={503: ERRORS[503]})
-    protected = [Security(bearer), Security(api_key), Depends(refuse_what_nothing_takes)]
+    app.include_router(health_routes.router, responses={503: ERRORS[503]})
+    protected = [Security(bearer), Security(api_key), Depends(refuse_unknown_input)]
     for router in (
-        streams.router,
-        frames.router,
-        scores.router,
-        events.router,
-        media.router,
-        normal.router,
-        webhooks.router,
+        stream_routes.router,
+        frame_routes.router,
+        score_routes.router,
+        event_routes.router,
+        event_media_routes.router,
+        normal_clip_routes.router,
+        receiver_routes.router,
     ):
         app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
-    for router in (models.router, health.metrics_router):
+    for router in (model_routes.router, health_routes.metrics_router):
         app.include_router(router, dependencies=protected, responses=ERRORS)
 
     @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
+    def read_page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -153,10 +159,10 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     database = Database(settings.database)
     database.migrate()
     redis = connect(redis_url)
-    links = make_links(settings)
-    senders = make_senders(settings, links)
+    brokers = make_brokers(settings)
+    senders = make_senders(settings, brokers)
     shelf = Shelf(settings.data_dir / FOLDER, database)
-    folder = NormalFolder(settings.data_dir / NORMAL_FOLDER)
+    folder = NormalClipFolder(settings.data_dir / NORMAL_FOLDER)
     return Context(
         settings=settings,
         database=database,
@@ -167,16 +173,18 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         shelf=shelf,
         normal_keeper=NormalKeeper(database, shelf, folder, settings, metrics),
         senders=senders,
-        links=links,
+        brokers=brokers,
         trials=Trials(senders),
     )
 
 
-def _start(background: Background, context: Context) -> None:
+def _start(background: BackgroundThreads, context: Context) -> None:
     settings, metrics = context.settings, context.metrics
     normal_keeper = context.normal_keeper
-    keeper = Keeper(context.redis, context.shelf, settings, metrics, on_clip=normal_keeper.notice)
-    retention = Retention(context.database, context.shelf, settings, metrics)
+    keeper = MediaCollector(
+        context.redis, context.shelf, settings, metrics, on_clip=normal_keeper.notice
+    )
+    retention = MediaRetention(context.database, context.shelf, settings, metrics)
     recorder = Recorder(
         context.database,
         context.redis,
@@ -191,19 +199,19 @@ def _start(background: Background, context: Context) -> None:
     background.start("normal footage", normal_keeper.run)
     deliverer = Deliverer(context.database, settings, metrics, context.senders)
     background.start("deliverer", deliverer.run)
-    background.start("brokers", Reconciler(context.database, metrics, context.links).run)
+    background.start("brokers", BrokerUpdates(context.database, metrics, context.brokers).run)
 
 
-def _statuses(context: Context) -> Mapping[str, StreamStatus]:
-    """For the metrics, which go on without the parts that are away."""
+def _read_statuses(context: Context) -> Mapping[str, StreamStatus]:
+    """Return statuses for the metrics, which go on without the parts that are away."""
     try:
-        return context.registry.statuses(_stream_ids(context))
+        return context.registry.statuses(_list_stream_ids(context))
     except RedisError:
         return {}
 
 
-def _stream_ids(context: Context) -> Sequence[str]:
-    """As the database has them, or, while it is away, Redis. Raises: RedisError."""
+def _list_stream_ids(context: Context) -> Sequence[str]:
+    """Return the ids in the database, or while it is away those in Redis. Raises: RedisError."""
     try:
         with context.database.read() as session:
             return session.scalars(select(StreamRow.id)).all()
@@ -211,15 +219,15 @@ def _stream_ids(context: Context) -> Sequence[str]:
         return list(context.registry.streams())
 
 
-def _backlog(context: Context) -> int | None:
+def _count_backlog(context: Context) -> int | None:
     try:
         scores = Scores(context.redis, context.settings.max_score_backlog)
-        return scores.waiting(_stream_ids(context))
+        return scores.count_waiting(_list_stream_ids(context))
     except RedisError:
         return None
 
 
-def _workers(context: Context) -> Sequence[WorkerStatus]:
+def _read_workers(context: Context) -> Sequence[WorkerStatus]:
     try:
         return context.registry.workers(time.time())
     except RedisError:

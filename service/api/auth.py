@@ -1,4 +1,4 @@
-"""Who may ask: API keys, the Host header, and where a page that asks comes from."""
+"""Access: API keys, the Host header, and the origin of pages."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.errors import answer
-from service.api.guard import host_name, is_loopback
+from service.api.error_answers import answer_error
+from service.api.network_exposure import is_loopback, parse_host_name
 from service.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz"})
-"""Need no key: health, and the page, which asks for the key itself."""
+"""These need no key: health, and the page, which asks for the key itself."""
 STATIC = "/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-bearer = HTTPBearer(auto_error=False, description="Wanted where the operator has set API keys.")
+bearer = HTTPBearer(auto_error=False, description="Needed where the operator has set API keys.")
 api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header.")
-"""Both only document; `Gate` checks, so that no route can forget to."""
+"""Both only document; `AccessGate` checks, so that no route can forget to."""
 
 
-class Gate:
+class AccessGate:
     """Refuses requests before anything reads them."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -32,38 +32,38 @@ class Gate:
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it."""
+        """Pass the request on, or refuse it."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             path = scope["path"]
             refusal = (
-                self._without_keys(headers, scope["method"])
+                self._check_host(headers, scope["method"])
                 if not self._keys
-                else self._with_keys(headers, path)
+                else self._check_key(headers, path)
             )
             if refusal is not None:
                 status, message = refusal
                 extra = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-                await answer(status, message, headers=extra)(scope, receive, send)
+                await answer_error(status, message, headers=extra)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _with_keys(self, headers: Headers, path: str) -> tuple[int, str] | None:
+    def _check_key(self, headers: Headers, path: str) -> tuple[int, str] | None:
         if path in OPEN_PATHS or path.startswith(STATIC):
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         if not given:
             return 401, "an API key is needed, as Authorization: Bearer or X-API-Key"
-        # All are compared, whatever comes out, so that time tells nothing.
+        # All are compared in any case, so that the time reveals nothing.
         matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
         return None if any(matches) else (401, "the API key is not known")
 
-    def _without_keys(self, headers: Headers, method: str) -> tuple[int, str] | None:
+    def _check_host(self, headers: Headers, method: str) -> tuple[int, str] | None:
         # No key: only this machine may ask. A foreign page in this machine's browser must not,
         # neither under a name of its own that resolves to loopback nor across origins.
         host = headers.get("host", "")
-        name = host_name(host)
+        name = parse_host_name(host)
         if not is_loopback(name) and name.lower() not in self._hosts:
             return 421, "without an API key, only localhost and loopback addresses are answered"
         origin = headers.get("origin")

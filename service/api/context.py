@@ -1,4 +1,4 @@
-"""What every route works with: made once by `create_app`'s lifespan."""
+"""The parts that every route works with: made once by `create_app`'s lifespan."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastapi import Depends, Request
 from redis import Redis
 
 from service.alert.attempts import Senders
-from service.alert.mqtt.links import Links
-from service.alert.trials import Trials
+from service.alert.mqtt.brokers import Brokers
+from service.alert.test_messages import Trials
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
 from service.media.normal_keeper import NormalKeeper
@@ -33,15 +33,15 @@ class Context:
     shelf: Shelf
     normal_keeper: NormalKeeper
     senders: Senders
-    links: Links
+    brokers: Brokers
     trials: Trials
 
 
-def _context(request: Request) -> Context:
+def _get_context(request: Request) -> Context:
     context = request.app.state.context
     if not isinstance(context, Context):
         raise TypeError(f"the application has no context, but {context!r}")
     return context
 
 
-Shared = Annotated[Context, Depends(_context)]
+Shared = Annotated[Context, Depends(_get_context)]

@@ -1,4 +1,4 @@
-"""Around every request: its count, the headers that browsers obey, and the size of its body."""
+"""Wraps every request: counts it, sets headers for browsers, limits its body, answers HEAD."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.errors import answer
+from service.api.error_answers import answer_error
 from service.metrics import Metrics
 from service.settings import Settings
 
 MAX_JSON_BYTES = 256 * 1024
 MULTIPART_SLACK_BYTES = 1024 * 1024
-"""Boundaries, part headers and timestamps around an upload."""
+"""Room for boundaries, part headers and timestamps around an upload."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; "
@@ -59,6 +59,46 @@ class RequestCount:
             self._requests.labels(method, route, str(status)).inc()
 
 
+class _AnswerComplete(Exception):
+    """Stops a body that isn't sent."""
+
+
+class HeadAsGet:
+    """Answers HEAD like GET, without the body: routes need not know of it.
+
+    A body that comes in parts (a file, a table, live scores) is stopped at its first part.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        # Only GET has ranges (RFC 9110, 14.2).
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        # It is a copy, as the server must go on knowing that the method is HEAD.
+        inner = {**scope, "method": "GET", "headers": headers}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            await send({"type": "http.response.body", "body": b""})
+            if message.get("more_body"):
+                raise _AnswerComplete
+
+        try:
+            await self._app(inner, receive, send_head)
+        except* _AnswerComplete:
+            pass
+        finally:
+            if "route" in inner:
+                scope["route"] = inner["route"]
+
+
 class BodyLimit:
     """Stops reading a body that is too large, wherever it is read."""
 
@@ -78,11 +118,11 @@ class BodyLimit:
         message = f"the body is larger than {limit} bytes"
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:
-            await answer(413, message)(scope, receive, send)
+            await answer_error(413, message)(scope, receive, send)
             return
         read = 0
 
-        async def counting() -> Message:
+        async def receive_counted() -> Message:
             nonlocal read
             part = await receive()
             read += len(part.get("body", b""))
@@ -90,4 +130,4 @@ class BodyLimit:
                 raise HTTPException(413, message)
             return part
 
-        await self._app(scope, counting, send)
+        await self._app(scope, receive_counted, send)

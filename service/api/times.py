@@ -1,4 +1,4 @@
-"""Times at the edge: ISO 8601 or seconds since 1970 in, ISO 8601 UTC out."""
+"""Converts times at the edge: ISO 8601 or seconds since 1970 in, ISO 8601 UTC out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 LATEST = 253_402_300_799.0
 """The end of the year 9999, the last that ISO 8601 writes in four digits."""
 ROUNDING_S = 5e-7
-"""Times are shown to the microsecond: comparing with a shown time allows for half of one."""
+"""Answers round times to the microsecond: comparing with such a time allows for half of one."""
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
 def parse_time(value: object) -> float:
-    """Seconds since 1970 of an ISO 8601 time (UTC where it names no zone), or of such seconds.
+    """Return the seconds since 1970 of an ISO 8601 time (UTC without a zone), or of such seconds.
 
     Raises: ValueError: it is neither, or outside the years 1970 to 9999.
     """
-    seconds = _seconds(value)
+    seconds = _parse_seconds(value)
     if not math.isfinite(seconds):
         raise ValueError("must be a finite time")
     if not 0.0 <= seconds <= LATEST:
@@ -29,7 +29,7 @@ def parse_time(value: object) -> float:
     return seconds
 
 
-def _seconds(value: object) -> float:
+def _parse_seconds(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(min(value, LATEST + 1)) if isinstance(value, int) else value
     if not isinstance(value, str):
@@ -49,8 +49,8 @@ def _seconds(value: object) -> float:
         raise ValueError("must be an ISO 8601 time or seconds since 1970") from None
 
 
-def iso_time(seconds: float) -> str:
-    """ISO 8601 in UTC, to the microsecond."""
+def format_time(seconds: float) -> str:
+    """Return a time as ISO 8601 in UTC, to the microsecond."""
     moment = datetime.fromtimestamp(min(max(seconds, 0.0), LATEST), UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -68,7 +68,7 @@ TimeIn = Annotated[
 ]
 TimeOut = Annotated[
     float,
-    PlainSerializer(iso_time, return_type=str),
+    PlainSerializer(format_time, return_type=str),
     WithJsonSchema(
         {"type": "string", "format": "date-time", "examples": ["2026-11-24T08:30:00.125000Z"]}
     ),

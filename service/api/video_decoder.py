@@ -1,9 +1,10 @@
-"""Decodes an untrusted video on standard input, in a process of its own: a crash of a decoder, or a
-video that eats memory or time, ends this process and nothing else.
+"""Decodes an untrusted video on standard input, in a process of its own.
 
-Writes to standard output, for each frame, its time in seconds from the first (float64), the length
-of a JPEG (uint32), and the JPEG. Ends with status 3, and a line on
-standard error, when it is no video.
+A crash of a decoder, or a video that eats memory or time, ends this process and nothing else.
+
+Writes messages to standard output, each a `HEADER` and its content: a JPEG for each frame, and at
+the end what was lost, as JSON. Ends with status 3, and a line on standard error, when it is no
+video.
 """
 
 from __future__ import annotations
@@ -19,113 +20,70 @@ from typing import BinaryIO
 import av
 import cv2
 import numpy as np
-from av.error import FFmpegError
-from numpy.typing import NDArray
+
+from model.footage.footage_error import FootageError
+from model.footage.footage_reader import FootageReader, Losses, TimedPicture
+from model.footage.footage_search import Source
+from model.footage.video_source import OpenOptions
+from model.frames import Picture
 
 NOT_VIDEO = 3
-HEADER = struct.Struct(">dI")
+HEADER = struct.Struct(">d?I")
+"""A time, whether the frame continues the one before, and the length of what follows."""
+END = -1.0
+"""The time of the last message, whose content says how many frames were lost, and why."""
 JPEG_QUALITY = 95
 MEMORY_BYTES = 4 * 1024**3
 CPU_S = 600
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,mjpeg,m4v,"
-    "mpegvideo,gif,mxf"
-)
-"""No playlists: they would make the decoder open other files and hosts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What to make of the video."""
+class DecodeJob:
+    """How to decode the video."""
 
     fps: float | None
     """At most this many frames a second; None takes all."""
     longer_side: int
     """Larger pictures are scaled down to it."""
     max_pixels: int
+    """Larger ones are refused."""
 
     def to_json(self) -> str:
-        """The process's argument."""
+        """Return the process's argument."""
         return json.dumps(asdict(self))
 
 
-class NotVideoError(ValueError):
-    """There is no video in it, or one that is too large."""
+def decode_messages(file: BinaryIO, job: DecodeJob) -> Iterator[bytes]:
+    """Yield each frame, scaled, then the losses.
+
+    Raises: FootageError: it is no video, or too large.
+    """
+    options = OpenOptions(max_pixels=job.max_pixels)
+    reading = FootageReader(Source("video", file), fps=job.fps, options=options)
+    for each in reading:
+        yield _make_message(each, _scale(each.picture.bgr(), job.longer_side))
+    yield _make_end(reading.losses)
 
 
-def frames(file: BinaryIO, job: Job) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """The frames with their times from the first, scaled. Raises: NotVideoError."""
-    options = {"protocol_whitelist": "pipe", "format_whitelist": FORMATS}
-    found = False
-    try:
-        with av.open(file, "r", options=options) as container:
-            if not container.streams.video:
-                raise NotVideoError("it holds no video")
-            stream = container.streams.video[0]
-            if stream.width * stream.height > job.max_pixels:
-                raise NotVideoError(f"its frames are larger than {job.max_pixels} pixels")
-            stream.codec_context.thread_count = 2
-            for moment, frame in _sampled(container, stream, job.fps):
-                found = True
-                yield moment, _scaled(frame, job)
-    except FFmpegError as error:
-        raise NotVideoError(error.strerror or "it can't be decoded") from None
-    if not found:
-        raise NotVideoError("no frame of it can be decoded")
+def _scale(picture: Picture, longer_side: int) -> Picture:
+    height, width = picture.shape[:2]
+    scale = longer_side / max(height, width)
+    if scale >= 1.0:
+        return picture
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _sampled(
-    container: av.container.InputContainer, stream: av.VideoStream, fps: float | None
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    first: float | None = None
-    due = 0.0
-    period = 1.0 / float(stream.average_rate or 25)
-    moment = -period
-    for frame in _decoded(container, stream):
-        if frame.time is None:
-            moment += period
-        else:
-            first = frame.time if first is None else first
-            # Some files' times step back; time does not.
-            moment = max(frame.time - first, moment)
-        moment = max(moment, 0.0)
-        if fps is not None:
-            if moment < due - 1e-6:
-                continue
-            due = max(due, moment - 1.0 / fps) + 1.0 / fps
-        yield moment, frame
-
-
-def _decoded(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.VideoFrame]:
-    for packet in container.demux(stream):
-        try:
-            decoded = list(packet.decode())
-        except av.error.InvalidDataError:
-            continue  # one damaged packet; most cameras' files have some
-        for frame in decoded:
-            if isinstance(frame, av.VideoFrame):
-                yield frame
-
-
-def _scaled(frame: av.VideoFrame, job: Job) -> NDArray[np.uint8]:
-    if frame.width * frame.height > job.max_pixels:
-        raise NotVideoError(f"its frames are larger than {job.max_pixels} pixels")
-    picture = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-    scale = job.longer_side / max(picture.shape[:2])
-    if scale < 1.0:
-        height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-        resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        picture = np.asarray(resized, np.uint8)
-    return picture
-
-
-def _message(moment: float, picture: NDArray[np.uint8]) -> bytes:
+def _make_message(timed: TimedPicture, picture: Picture) -> bytes:
     done, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
-        raise NotVideoError("a frame of it can't be encoded")
-    return HEADER.pack(moment, len(jpeg)) + jpeg.tobytes()
+        raise FootageError("a frame of it can't be encoded")
+    return HEADER.pack(timed.time_s, timed.continues, len(jpeg)) + jpeg.tobytes()
+
+
+def _make_end(losses: Losses) -> bytes:
+    text = json.dumps({"frames": losses.frames, "reason": str(losses)}).encode()
+    return HEADER.pack(END, False, len(text)) + text
 
 
 def _main() -> int:
@@ -134,16 +92,16 @@ def _main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     av.logging.set_level(av.logging.PANIC)
     cv2.setNumThreads(1)
-    job = Job(**json.loads(sys.argv[1]))
+    job = DecodeJob(**json.loads(sys.argv[1]))
     out = sys.stdout.buffer
     try:
         with open(0, "rb", closefd=False) as video:
             video.seek(0)  # the parent may have read from it
-            for moment, picture in frames(video, job):
-                out.write(_message(moment, picture))
+            for message in decode_messages(video, job):
+                out.write(message)
         out.flush()
-    except NotVideoError as error:
-        print(error, file=sys.stderr)
+    except FootageError as error:
+        print(error.reason, file=sys.stderr)
         return NOT_VIDEO
     except BrokenPipeError:
         return 1

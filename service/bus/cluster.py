@@ -21,7 +21,7 @@ _node: Callable[[str, int], ClusterNode] = ClusterNode
 _make: Callable[..., RedisCluster] = RedisCluster
 
 ATTEMPTS = 2
-"""Of a command whose node has moved or gone; each looks at the cluster's layout anew."""
+"""Attempts at a command whose node has moved or gone; each reads the cluster's layout again."""
 
 
 class Cluster:
@@ -94,7 +94,7 @@ class Pipeline:
 
 
 class Script:
-    """A Lua script, sent as text each time: a pipeline can't tell which node knows it already."""
+    """A Lua script, sent as text each time: a pipeline doesn't know which nodes have it already."""
 
     def __init__(self, cluster: Cluster, text: str) -> None:
         self._cluster = cluster

@@ -32,7 +32,7 @@ _HOST = re.compile(r"^(\[[0-9a-fA-F:.%]+\]|[^\s:@/\[\]]+)(?::(\d{1,5}))?$")
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """What a URL of several servers says."""
+    """The parts of a URL of several servers."""
 
     nodes: list[tuple[str, int]]
     path: list[str]
@@ -43,21 +43,21 @@ def connect(url: str) -> Redis:
     """A client of bytes, for one process; nothing is sent until the first command.
 
     A command fails at once when the server is away (redis.exceptions.ConnectionError or
-    TimeoutError): whoever calls decides what to do meanwhile, and when to try again.
+    TimeoutError): the caller decides what to do meanwhile, and when to try again.
 
     Raises: BadInput: it is no such URL.
     """
     found = _SCHEME.match(url)
     if found is None:
-        return _server(url)
+        return _connect_server(url)
     tls, rest = found.group(1).lower() == "rediss", url[found.end() :]
     if found.group(2).lower() == "sentinel":
-        return _sentinel(url, _address(url, rest, SENTINEL_PORT, tls=tls))
-    address = _address(url, rest, REDIS_PORT, tls=tls)
+        return _connect_sentinel(url, _parse_address(url, rest, SENTINEL_PORT, tls=tls))
+    address = _parse_address(url, rest, REDIS_PORT, tls=tls)
     if address.path not in ([], ["0"]):
-        raise _refused(url, "must not name a database: a cluster has only one")
+        raise _make_refusal(url, "must not name a database: a cluster has only one")
     # It has the commands that service.bus uses, which is all that is asked of a client.
-    return cast(Redis, Cluster(address.nodes, {**address.options, **_limits()}))
+    return cast(Redis, Cluster(address.nodes, {**address.options, **_list_limits()}))
 
 
 def check_url(url: str) -> None:
@@ -65,7 +65,7 @@ def check_url(url: str) -> None:
     connect(url).close()
 
 
-def _limits() -> dict[str, object]:
+def _list_limits() -> dict[str, object]:
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
@@ -73,45 +73,47 @@ def _limits() -> dict[str, object]:
     }
 
 
-def _once_more() -> Retry:
+def _retry_once() -> Retry:
     # One immediate retry: the pool may hold a connection that a restarted server has closed.
     # Repeating a script whose answer was lost is harmless for scores and leases; an upload
     # may then stand twice, under two numbers: none is lost.
     return Retry(NoBackoff(), 1)
 
 
-def _server(url: str) -> Redis:
+def _connect_server(url: str) -> Redis:
     try:
-        return Redis.from_url(url, **_limits(), retry=_once_more())
+        return Redis.from_url(url, **_list_limits(), retry=_retry_once())
     except ValueError:
         # Its text may hold the URL.
-        raise _refused(url, f"must be a URL of one of the forms {FORMS}") from None
+        raise _make_refusal(url, f"must be a URL of one of the forms {FORMS}") from None
 
 
-def _sentinel(url: str, address: _Address) -> Redis:
+def _connect_sentinel(url: str, address: _Address) -> Redis:
     name, *database = address.path or [""]
     if not name:
-        raise _refused(url, "must name the master that the Sentinels watch, as in …/mymaster")
+        raise _make_refusal(url, "must name the master that the Sentinels watch, as in …/mymaster")
     if len(database) > 1 or (database and not database[0].isdecimal()):
-        raise _refused(url, "must have a number of a database after the master's name, or nothing")
+        raise _make_refusal(
+            url, "must have a number of a database after the master's name, or nothing"
+        )
     # redis-py leaves both without types.
     watched: Callable[..., Sentinel] = Sentinel
     sentinel = watched(
         address.nodes,
         # Another Sentinel is asked instead.
-        sentinel_kwargs={**_limits(), "retry": Retry(NoBackoff(), 0)},
+        sentinel_kwargs={**_list_limits(), "retry": Retry(NoBackoff(), 0)},
         **address.options,
-        **_limits(),
-        retry=_once_more(),
+        **_list_limits(),
+        retry=_retry_once(),
     )
     master_for: Callable[..., Redis] = sentinel.master_for
     return master_for(name, redis_class=Redis, db=int(database[0]) if database else 0)
 
 
-def _address(url: str, rest: str, port: int, *, tls: bool) -> _Address:
+def _parse_address(url: str, rest: str, port: int, *, tls: bool) -> _Address:
     userinfo, found, place = rest.rpartition("@")
     hosts, _, path = place.partition("/")
-    nodes = [_node(url, host, port) for host in hosts.split(",")]
+    nodes = [_parse_node(url, host, port) for host in hosts.split(",")]
     user, _, password = userinfo.partition(":")
     options: dict[str, object] = {}
     if found and user:
@@ -123,13 +125,13 @@ def _address(url: str, rest: str, port: int, *, tls: bool) -> _Address:
     return _Address(nodes, [unquote(part) for part in path.split("/") if part], options)
 
 
-def _node(url: str, text: str, default_port: int) -> tuple[str, int]:
+def _parse_node(url: str, text: str, default_port: int) -> tuple[str, int]:
     found = _HOST.match(text)
     port = int(found.group(2) or default_port) if found else 0
     if found is None or not 0 < port <= 65535:
-        raise _refused(url, "must list hosts with their ports, as in host:26379,host:26379")
+        raise _make_refusal(url, "must list hosts with their ports, as in host:26379,host:26379")
     return found.group(1).strip("[]"), port
 
 
-def _refused(url: str, reason: str) -> BadInput:
+def _make_refusal(url: str, reason: str) -> BadInput:
     return BadInput("REDIS_URL", hide_secrets(url), reason)

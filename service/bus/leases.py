@@ -1,4 +1,4 @@
-"""Who owns a camera: leases with a time to live, and the epoch that fences a former owner off."""
+"""Ownership of cameras: leases with a time to live, and the epoch that fences former owners off."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ return 0
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AcquiredLease:
     """A new lease, and what the last owner left."""
 
     epoch: int
@@ -57,7 +57,7 @@ class Taken:
     """Number of the newest published frame; -1 before the first."""
     snapshot: bytes | None
     status: StreamStatus | None
-    """What the last owner told, if that was a moment ago."""
+    """What the last owner reported, if that was a moment ago."""
 
 
 class Leases:
@@ -72,30 +72,30 @@ class Leases:
         self._release = redis.register_script(_RELEASE)
 
     def acquire(self, stream_id: str) -> int | None:
-        """The epoch of a new lease, or None where somebody holds the camera."""
-        taken = self.take([stream_id]).get(stream_id)
+        """Return the epoch of a new lease, or None where somebody holds the camera."""
+        taken = self.acquire_all([stream_id]).get(stream_id)
         return None if taken is None else taken.epoch
 
-    def take(self, stream_ids: Sequence[str]) -> dict[str, Taken]:
-        """Those of the cameras that nobody held, all in one round trip."""
+    def acquire_all(self, stream_ids: Sequence[str]) -> dict[str, AcquiredLease]:
+        """Acquire those of the cameras that nobody holds, all in one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id in stream_ids:
             left = (keys.last_frame, keys.snapshot, keys.status)
-            names = [*self._keys(stream_id), *(part(stream_id) for part in left)]
+            names = [*_list_keys(stream_id), *(part(stream_id) for part in left)]
             self._acquire(names, [self._worker, self._lease_ms], client=pipeline)
         return {
-            stream_id: Taken(
+            stream_id: AcquiredLease(
                 epoch=int(answer[0]),
                 last_frame=int(answer[1] or -1),
                 snapshot=answer[2] or None,
-                status=_status(answer[3]),
+                status=_parse_status(answer[3]),
             )
             for stream_id, answer in zip(stream_ids, pipeline.execute(), strict=True)
             if answer is not None
         }
 
-    def free(self, stream_ids: Sequence[str]) -> list[str]:
-        """Those of the cameras that nobody holds."""
+    def list_free(self, stream_ids: Sequence[str]) -> list[str]:
+        """List those of the cameras that nobody holds."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id in stream_ids:
             pipeline.exists(keys.lease(stream_id))
@@ -111,7 +111,7 @@ class Leases:
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, epoch in epochs.items():
             self._renew(
-                self._keys(stream_id), [self._worker, epoch, self._lease_ms], client=pipeline
+                _list_keys(stream_id), [self._worker, epoch, self._lease_ms], client=pipeline
             )
         answers = zip(epochs, pipeline.execute(), strict=True)
         return {stream_id for stream_id, renewed in answers if renewed}
@@ -124,15 +124,15 @@ class Leases:
         """Let other workers have these cameras now."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, epoch in epochs.items():
-            self._release(self._keys(stream_id), [self._worker, epoch], client=pipeline)
+            self._release(_list_keys(stream_id), [self._worker, epoch], client=pipeline)
         pipeline.execute()
 
-    @staticmethod
-    def _keys(stream_id: str) -> list[str]:
-        return [keys.lease(stream_id), keys.epoch(stream_id)]
+
+def _list_keys(stream_id: str) -> list[str]:
+    return [keys.lease(stream_id), keys.epoch(stream_id)]
 
 
-def _status(text: bytes) -> StreamStatus | None:
+def _parse_status(text: bytes) -> StreamStatus | None:
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which front end records: one at a time, by a key with a time to live."""
+"""The lock that lets one front end record at a time: a key with a time to live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What front end and workers tell each other of streams: configuration, status, previews."""
+"""What front end and workers exchange about streams: configuration, status, previews."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
+from service.bus.many_cameras import read_values
 from service.messages import StreamConfig, StreamStatus, WorkerStatus
+from service.timers import Timer
 
 STATUS_TTL_S = 15
 """A status that its worker didn't renew is gone after this long."""
 PREVIEW_TTL_S = 600
 KNOWN_TTL_S = 600
-"""That a stream is registered is written again every few seconds, while a front end records."""
+KNOWN_EVERY_S = 60.0
+"""Seconds between writes that a stream is registered, while a front end records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,51 +35,63 @@ class Preview:
 
 
 class Registry:
-    """Streams as configured by the front end, and how they are doing as told by their owners."""
+    """Streams as the front end configures them, and their states as their owners report them."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._put_status = redis.register_script(_STATUS)
         self._put_preview = redis.register_script(_PREVIEW)
+        self._replace = redis.register_script(_REPLACE)
+        self._known_timers: dict[str, Timer] = {}
+        """Say when `synchronise` has to write again that a stream is registered."""
 
     def publish(self, configs: Iterable[StreamConfig]) -> None:
         """Write configurations; the front end alone does so."""
         pipeline = self._redis.pipeline(transaction=False)
         for config in configs:
             pipeline.hset(keys.STREAMS, config.id, config.model_dump_json())
-            pipeline.set(keys.known(config.id), 1, ex=KNOWN_TTL_S)
+            pipeline.set(keys.registration(config.id), 1, ex=KNOWN_TTL_S)
         pipeline.execute()
 
-    def synchronise(self, wanted: Callable[[], Sequence[StreamConfig]]) -> None:
-        """Make the registered streams those that `wanted` reads from the database.
+    def synchronise(self, read_configs: Callable[[], Sequence[StreamConfig]]) -> None:
+        """Make the registered streams those that `read_configs` reads from the database.
 
         What others write between this reading and this writing stays: their `publish` or `remove`
         follows their commit, so it is newer.
         """
         before = cast(dict[bytes, bytes], self._redis.hgetall(keys.STREAMS))
-        configs = wanted()
-        replace = self._redis.register_script(_REPLACE)
-        pipeline = self._redis.pipeline(transaction=False)
+        configs = read_configs()
+        due: list[str] = []
+        changes: list[str | bytes] = []
         for config in configs:
-            old = before.pop(config.id.encode(), b"")
-            replace([keys.STREAMS], [config.id, old, config.model_dump_json()], client=pipeline)
-        current = [
-            config.id for config, is_so in zip(configs, pipeline.execute(), strict=True) if is_so
-        ]
-        pipeline = self._redis.pipeline(transaction=False)
-        for known in current:
-            pipeline.set(keys.known(known), 1, ex=KNOWN_TTL_S)
-        pipeline.execute()
+            old, new = before.pop(config.id.encode(), b""), config.model_dump_json()
+            timer = self._known_timers.get(config.id)
+            is_due = not old or timer is None or timer.is_due
+            if is_due:
+                due.append(config.id)
+            if is_due or old != new.encode():
+                changes += (config.id, old, new)
+        if changes:
+            refused = cast(list[bytes], self._replace([keys.STREAMS], changes))
+            self._write_known(set(due) - {ident.decode() for ident in refused})
         for stream_id in before:
             self.remove(stream_id.decode(errors="replace"))
 
+    def _write_known(self, stream_ids: Iterable[str]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream_id in stream_ids:
+            pipeline.set(keys.registration(stream_id), 1, ex=KNOWN_TTL_S)
+            self._known_timers.setdefault(stream_id, Timer(KNOWN_EVERY_S)).restart()
+        pipeline.execute()
+
     def remove(self, stream_id: str) -> None:
-        """Forget a stream with all its keys; its owner finds its epoch gone, and stops."""
+        """Delete a stream with all its keys; its owner finds its epoch gone, and stops."""
+        self._known_timers.pop(stream_id, None)
         self._redis.hdel(keys.STREAMS, stream_id)
-        self._redis.delete(*keys.of_stream(stream_id))
+        self._redis.delete(*keys.list_stream_keys(stream_id))
 
     def streams(self) -> dict[str, StreamConfig]:
-        """All configurations, by id."""
+        """Return all configurations, by id."""
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.STREAMS))
         return {
             stream_id.decode(): StreamConfig.model_validate_json(text)
@@ -84,8 +99,8 @@ class Registry:
         }
 
     def report(self, statuses: dict[str, StreamStatus], worker: WorkerStatus) -> None:
-        """A worker's word on its streams and on itself, in one round trip; what is older than a
-        stream's epoch isn't written."""
+        """Write a worker's report on its streams and on itself, in one round trip; what is older
+        than a stream's epoch isn't written."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, status in statuses.items():
             self._put_status(
@@ -97,15 +112,13 @@ class Registry:
         pipeline.execute()
 
     def statuses(self, stream_ids: Sequence[str]) -> dict[str, StreamStatus]:
-        """Statuses of those streams whose owner told of them lately."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for stream_id in stream_ids:
-            pipeline.get(keys.status(stream_id))
-        found = zip(stream_ids, pipeline.execute(), strict=True)
+        """Return the statuses of those streams whose owner has reported recently."""
+        texts = read_values(self._redis, [keys.status(stream_id) for stream_id in stream_ids])
+        found = zip(stream_ids, texts, strict=True)
         return {key: StreamStatus.model_validate_json(text) for key, text in found if text}
 
     def workers(self, now: float) -> list[WorkerStatus]:
-        """Workers that were heard of lately; the others' entries are deleted."""
+        """Return the workers seen recently, and delete the others' entries."""
         alive: list[WorkerStatus] = []
         for worker_id, text in self._redis.hgetall(keys.WORKERS).items():
             try:
@@ -120,7 +133,7 @@ class Registry:
         return alive
 
     def beat(self, worker: WorkerStatus) -> list[WorkerStatus]:
-        """A worker says that it is there; returns the newest heartbeats of all, old ones too."""
+        """Write a worker's heartbeat. Returns the newest heartbeats of all, old ones too."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.hset(keys.WORKERS, worker.id, worker.model_dump_json())
         pipeline.hvals(keys.WORKERS)
@@ -132,7 +145,7 @@ class Registry:
         return beats
 
     def leave(self, worker_id: str) -> None:
-        """A worker stops."""
+        """Delete the entry of a worker that stops."""
         self._redis.hdel(keys.WORKERS, worker_id)
 
     def put_preview(self, stream_id: str, preview: Preview, epoch: int | None = None) -> None:
@@ -148,7 +161,7 @@ class Registry:
         )
 
     def preview(self, stream_id: str) -> Preview | None:
-        """The newest picture, if there is one."""
+        """Return the newest picture, if there is one."""
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.preview(stream_id)))
         if not fields:
             return None
@@ -166,7 +179,7 @@ class Registry:
         return bool(script(names, [epoch, data]))
 
     def snapshot(self, stream_id: str) -> bytes | None:
-        """The camera's last saved detector state."""
+        """Return the camera's last saved detector state."""
         return cast(bytes | None, self._redis.get(keys.snapshot(stream_id)))
 
 
@@ -192,9 +205,13 @@ return 1
 """
 
 _REPLACE = """
-if (redis.call('HGET', KEYS[1], ARGV[1]) or '') == ARGV[2] then
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-  return 1
+local refused = {}
+for i = 1, #ARGV, 3 do
+  if (redis.call('HGET', KEYS[1], ARGV[i]) or '') == ARGV[i + 1] then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
+  else
+    refused[#refused + 1] = ARGV[i]
+  end
 end
-return 0
+return refused
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -14,9 +13,10 @@ from service import keys
 from service.bus.cluster import Cluster
 from service.errors import BacklogFull, NotFound
 from service.messages import UploadedFrame
+from service.timers import Deadline
 
 RETRY_AFTER_S = 2
-LOOK_S = 0.02
+POLL_S = 0.02
 """How often a cluster is asked for uploads while one waits for them."""
 
 _ENQUEUE = """
@@ -46,7 +46,7 @@ _Rows = list[tuple[bytes, dict[bytes, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture, and when it was taken."""
+    """An encoded picture, and when it was captured."""
 
     captured_at: float
     image: bytes
@@ -57,7 +57,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class QueuedFrame:
-    """An uploaded frame as the worker finds it."""
+    """An uploaded frame as it waits in the queue."""
 
     entry: str
     """Its id in the Redis stream; `Scores.publish` deletes it with the frame's score."""
@@ -98,7 +98,7 @@ class Uploads:
                     keys.uploads(stream_id),
                     keys.upload_bytes(stream_id),
                     keys.next_upload(stream_id),
-                    keys.known(stream_id),
+                    keys.registration(stream_id),
                 ],
                 [first_frame, max_frames, max_bytes, *fields],
             )
@@ -110,58 +110,58 @@ class Uploads:
         return range(first, first + len(pictures))
 
     def read(self, stream_id: str, after: str, count: int) -> list[QueuedFrame]:
-        """The oldest entries after an id ("0-0": from the start), left where they are."""
+        """Read the oldest entries after an id ("0-0": from the start); they stay where they are."""
         found = self._redis.xrange(keys.uploads(stream_id), min=f"({after}", count=count)
-        return [_queued(*row) for row in cast(_Rows, found)]
+        return [_parse_entry(*row) for row in cast(_Rows, found)]
 
     def wait(
         self, after: Mapping[str, str], count: int, block_ms: int
     ) -> dict[str, list[QueuedFrame]]:
-        """As `read`, of several streams at once; waits while none of them has anything.
+        """Read entries of several streams, as `read` does; wait while there is none.
 
         Args:
-            after: for each stream the id after which to read.
+            after: the id after which to read, by stream.
             count: entries of each stream, at most.
         """
         if isinstance(self._redis, Cluster):
-            return self._look(after, count, block_ms)
+            return self._wait_on_cluster(after, count, block_ms)
         streams = {keys.uploads(stream_id): stream_id for stream_id in after}
         found = self._redis.xread(
             {key: after[stream_id] for key, stream_id in streams.items()}, count, block_ms
         )
         return {
-            streams[key.decode()]: [_queued(*row) for row in rows]
+            streams[key.decode()]: [_parse_entry(*row) for row in rows]
             for key, rows in cast(list[tuple[bytes, _Rows]], found or [])
         }
 
-    def _look(
+    def _wait_on_cluster(
         self, after: Mapping[str, str], count: int, block_ms: int
     ) -> dict[str, list[QueuedFrame]]:
-        """As `wait`, on a cluster, where one command can't wait for keys of several cameras."""
-        until = time.monotonic() + block_ms / 1000
+        """Do what `wait` does on a cluster, where no command waits for several cameras' keys."""
+        deadline = Deadline(block_ms / 1000)
         while True:
             pipeline = self._redis.pipeline(transaction=False)
             for stream_id, entry in after.items():
                 pipeline.xrange(keys.uploads(stream_id), min=f"({entry}", count=count)
             found = zip(after, cast(list[_Rows], pipeline.execute()), strict=True)
-            queued = {key: [_queued(*row) for row in rows] for key, rows in found if rows}
-            if queued or time.monotonic() >= until:
+            queued = {key: [_parse_entry(*row) for row in rows] for key, rows in found if rows}
+            if queued or deadline.is_over:
                 return queued
-            self._pause.wait(LOOK_S)
+            self._pause.wait(POLL_S)
 
-    def waiting(self, stream_id: str) -> int:
-        """Frames that have no score yet."""
+    def count_waiting(self, stream_id: str) -> int:
+        """Return how many frames have no score yet."""
         return int(self._redis.xlen(keys.uploads(stream_id)))
 
     def discard(self, stream_id: str, frame: QueuedFrame) -> None:
-        """Give a frame up: it can't be used."""
+        """Delete a frame that can't be used."""
         self._discard(
             [keys.uploads(stream_id), keys.upload_bytes(stream_id)],
             [frame.entry, len(frame.image)],
         )
 
 
-def _queued(entry: bytes, fields: Mapping[bytes, bytes]) -> QueuedFrame:
+def _parse_entry(entry: bytes, fields: Mapping[bytes, bytes]) -> QueuedFrame:
     return QueuedFrame(
         entry=entry.decode(),
         meta=UploadedFrame(

@@ -1,5 +1,7 @@
-"""The recorder's part that gives each stream a threshold of its own: it takes stored scores in, a
-little at a time, and makes thresholds of them. Nothing is kept but in the database.
+"""The recorder's part that gives each stream a threshold of its own.
+
+It reads stored scores, a little at a time, and makes thresholds of them. All its state is in the
+database.
 """
 
 from __future__ import annotations
@@ -9,32 +11,32 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from model.events import EventRules
-from model.tails import TooFew, find_threshold
-from service.calibrate.basis import basis
-from service.calibrate.footage import (
-    Collected,
-    Collector,
-    Scored,
-    Span,
-    Standing,
+from model.events.event_detection import EventRules
+from model.events.tails import TooFewPeaks, find_threshold
+from service.calibrate.score_collector import (
+    CollectorState,
+    EventFrames,
+    FootageStretch,
+    ScoreCollector,
+    TimedScore,
+    count_guard_frames,
     from_json,
-    guard_frames,
     to_json,
 )
-from service.calibrate.thresholds import (
+from service.calibrate.score_settings import compute_basis
+from service.calibrate.stream_thresholds import (
     KEPT_STRETCHES,
     KEPT_THRESHOLDS,
     LEAST_FOOTAGE_S,
-    evidence,
+    count_normal_labels,
+    find_newest_threshold,
     is_due,
-    labels,
-    newest,
-    threshold_row,
+    load_evidence,
+    make_threshold_row,
 )
 from service.errors import StaleCursor
 from service.messages import StreamState
@@ -51,27 +53,34 @@ from service.store.tables import (
 log = structlog.stdlib.get_logger(__name__)
 
 VISIT_EVERY_S = 60.0
-"""Between looks at the same stream."""
+"""Seconds between visits to the same stream."""
 BUDGET_S = 0.1
-"""No further stream is looked at in a round that took longer."""
+"""No further stream is visited in a round that took longer."""
 READ_SCORES = 2000
-"""Of one stream at once."""
+"""Scores of one stream that are read at once."""
 SETTLE_FRAMES = 100
 """After a change of the configuration so many frames may still be scored by the old one."""
 MOST_EVENTS = 200
-"""In the scores that are read at once."""
+"""Events among the scores that are read at once."""
+
+_EVENTS = EventRow.__table__.c
+_STREAMS = StreamRow.__table__.c
+_LABELLED = select(_EVENTS.stream_id, _EVENTS.labelled_at).where(
+    _EVENTS.labelled_at > bindparam("after")
+)
+_ALLOWED = select(_STREAMS.id, _STREAMS.false_alarms_per_day)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What there is of a stream to take in."""
+class _NewScores:
+    """The scores of a stream that weren't collected yet."""
 
     row: FootageRow
     """The newest stretch."""
-    scores: Sequence[Scored]
-    events: Sequence[Span]
+    scores: Sequence[TimedScore]
+    events: Sequence[EventFrames]
     until: int
-    """Frames up to it may be taken in."""
+    """Frames up to it may be collected."""
 
     @property
     def more(self) -> bool:
@@ -79,7 +88,7 @@ class _Found:
 
 
 class Calibrator:
-    """Visits one stream after another. For the recorder's thread."""
+    """Visits one stream after another, in the recorder's thread."""
 
     def __init__(
         self,
@@ -88,22 +97,24 @@ class Calibrator:
         per_day: float,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`per_day` is promised to streams that have no number of their own."""
+        """Args: per_day: false alarms that streams without a number of their own may raise."""
         self._database = database
         self._rules = rules
-        self._guard = guard_frames(rules)
+        self._guard = count_guard_frames(rules)
         self._per_day = per_day
         self._timer = timer
         self._visited: dict[str, float] = {}
-        self._promises: dict[str, float | None] = {}
-        self._judged_at = time.time()
+        self._allowed: dict[str, float | None] = {}
+        self._labelled_at = time.time()
 
-    def look(self, stream_ids: Iterable[str]) -> None:
-        """Visit those whose turn it is, for a tenth of a second or so. What fails is logged, and
-        tried again: nobody's recording waits for it."""
+    def visit_due(self, stream_ids: Iterable[str]) -> None:
+        """Visit the streams whose turn it is, for `BUDGET_S` or a little more.
+
+        What fails is logged and tried again: recording doesn't wait for it.
+        """
         began = self._timer()
         self._visited = {key: self._visited.get(key, began - VISIT_EVERY_S) for key in stream_ids}
-        for key in self._touched() & self._visited.keys():
+        for key in self._find_changed() & self._visited.keys():
             self._visited[key] = began - VISIT_EVERY_S
         for stream_id in sorted(self._visited, key=lambda key: self._visited[key]):
             now = self._timer()
@@ -119,29 +130,29 @@ class Calibrator:
             # One with a long backlog takes turns with the others.
             self._visited[stream_id] = now - VISIT_EVERY_S if more else now
 
-    def _touched(self) -> set[str]:
-        """Streams with another promise, or with an event that was judged since the last look:
-        somebody waits for what comes of it."""
-        judged = select(EventRow.stream_id, EventRow.labelled_at).where(
-            EventRow.labelled_at > self._judged_at
-        )
-        promised = select(StreamRow.id, StreamRow.false_alarms_per_day)
+    def _find_changed(self) -> set[str]:
+        """Return streams whose allowed false alarms or whose events' labels have changed.
+
+        They go first: the user who changed them waits for the result.
+        """
         try:
             with self._database.read() as session:
-                events = session.execute(judged).all()
-                promises = {ident: promise for ident, promise in session.execute(promised)}
+                connection = session.connection()
+                events = connection.execute(_LABELLED, {"after": self._labelled_at}).all()
+                allowed = {ident: value for ident, value in connection.execute(_ALLOWED)}
         except SQLAlchemyError as error:
             log.warning("what was changed can't be read", error=type(error).__name__)
             return set()
-        self._judged_at = max([self._judged_at, *(at for _, at in events if at is not None)])
-        before, self._promises = self._promises, promises
+        self._labelled_at = max([self._labelled_at, *(at for _, at in events if at is not None)])
+        before, self._allowed = self._allowed, allowed
         return {ident for ident, _ in events} | {
-            ident for ident, promise in promises.items() if before.get(ident, promise) != promise
+            ident for ident, value in allowed.items() if before.get(ident, value) != value
         }
 
     def visit(self, stream_id: str, now: float) -> bool:
-        """Take the stream's new scores in, and make a threshold if one is due; whether there is
-        more to take in.
+        """Collect the stream's new scores, and make a threshold if one is due.
+
+        Returns: whether there are more scores to collect.
 
         Raises: StaleCursor: another front end was quicker.
         """
@@ -152,19 +163,19 @@ class Calibrator:
                 return False
             row = _newest_stretch(session, stream_id)
             found = None
-            if row is not None and row.basis == basis(stream):
+            if row is not None and row.basis == compute_basis(stream):
                 found = self._read(session, row, cursor.last_frame)
         if found is None:
             self._start(stream, row, cursor.last_frame)
             return stream.revision == 1
         if found.scores:
-            self._take_in(found)
+            self._collect(found)
         if not found.more:
             self._renew(stream, now)
         return found.more
 
     def _start(self, stream: StreamRow, row: FootageRow | None, last_frame: int) -> None:
-        """Begin with the scores to come: those before are of another configuration, or may be."""
+        """Begin with the scores to come: those before may be of another configuration."""
         if row is not None:
             last_frame += SETTLE_FRAMES
         elif stream.revision == 1:
@@ -176,15 +187,15 @@ class Calibrator:
                 FootageRow(
                     stream_id=stream.id,
                     number=number,
-                    basis=basis(stream),
+                    basis=compute_basis(stream),
                     last_frame=last_frame,
-                    finder=to_json(Standing()),
+                    finder=to_json(CollectorState()),
                 )
             )
             if stream.calibrated_threshold is not None:
-                _apply(session, stream, None)
+                _apply_threshold(session, stream, None)
 
-    def _read(self, session: Session, row: FootageRow, last_frame: int) -> _Found:
+    def _read(self, session: Session, row: FootageRow, last_frame: int) -> _NewScores:
         events = session.execute(
             select(EventRow.first_frame, EventRow.last_frame, EventRow.ended_at)
             .where(
@@ -221,23 +232,23 @@ class Calibrator:
             .limit(READ_SCORES)
         )
         scores = [
-            Scored(frame, at, score if state == StreamState.LIVE.value else None, threshold)
+            TimedScore(frame, at, score if state == StreamState.LIVE.value else None, threshold)
             for frame, at, score, threshold, state in session.execute(query)
         ]
-        return _Found(row, scores, [Span(each[0], each[1]) for each in events], until)
+        return _NewScores(row, scores, [EventFrames(each[0], each[1]) for each in events], until)
 
-    def _take_in(self, found: _Found) -> None:
+    def _collect(self, found: _NewScores) -> None:
         row = found.row
-        first = Collected(
+        first = FootageStretch(
             limit=row.limit,
             seconds=row.seconds,
             low=row.low,
             peaks=list(row.peaks),
             events=[(int(frame), peak) for frame, peak in row.events],
         )
-        collector = Collector(self._rules, first, from_json(row.finder))
-        collector.take(found.scores, found.events)
-        standing = to_json(collector.standing())
+        collector = ScoreCollector(self._rules, first, from_json(row.finder))
+        collector.collect(found.scores, found.events)
+        state = to_json(collector.save_state())
         last_frame = found.scores[-1].frame
         with self._database.write() as session:
             moved = session.scalar(
@@ -250,8 +261,8 @@ class Calibrator:
                 .values(
                     version=row.version + 1,
                     last_frame=last_frame,
-                    finder=standing,
-                    **_values(first),
+                    finder=state,
+                    **_make_columns(first),
                 )
                 .returning(FootageRow.version)
             )
@@ -264,8 +275,8 @@ class Calibrator:
                         number=row.number + place,
                         basis=row.basis,
                         last_frame=last_frame,
-                        finder=standing,
-                        **_values(stretch),
+                        finder=state,
+                        **_make_columns(stretch),
                     )
                 )
             if len(collector.stretches) > 1:
@@ -279,21 +290,23 @@ class Calibrator:
     def _renew(self, stream: StreamRow, now: float) -> None:
         per_day = stream.false_alarms_per_day or self._per_day
         with self._database.read() as session:
-            labelled = labels(session, stream.id)
-            last = newest(session, stream)
+            labelled = count_normal_labels(session, stream.id)
+            last = find_newest_threshold(session, stream)
             if not is_due(last, per_day=per_day, labelled=labelled, now=now):
                 return
-            stretches, confirmed = evidence(session, stream)
+            stretches, confirmed = load_evidence(session, stream)
         if sum(stretch.seconds for stretch in stretches) < LEAST_FOOTAGE_S:
             return
         try:
             found = find_threshold(stretches, per_day, confirmed)
-        except TooFew:
+        except TooFewPeaks:
             return
         with self._database.write() as session:
-            session.add(threshold_row(stream, found, per_day=per_day, labelled=labelled, now=now))
-            _apply(session, stream, found.threshold)
-            _forget_old(session, stream.id)
+            session.add(
+                make_threshold_row(stream, found, per_day=per_day, labelled=labelled, now=now)
+            )
+            _apply_threshold(session, stream, found.threshold)
+            _delete_old(session, stream.id)
         log.info(
             "a threshold was found",
             stream=stream.id,
@@ -308,7 +321,7 @@ def _newest_stretch(session: Session, stream_id: str) -> FootageRow | None:
     return session.scalars(query.order_by(FootageRow.number.desc()).limit(1)).first()
 
 
-def _values(stretch: Collected) -> dict[str, object]:
+def _make_columns(stretch: FootageStretch) -> dict[str, object]:
     return {
         "seconds": stretch.seconds,
         "limit": stretch.limit,
@@ -318,8 +331,8 @@ def _values(stretch: Collected) -> dict[str, object]:
     }
 
 
-def _apply(session: Session, stream: StreamRow, threshold: float | None) -> None:
-    """Put it in force, with a revision that workers see.
+def _apply_threshold(session: Session, stream: StreamRow, threshold: float | None) -> None:
+    """Put a threshold in force, with a revision that workers see.
 
     Raises: StaleCursor: the stream was changed since it was read; the transaction rolls back.
     """
@@ -333,7 +346,7 @@ def _apply(session: Session, stream: StreamRow, threshold: float | None) -> None
         raise StaleCursor(stream.id)
 
 
-def _forget_old(session: Session, stream_id: str) -> None:
+def _delete_old(session: Session, stream_id: str) -> None:
     query = select(ThresholdRow.id).where(ThresholdRow.stream_id == stream_id)
     oldest = session.scalar(query.order_by(ThresholdRow.id.desc()).offset(KEPT_THRESHOLDS).limit(1))
     if oldest is not None:

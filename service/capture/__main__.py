@@ -17,10 +17,10 @@ import traceback
 import av.logging
 import cv2
 
-from service.capture.closely import Closely
-from service.capture.opening import OpenError
+from model.footage.footage_error import FootageError
+from service.capture.capture_messages import ANSWER, MAX_JOB_BYTES, CaptureJob, send
+from service.capture.picture_rate import Closely
 from service.capture.playback import Playback, failure_of
-from service.capture.wire import ANSWER, MAX_JOB_BYTES, CaptureJob, send
 
 _PR_SET_PDEATHSIG = 1
 PIPES = 2
@@ -104,7 +104,7 @@ def _be_camera(line: bytes, pipes: list[int], parent: int) -> None:
 
 
 def _own_files(out: int, errors: int) -> int:
-    """Keep the two pipes alone; whatever prints goes to the second. Returns the first's number."""
+    """Keep the two pipes alone; what is printed goes to the second. Returns the first's number."""
     out, errors = os.dup(out), os.dup(errors)  # neither has one of the numbers below any more
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -116,7 +116,7 @@ def _own_files(out: int, errors: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """For a decoder that hangs, and can't notice that its parent has gone."""
+    """End with the parent: a decoder that hangs can't notice that it has gone."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -130,7 +130,7 @@ def _play(job: CaptureJob, out: int) -> None:
     try:
         for message in playback.messages():
             send(out, message)
-    except OpenError as error:
+    except FootageError as error:
         send(out, failure_of(job, error, playback.frames))
 
 

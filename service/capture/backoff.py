@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.capture.wire import Fault
+from model.footage.footage_error import SourceFault
 
 FIRST_S = 0.5
 LONGEST_S = 2.5
@@ -34,7 +34,7 @@ class Backoff:
         self,
         *,
         steady_s: float = 0.0,
-        fault: Fault = Fault.UNREACHABLE,
+        fault: SourceFault = SourceFault.UNREACHABLE,
         is_live: bool = True,
     ) -> float:
         """The pause after one more failure.
@@ -46,9 +46,9 @@ class Backoff:
         if steady_s >= STEADY_S:
             self.failures = 0
         self.failures += 1
-        if fault is Fault.REFUSED:
+        if fault is SourceFault.REFUSED:
             return REFUSED_S
         longest = min(LONGEST_S, FIRST_S * 2.0 ** min(self.failures - 1, 10))
-        if fault is Fault.NOT_VIDEO:
+        if fault is SourceFault.NOT_VIDEO:
             longest = NOT_VIDEO_S if is_live else LOCAL_S
         return float(longest * (1.0 - 0.5 * self.jitter()))

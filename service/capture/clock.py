@@ -42,13 +42,9 @@ class SourceClock:
     """Maps the times of one connection. The source's clock is anchored to the picture that came
     with the least delay, so that what the network adds is seen as age."""
 
-    def __init__(self, *, believed: bool = True, captured_at: float = 0.0) -> None:
-        """
-        Args:
-            believed: False takes the time of arrival throughout.
-            captured_at: of the picture before, of an earlier connection.
-        """
-        self._believed = believed
+    def __init__(self, *, captured_at: float = 0.0) -> None:
+        """Args: captured_at: of the picture before, of an earlier connection."""
+        self._believed = True
         self._captured_at = captured_at
         self._offset: float | None = None
         """Our time less the source's."""
@@ -66,12 +62,12 @@ class SourceClock:
         """
         taken = now
         if source_s is not None and self._believed:
-            taken = min(now, self._mapped(source_s, now))
+            taken = min(now, self._map(source_s, now))
         own = source_s is not None and self._believed
         self._captured_at = max(taken, self._captured_at + TICK_S)
         return Stamp(self._captured_at, source_s if own and source_s is not None else now)
 
-    def _mapped(self, source_s: float, now: float) -> float:
+    def _map(self, source_s: float, now: float) -> float:
         if self._offset is None:
             self._offset = now - source_s
         else:
@@ -84,7 +80,7 @@ class SourceClock:
         return self._offset + source_s
 
     def _is_another(self, source_s: float, now: float, offset: float) -> bool:
-        """Whether the source's clock was set, stands still, or runs at another speed."""
+        """Returns whether the source's clock was set, stands still, or runs at another speed."""
         late_s = now - (offset + source_s)
         if late_s <= FAR_S:
             self._late_since = None

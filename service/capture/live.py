@@ -8,23 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import av
-from av.container import InputContainer
 
+from model.footage.decoding import PacketDecoder
+from model.footage.footage_error import FootageError
+from model.footage.gaps import Gaps
+from model.footage.sampling import Sampler
+from model.footage.source_pictures import Fitter, VideoPicture
+from model.footage.video_source import Video
 from model.frames import Frame
+from service.capture.capture_messages import Alive, CaptureJob, Frozen, LostFrames, usual_gap_s
 from service.capture.clock import Clock, SourceClock, Stamp
-from service.capture.decoding import PacketDecoder, packets
-from service.capture.freeze import Freeze
-from service.capture.gaps import Gaps
-from service.capture.opening import OpenError
-from service.capture.pictures import Fitter
-from service.capture.sampling import Sampler
-from service.capture.wire import Alive, CaptureJob, Frozen, usual_gap_s
+from service.capture.freeze_detection import Freeze
 
-TELL_EVERY_S = 1.0
-UNTIMED = frozenset({"mpjpeg", "mjpeg", "mjpeg_2000", "h264", "hevc", "m4v", "mpegvideo"})
-"""Formats without times of their own: ffmpeg counts pictures at a rate that it makes up."""
+REPORT_EVERY_S = 1.0
 SEGMENTS = "hls"
-"""Pictures of a live playlist come some seconds at a time; they are shown at their own pace."""
+"""Pictures of a live playlist come in bursts; they are handed over at their own pace."""
 LONGEST_WAIT_S = 30.0
 LATE_S = 1.0
 
@@ -35,79 +33,83 @@ class LiveFrame:
 
     captured_at: float
     fitted: Frame
-    whole: av.VideoFrame
+    picture: VideoPicture
     cut: bool
 
 
-class Live:
-    """One connection. For one thread."""
+_Output = LiveFrame | Frozen | LostFrames | Alive
 
-    def __init__(
-        self,
-        job: CaptureJob,
-        container: InputContainer,
-        clock: Clock,
-        *,
-        captured_at: float,
-    ) -> None:
+
+class Live:
+    """One connection, or the snapshots that one camera is asked for. For one thread."""
+
+    def __init__(self, job: CaptureJob, clock: Clock, *, captured_at: float) -> None:
         """Args: captured_at: of the picture before, or 0."""
         self._job = job
-        self._container = container
         self._clock = clock
-        stream = container.streams.video[0]
         self._keyframes = job.decode == "keyframes"
-        self._intra_only = bool(stream.codec_context.codec.intra_only)
-        self._decoder = PacketDecoder(stream, keyframes=self._keyframes)
-        self._in_segments = container.format.name == SEGMENTS
         self._ahead_s: float | None = None
         """Our time less the source's, of a source whose pictures wait for their time."""
-        believed = not UNTIMED & set(container.format.name.split(","))
-        self._believed = believed
-        self._source_clock = SourceClock(believed=believed, captured_at=captured_at)
+        self._source_clock = SourceClock(captured_at=captured_at)
         self._sampler = Sampler(job.fps)
         self._fitter = Fitter(job.shape)
         self._freeze = Freeze(job.freeze_after_s)
         self._gaps = Gaps(usual_gap_s(job))
-        self._told_at = clock.now()
+        self._reported_at = clock.now()
         self._size = (0, 0)
         self._cut = True
         self._withheld = 0
         self._why = ""
 
-    def play(self) -> Iterator[LiveFrame | Frozen | Alive]:
-        """What comes, until the source ends. Raises: OpenError: it can't be read any more."""
+    @property
+    def withholds(self) -> bool:
+        """The last picture was withheld, because the camera is frozen."""
+        return bool(self._why)
+
+    def play(self, video: Video) -> Iterator[_Output]:
+        """What comes, until the source ends. Raises: FootageError: it can't be read any more."""
+        decoder = PacketDecoder(video, keyframes=self._keyframes)
+        lost = 0
         try:
-            for packet in packets(self._container):
-                yield from self._played(packet)
-        except OpenError:
+            for packet in video.packets():
+                yield from self._play_packet(video, decoder, packet)
+                if decoder.lost > lost:
+                    yield LostFrames(decoder.lost - lost)
+                    lost = decoder.lost
+        except FootageError:
             # What the decoder holds back still comes out; then the error counts.
-            for frame in self._decoder.rest():
-                if (stamp := self._stamped(frame.time)) is not None:
-                    yield from self._shown(stamp, frame.time, frame)
+            for picture in decoder.flush():
+                source_s = picture.frame.time if video.has_clock else None
+                if (stamp := self._stamp(source_s)) is not None:
+                    yield from self._hand_over(stamp, source_s, picture)
             raise
 
-    def _played(self, packet: av.Packet[av.VideoStream]) -> Iterator[LiveFrame | Frozen | Alive]:
-        if self._is_wanted(packet):
+    def _play_packet(
+        self, video: Video, decoder: PacketDecoder, packet: av.Packet[av.VideoStream]
+    ) -> Iterator[_Output]:
+        if self._is_decoded(packet):
             stamp = None
-            if self._intra_only and packet.size:
+            if video.codec.codec.intra_only and packet.size:
                 # Each packet is a picture: what isn't taken needn't be decoded.
-                stamp = self._stamped(_time_of(packet))
+                stamp = self._stamp(_time_of(packet) if video.has_clock else None)
                 if stamp is None:
-                    yield from self._told()
+                    yield from self._report()
                     return
-            for frame in self._decoder.decode(packet):
-                yield from self._waited(frame.time)
-                own = stamp or self._stamped(frame.time)
+            for picture in decoder.decode(packet):
+                source_s = picture.frame.time if video.has_clock else None
+                if SEGMENTS in video.format:
+                    yield from self._wait_for(source_s)
+                own = stamp or self._stamp(source_s)
                 if own is not None:
-                    yield from self._shown(own, frame.time, frame)
-        yield from self._told()
+                    yield from self._hand_over(own, source_s, picture)
+        yield from self._report()
 
-    def _is_wanted(self, packet: av.Packet[av.VideoStream]) -> bool:
+    def _is_decoded(self, packet: av.Packet[av.VideoStream]) -> bool:
         return not self._keyframes or packet.is_keyframe or not packet.size
 
-    def _waited(self, source_s: float | None) -> Iterator[Frozen | Alive]:
+    def _wait_for(self, source_s: float | None) -> Iterator[Frozen | Alive]:
         """Let the picture's time come, where a source sends ahead."""
-        if not self._in_segments or source_s is None:
+        if source_s is None:
             return
         now = self._clock.now()
         wait_s = 0.0 if self._ahead_s is None else self._ahead_s + source_s - now
@@ -116,52 +118,52 @@ class Live:
             return
         until = now + wait_s
         while (rest_s := until - self._clock.now()) > 0:
-            self._clock.wait(min(rest_s, TELL_EVERY_S))
-            yield from self._told()
+            self._clock.wait(min(rest_s, REPORT_EVERY_S))
+            yield from self._report()
 
-    def _stamped(self, source_s: float | None) -> Stamp | None:
-        """The times of a picture that has come; None where it isn't wanted."""
+    def _stamp(self, source_s: float | None) -> Stamp | None:
+        """Return the times of a picture that has come; None if the frame rate doesn't need it."""
         stamp = self._source_clock.stamp(source_s, self._clock.now())
         return stamp if self._sampler.takes(stamp.sampled_at) else None
 
-    def _shown(
-        self, stamp: Stamp, source_s: float | None, frame: av.VideoFrame
+    def _hand_over(
+        self, stamp: Stamp, source_s: float | None, picture: VideoPicture
     ) -> Iterator[LiveFrame | Frozen]:
         now = self._clock.now()
         after_silence = self._gaps.add(stamp.captured_at)
-        size = (frame.width, frame.height)
+        size = picture.size
         if size != self._size or after_silence:
             self._size, self._cut = size, True
-        fitted = self._fitter.fit(frame)
-        why = self._freeze.reason(fitted, source_s if self._believed else None, now)
+        fitted = self._fitter.fit(picture)
+        why = self._freeze.reason(fitted, source_s, now)
         if why:
             self._withheld += 1
-            told, self._why = self._why, why
-            if not told:
+            before, self._why = self._why, why
+            if not before:
                 yield self._frozen(now)
             return
         if self._why:
             if self._withheld:
                 yield self._frozen(now)
             self._why, self._cut = "", True
-        self._told_at = now
-        yield LiveFrame(stamp.captured_at, fitted, frame, self._cut)
+        self._reported_at = now
+        yield LiveFrame(stamp.captured_at, fitted, picture, self._cut)
         self._cut = False
 
-    def _told(self) -> Iterator[Frozen | Alive]:
+    def _report(self) -> Iterator[Frozen | Alive]:
         now = self._clock.now()
-        if now - self._told_at < TELL_EVERY_S:
+        if now - self._reported_at < REPORT_EVERY_S:
             return
         if self._withheld:
             yield self._frozen(now)
         else:
-            self._told_at = now
+            self._reported_at = now
             yield Alive()
 
     def _frozen(self, now: float) -> Frozen:
-        told = Frozen(self._withheld, self._why)
-        self._withheld, self._told_at = 0, now
-        return told
+        frozen = Frozen(self._withheld, self._why)
+        self._withheld, self._reported_at = 0, now
+        return frozen
 
 
 def _time_of(packet: av.Packet[av.VideoStream]) -> float | None:

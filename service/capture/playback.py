@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 
-import av
-from av.container import InputContainer
-
-from model.footage import FootageError, Source, discover, pictures
-from model.frames import Frame, Picture, fit
-from service.capture.clock import TICK_S, Clock
-from service.capture.decoding import decoded
-from service.capture.live import Live, LiveFrame
-from service.capture.locations import Kind, is_live, kind_of, scheme_of
-from service.capture.opening import OpenError, open_video
-from service.capture.pictures import Fitter, jpeg_of, preview_of
-from service.capture.sampling import Sampler
-from service.capture.wire import (
+from model.footage.footage_error import FootageError, SourceFault
+from model.footage.footage_reader import UNTIMED_FPS, FootageReader, TimedPicture
+from model.footage.footage_search import Source, find_footage
+from model.footage.locations import Location
+from model.footage.sampling import Sampler
+from model.footage.source_pictures import Fitter, SourcePicture
+from model.footage.video_source import OpenOptions, Video, open_video
+from model.frames import Frame
+from model.scene.features import extract
+from service.capture.capture_messages import (
     Alive,
     CapturedFrame,
     CaptureJob,
-    Connected,
     Ended,
     Failed,
-    Fault,
+    LostFrames,
     Message,
 )
+from service.capture.clock import TICK_S, Clock
+from service.capture.live import Live, LiveFrame
 
-FOLDER_FPS = 10.0
 ALIVE_EVERY_S = 1.0
 LATE_S = 1.0
 """A recording that is decoded so much too slowly stops trying to catch up."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """A picture that was taken, in the forms that it is wanted in; nothing is made before."""
-
-    fitted: Callable[[], Frame]
-    jpeg: Callable[[int], bytes]
-    """Of the whole picture, at most so wide."""
+BROKEN_S = 3.0
+"""A camera whose snapshots can't be decoded for so long is away."""
+LONGEST_GAP_S = 10.0
+"""A longer gap within a recording isn't waited for."""
 
 
 class Playback:
@@ -56,15 +47,25 @@ class Playback:
     ) -> None:
         """Args: closely: whether to make pictures as often as the job has it for such times."""
         self._job = job
+        self._location = Location.parse(job.location)
+        self._options = OpenOptions(
+            connect_timeout_s=job.connect_timeout_s,
+            read_timeout_s=job.read_timeout_s,
+            transport=job.transport,
+            device_fps=job.fps,
+        )
         self._closely = closely
         self._clock = clock or Clock()
         self._fitter = Fitter(job.shape)
         self._sequence = 0
         self._captured_at = 0.0
-        self._started_at = 0.0
+        self._period_s = 1.0 / (job.fps or UNTIMED_FPS)
+        self._said: set[str] = set()
+        self._started_at: float | None = None
+        """Our time at a recording's time 0; None until its first picture."""
         self._previews = Sampler(1.0 / job.preview_every_s)
         self._close_previews = Sampler(1.0 / min(job.preview_every_s, job.close_preview_every_s))
-        self._told_at = self._clock.now()
+        self._reported_at = self._clock.now()
 
     @property
     def frames(self) -> int:
@@ -72,171 +73,145 @@ class Playback:
         return self._sequence
 
     def messages(self) -> Iterator[Message]:
-        """From Connected to Ended; a live source goes on until it fails.
+        """What the source gives, to its end; a live source goes on until it fails.
 
-        Raises: OpenError: the source can't be opened or read.
+        Raises: FootageError: the source can't be opened or read.
         """
-        if kind_of(self._job.location) is Kind.FOLDER:
-            yield from self._repeated(self._folder)
+        if not self._location.is_live:
+            yield from self._play_recordings()
             return
-        container = self._open()
-        stream = container.streams.video[0]
-        rate = stream.average_rate or stream.guessed_rate
-        size = stream.codec_context
-        yield Connected(float(rate) if rate else None, size.width, size.height)
-        if is_recording(self._job.location, container):
-            container.close()
-            yield from self._repeated(self._recording)
-            return
-        with container:
-            yield from self._live(container)
-        raise OpenError(Fault.UNREACHABLE, "the source has stopped sending")
+        video = open_video(self._location, self._options)
+        yield self._alive()
+        if video.is_still:
+            yield from self._snapshots(video)
+        elif video.is_live:
+            with video:
+                yield from self._live(self._new_live(), video)
+            raise FootageError("the source has stopped sending", SourceFault.UNREACHABLE)
+        else:
+            video.close()
+            yield from self._play_recordings()
 
-    def _open(self) -> InputContainer:
-        job = self._job
-        container = open_video(
-            job.location,
-            connect_timeout_s=job.connect_timeout_s,
-            read_timeout_s=job.read_timeout_s,
-            transport=job.transport,
-            fps=job.fps,
-        )
-        codec = container.streams.video[0].codec_context
-        # Threads that take a frame each would hold frames back; other cameras fill other cores.
-        codec.thread_count = 1
-        return container
+    def _new_live(self) -> Live:
+        return Live(self._job, self._clock, captured_at=self._captured_at)
 
-    def _live(self, container: InputContainer) -> Iterator[Message]:
-        live = Live(self._job, container, self._clock, captured_at=self._captured_at)
-        for each in live.play():
+    def _live(self, live: Live, video: Video) -> Iterator[Message]:
+        for each in live.play(video):
             if isinstance(each, LiveFrame):
                 self._captured_at = each.captured_at
-                yield self._captured(
-                    _Taken(partial(_same, each.fitted), partial(jpeg_of, each.whole)), each.cut
-                )
+                yield self._make_frame(each.picture, each.fitted, each.cut)
             else:
                 yield each
 
-    def _repeated(self, play: Callable[[], Iterator[Message]]) -> Iterator[Message]:
+    def _snapshots(self, video: Video) -> Iterator[Message]:
+        """Ask for a picture again and again, at the stream's frame rate."""
+        # Each picture was asked for because it is due: none is left out.
+        self._job = replace(self._job, fps=None)
+        live = self._new_live()
+        asked_at = self._clock.now()
+        broken_since: float | None = None
         while True:
             before = self._sequence
-            yield from play()
+            with video:
+                yield from self._live(live, video)
+            if self._sequence > before:
+                broken_since = None
+            elif not live.withholds:
+                yield LostFrames(1)
+                broken_since = broken_since or asked_at
+                if self._clock.now() - broken_since > BROKEN_S:
+                    raise FootageError("its pictures can't be decoded", SourceFault.UNREACHABLE)
+            while (rest_s := asked_at + self._period_s - self._clock.now()) > 0:
+                self._clock.wait(min(rest_s, ALIVE_EVERY_S))
+                if self._clock.now() - self._reported_at >= ALIVE_EVERY_S:
+                    yield self._alive()
+            asked_at = self._clock.now()
+            video = open_video(self._location, self._options)
+
+    def _play_recordings(self) -> Iterator[Message]:
+        """Play what is there, once or for ever, each recording at its own pace."""
+        while True:
+            before, failure = self._sequence, FootageError("it holds no pictures")
+            found = find_footage([self._job.location])
+            for left_out in found.left_out:
+                self._say(f"{left_out.path} is left out: {left_out.reason}")
+            for source in found.sources:
+                try:
+                    yield from self._play_recording(source)
+                except FootageError as error:
+                    if self._location.is_live and error.fault is not SourceFault.NOT_VIDEO:
+                        raise
+                    # The others go on: a file may be damaged, a dead link, or just deleted.
+                    failure = error
+                    self._say(f"{source.name} is left out: {error.reason}")
             if self._sequence == before:
-                raise OpenError(Fault.NOT_VIDEO, "it holds no pictures")
+                raise failure
             if not self._job.loop:
                 yield Ended()
                 return
 
-    def _recording(self) -> Iterator[Message]:
-        sampler = Sampler(self._job.fps)
-        with self._open() as container:
-            yield from self._paced(_timed(decoded(container), _period(container)), sampler)
+    def _play_recording(self, source: Source) -> Iterator[Message]:
+        reading = FootageReader(source, fps=self._job.fps, options=self._options)
+        losses, lost = reading.losses, 0
+        self._started_at = None
+        for each in reading:
+            if losses.damaged > lost:
+                yield LostFrames(losses.damaged - lost)
+                lost = losses.damaged
+            yield from self._pace(each)
+        if losses.frames > lost:
+            yield LostFrames(losses.frames - lost)
+        if losses:
+            self._say(f"{source.name}: {losses}")
+        if self._location.is_live and losses.end is not None:
+            raise losses.end
 
-    def _folder(self) -> Iterator[Message]:
-        folder = Path(self._job.location)
-        period = 1.0 / (self._job.fps or FOLDER_FPS)
-        try:
-            found = pictures(folder_of_images(folder))
-            first = True
-            for index, (_, picture) in enumerate(found):
-                if first and self._sequence == 0:
-                    yield Connected(1.0 / period, picture.shape[1], picture.shape[0])
-                first = False
-                yield from self._paced_one(index * period, self._read(picture), index == 0)
-        except (FootageError, OSError) as error:
-            raise OpenError(Fault.NOT_VIDEO, str(error)) from None
-
-    def _paced(
-        self, frames: Iterator[tuple[float, av.VideoFrame]], sampler: Sampler
-    ) -> Iterator[Message]:
-        first: float | None = None
-        for time_s, frame in frames:
-            first = time_s if first is None else first
-            if sampler.takes(time_s):
-                since = time_s - first
-                yield from self._paced_one(since, self._decoded(frame), since == 0.0)
-
-    def _paced_one(self, since_s: float, taken: _Taken, first: bool) -> Iterator[Message]:
+    def _pace(self, each: TimedPicture) -> Iterator[Message]:
         """Wait until the picture's time has come, then hand it over."""
         now = self._clock.now()
-        if first:
-            self._started_at = max(now, self._captured_at + TICK_S)
-        due = max(self._started_at + since_s, self._captured_at + TICK_S)
-        if now - due > LATE_S:
+        if self._started_at is None:
+            # The next recording begins a period after the last picture of the one before.
+            self._started_at = max(now, self._captured_at + self._period_s) - each.time_s
+        due = max(self._started_at + each.time_s, self._captured_at + TICK_S)
+        if now - due > LATE_S or (not each.continues and due - now > LONGEST_GAP_S):
             self._started_at += now - due
-            due = now
+            due = max(now, self._captured_at + TICK_S)
         while (rest := due - self._clock.now()) > 0:
             self._clock.wait(min(rest, ALIVE_EVERY_S))
-            if self._clock.now() - self._told_at >= ALIVE_EVERY_S:
+            if self._clock.now() - self._reported_at >= ALIVE_EVERY_S:
                 yield self._alive()
         self._captured_at = due
-        yield self._captured(taken, first)
+        yield self._make_frame(each.picture, self._fitter.fit(each.picture), not each.continues)
 
-    def _decoded(self, frame: av.VideoFrame) -> _Taken:
-        return _Taken(partial(self._fitter.fit, frame), partial(jpeg_of, frame))
-
-    def _read(self, picture: Picture) -> _Taken:
-        return _Taken(partial(fit, picture, self._job.shape), partial(preview_of, picture))
-
-    def _captured(self, taken: _Taken, cut: bool) -> CapturedFrame:
-        self._told_at = self._clock.now()
+    def _make_frame(self, picture: SourcePicture, fitted: Frame, cut: bool) -> CapturedFrame:
+        self._reported_at = self._clock.now()
         preview = None
-        # Both are told of every frame: they go by the gaps.
+        # Both must see every frame: they go by the gaps.
         few = self._previews.takes(self._captured_at)
         many = self._close_previews.takes(self._captured_at)
         if few or (many and self._closely()):
-            preview = taken.jpeg(self._job.preview_width)
-        frame = CapturedFrame(self._captured_at, self._sequence, taken.fitted(), preview, cut)
+            preview = picture.jpeg(self._job.preview_width)
+        features = extract(fitted, self._captured_at)
+        frame = CapturedFrame(self._captured_at, self._sequence, fitted, preview, cut, features)
         self._sequence += 1
         return frame
 
     def _alive(self) -> Alive:
-        self._told_at = self._clock.now()
+        self._reported_at = self._clock.now()
         return Alive()
 
+    def _say(self, text: str) -> None:
+        """Have it logged by the process's parent; once, however often the source is played."""
+        if text not in self._said:
+            self._said.add(text)
+            print(text, file=sys.stderr, flush=True)
 
-def failure_of(job: CaptureJob, error: OpenError, frames: int) -> Failed:
-    """What is told of a playback's end, after so many frames."""
-    if not is_live(job.location):
-        return Failed(error.reason, Fault.NOT_VIDEO)
-    if frames and error.fault is Fault.NOT_VIDEO:
-        # It was video before: a broken connection, or another codec; it is opened anew.
-        return Failed(error.reason, Fault.UNREACHABLE)
+
+def failure_of(job: CaptureJob, error: FootageError, frames: int) -> Failed:
+    """What a playback's end is reported as, after so many frames."""
+    if not Location.parse(job.location).is_live:
+        return Failed(error.reason, SourceFault.NOT_VIDEO)
+    if frames and error.fault is SourceFault.NOT_VIDEO:
+        # It was video before: the connection broke, or the codec changed; it is opened again.
+        return Failed(error.reason, SourceFault.UNREACHABLE)
     return Failed(error.reason, error.fault)
-
-
-def is_recording(location: str, container: InputContainer) -> bool:
-    """Whether it has an end, and comes as fast as it is read: then we keep its pace."""
-    if kind_of(location) is Kind.FILE:
-        return True
-    return scheme_of(location) in ("http", "https") and bool(container.duration)
-
-
-def folder_of_images(folder: Path) -> Source:
-    """The folder as one clip. Raises: FootageError: it holds no images."""
-    clips = [clip for clip in discover([str(folder)]) if clip.location == folder]
-    if not clips:
-        raise FootageError("it is a folder without pictures")
-    return clips[0]
-
-
-def _timed(
-    frames: Iterator[av.VideoFrame], period_s: float
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames with times that only rise; one without a time, or out of order, comes a period on."""
-    last: float | None = None
-    for frame in frames:
-        time_s = frame.time
-        if time_s is None or (last is not None and time_s <= last):
-            time_s = 0.0 if last is None else last + period_s
-        last = time_s
-        yield time_s, frame
-
-
-def _period(container: InputContainer) -> float:
-    rate = container.streams.video[0].average_rate
-    return 1.0 / float(rate) if rate else 1.0 / FOLDER_FPS
-
-
-def _same(frame: Frame) -> Frame:
-    return frame

@@ -1,18 +1,24 @@
-"""Looks whether a location is video, in a process of its own: a hang or crash is bounded."""
+"""Finds out whether a location is video, in a process of its own: a hang or crash is bounded."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import chain
 
+import av
 import av.logging
 
-from service.capture.decoding import decoded
-from service.capture.opening import OpenError, open_video
-from service.capture.wire import Fault
+from model.footage.decoding import PacketDecoder
+from model.footage.footage_error import FootageError, SourceFault
+from model.footage.footage_search import find_footage
+from model.footage.locations import Location, LocationKind
+from model.footage.source_pictures import VideoPicture
+from model.footage.video_source import OpenOptions, Video, open_video
+from model.frames import is_grey
 
 GRACE_S = 5.0
 """What the process may need to start, beyond the time that the source has."""
@@ -30,14 +36,21 @@ class ProbeVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The verdict, and why, in words without credentials."""
+    """The verdict, and what is known of a video."""
 
     verdict: ProbeVerdict
     reason: str = ""
+    """Why it is no video, without credentials."""
+    fps: float | None = None
+    """Frames a second that it declares."""
+    has_colour: bool = False
+    """Of its first picture."""
+    is_live: bool = False
+    """Whether it has no end."""
 
 
 def probe(location: str, timeout_s: float) -> Probe:
-    """Look at a URL or file: is there a picture? Never raises for what the source does."""
+    """Look at a URL, file or folder: are there pictures? Never raises for what the source does."""
     job = json.dumps({"location": location, "timeout_s": timeout_s}).encode()
     command = [sys.executable, "-P", "-m", "service.capture.probe"]
     try:
@@ -55,37 +68,46 @@ def probe(location: str, timeout_s: float) -> Probe:
         return Probe(ProbeVerdict.NOT_VIDEO, "the decoder crashes on it")
     try:
         answer = json.loads(done.stdout)
-        return Probe(ProbeVerdict(answer["verdict"]), str(answer["reason"]))
+        return Probe(**answer | {"verdict": ProbeVerdict(answer["verdict"])})
     except (ValueError, KeyError, TypeError):
         return Probe(ProbeVerdict.UNREACHABLE, "the look at it failed")
 
 
-def look(location: str, timeout_s: float) -> Probe:
+def look(text: str, timeout_s: float) -> Probe:
     """Look from within this process; it may hang for as long as a name server does."""
-    if not location.startswith("/") and "://" not in location:
+    location = Location.parse(text)
+    if location.kind is not LocationKind.NETWORK and not text.startswith("/"):
         return Probe(ProbeVerdict.NOT_VIDEO, "it is neither a URL nor an absolute path")
+    if location.kind is LocationKind.FOLDER:
+        try:
+            find_footage([text])
+        except FootageError as error:
+            return Probe(ProbeVerdict.NOT_VIDEO, error.reason)
+        return Probe(ProbeVerdict.VIDEO)
+    options = OpenOptions(connect_timeout_s=timeout_s, read_timeout_s=timeout_s)
     try:
-        with open_video(
-            location, connect_timeout_s=timeout_s, read_timeout_s=timeout_s
-        ) as container:
-            found = next(decoded(container), None)
-    except OpenError as error:
-        verdict = {
-            Fault.NOT_VIDEO: ProbeVerdict.NOT_VIDEO,
-            Fault.UNREACHABLE: ProbeVerdict.UNREACHABLE,
-            Fault.REFUSED: ProbeVerdict.UNREACHABLE,
-        }[error.fault]
-        return Probe(verdict, error.reason)
-    if found is None:
-        return Probe(ProbeVerdict.NOT_VIDEO, "it holds no pictures")
-    return Probe(ProbeVerdict.VIDEO)
+        with open_video(location, options) as video:
+            picture = _first_picture(video)
+            if picture is None:
+                return Probe(ProbeVerdict.NOT_VIDEO, "it holds no pictures")
+            has_colour = not is_grey(picture.bgr())
+            fps = video.fps if video.has_clock else None
+            return Probe(ProbeVerdict.VIDEO, "", fps, has_colour, video.is_live)
+    except FootageError as error:
+        is_away = error.fault is not SourceFault.NOT_VIDEO
+        return Probe(ProbeVerdict.UNREACHABLE if is_away else ProbeVerdict.NOT_VIDEO, error.reason)
+
+
+def _first_picture(video: Video) -> VideoPicture | None:
+    decoder = PacketDecoder(video)
+    decoded = chain.from_iterable(map(decoder.decode, video.packets()))
+    return next(decoded, None) or next(iter(decoder.flush()), None)
 
 
 def _main() -> None:
     av.logging.set_level(None)
     job = json.loads(sys.stdin.buffer.readline())
-    found = look(job["location"], job["timeout_s"])
-    print(json.dumps({"verdict": found.verdict.value, "reason": found.reason}), flush=True)
+    print(json.dumps(asdict(look(job["location"], job["timeout_s"]))), flush=True)
 
 
 if __name__ == "__main__":

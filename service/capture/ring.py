@@ -1,17 +1,18 @@
-"""Decoded frames that wait for inference: bounded, the oldest goes first, and is counted; what
-follows is cut off from it."""
+"""A bounded queue of decoded frames that wait for inference. When it is full, the oldest frame is
+dropped and counted, and the next one is marked as a cut."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
-from service.capture.wire import CapturedFrame
+from service.capture.capture_messages import CapturedFrame
 
 
 class Ring:
-    """A bounded queue between a camera's reader thread and the worker."""
+    """A bounded queue between the thread that reads the cameras and the worker."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -34,6 +35,13 @@ class Ring:
         """The oldest frame, or None."""
         with self._lock:
             return self._frames.popleft() if self._frames else None
+
+    def pop_if(self, accepts: Callable[[CapturedFrame], bool]) -> CapturedFrame | None:
+        """The oldest frame, if there is one and the callback accepts it."""
+        with self._lock:
+            if self._frames and accepts(self._frames[0]):
+                return self._frames.popleft()
+        return None
 
     def pop_stale(self, before: float) -> list[CapturedFrame]:
         """Those captured before a time, the oldest first; the newest frame always stays."""

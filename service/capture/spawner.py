@@ -17,8 +17,8 @@ import threading
 
 import structlog
 
-from service.capture.closely import SIGNAL
-from service.capture.wire import ANSWER, MAX_JOB_BYTES, CaptureJob
+from service.capture.capture_messages import ANSWER, MAX_JOB_BYTES, CaptureJob
+from service.capture.picture_rate import SIGNAL
 from service.errors import SourceError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -46,9 +46,9 @@ class CaptureProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it hasn't ended."""
+        """It hasn't ended."""
         with self._lock:
-            return self._open and not _ended(self._handle, 0.0)
+            return self._open and not _has_ended(self._handle, 0.0)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -59,7 +59,7 @@ class CaptureProcess:
         self._signal(SIGNAL)
 
     def kill(self) -> None:
-        """End it, in whatever state it is."""
+        """End it, even if it hangs."""
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class CaptureProcess:
         self.kill()
         with self._lock:
             if self._open:
-                _ended(self._handle, STOP_S)
+                _has_ended(self._handle, STOP_S)
                 self._open = False
                 for number in (self._handle, self.out, self.errors):
                     os.close(number)
@@ -78,7 +78,7 @@ class CaptureProcess:
                 signal.pidfd_send_signal(self._handle, number)
 
 
-def _ended(handle: int, timeout_s: float) -> bool:
+def _has_ended(handle: int, timeout_s: float) -> bool:
     waiting = select.poll()
     waiting.register(handle, select.POLLIN)
     return bool(waiting.poll(timeout_s * 1000.0))
@@ -107,7 +107,7 @@ class Spawner:
         Raises: OSError: it can't be started now.
         """
         with self._lock:
-            self._connected()
+            self._connect()
 
     def spawn(self, job: CaptureJob) -> CaptureProcess:
         """Start a camera's process. Raises: SourceError, OSError: none can be started now."""
@@ -120,7 +120,8 @@ class Spawner:
                 theirs.append(writing)
             with contextlib.suppress(OSError):  # the user's pipes may be at their limit
                 fcntl.fcntl(ours[0], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-            os.set_blocking(ours[0], False)
+            for number in ours:  # one thread reads all cameras: no pipe may hold it up
+                os.set_blocking(number, False)
             pid, handle = self._ask(job.to_line(), theirs)
         except BaseException:
             for number in ours:
@@ -142,7 +143,7 @@ class Spawner:
         with self._lock:
             for last in (False, True):
                 try:
-                    asked = self._connected()
+                    asked = self._connect()
                     socket.send_fds(asked, [line], pipes)
                     data, handles, _, _ = socket.recv_fds(asked, ANSWER.size, 1)
                 except TimeoutError:
@@ -159,7 +160,7 @@ class Spawner:
                     log.warning("the helper that starts capture processes is gone; a new one comes")
         raise SourceError("no process could be started")
 
-    def _connected(self) -> socket.socket:
+    def _connect(self) -> socket.socket:
         if self._socket is not None:
             return self._socket
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

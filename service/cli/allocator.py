@@ -17,9 +17,9 @@ TUNABLES = ":".join(
 
 
 def restart_with_tunables() -> None:
-    """Start this very command again with the settings, which glibc reads at start only.
+    """Start this command again with the settings, which glibc reads at start only.
 
-    Does nothing where they are set (whoever set them knows why) or where the C library isn't glibc.
+    Does nothing where the user has set them or where the C library isn't glibc.
     """
     if not sys.platform.startswith("linux") or "GLIBC_TUNABLES" in os.environ:
         return

@@ -14,19 +14,19 @@ from rich.console import Console
 
 from model.engines.names import EngineName
 from service.cli.bundles import find_bundle, load_bundle
-from service.cli.engines import runnable
+from service.cli.engines import require_engine
 from service.cli.outputs import check_file
 from service.errors import BadInput
 from service.settings import AUTO, Settings
 
 if TYPE_CHECKING:
-    from service.bench.figures import LoadFigures, LoadRun
-    from service.bench.load import LoadPlan
-    from service.bench.machine import Machine
+    from service.tools.bench.bench_figures import LoadFigures, LoadRun
+    from service.tools.bench.load import LoadPlan
+    from service.tools.bench.machine import BenchMachine
 
 app = typer.Typer(help="Measure how fast the network, the worker and the service are here.")
 
-DEFAULT_BUNDLE = "ped2-fast"
+DEFAULT_BUNDLE, DRAWN_BUNDLE = "ped2-fast", "demo"
 MOST_CAMERAS = 256
 WIDTH = 100
 
@@ -39,7 +39,10 @@ BundleName = Annotated[
 ]
 Cameras = Annotated[str, typer.Option(help="Numbers of cameras, with commas.")]
 Engine = Annotated[
-    str, typer.Option(help="What runs the network; `auto` is what the service would choose.")
+    str,
+    typer.Option(
+        help="Engine that runs the network; `auto` is the one that the service would choose."
+    ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="File for all figures, as JSON.")]
 Plot = Annotated[Path | None, typer.Option(help="PNG of rate and age against cameras.")]
@@ -56,43 +59,49 @@ def bench(context: typer.Context) -> None:
 def network(
     bundle: BundleName = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="An engine to measure, again for others; else all.")
+        list[str] | None,
+        typer.Option(help="Engine to measure; repeat it for more. All unless given."),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long, at least.", min=0.1)] = 30.0,
-    threads: Annotated[int, typer.Option(help="Of each form.", min=1)] = 1,
+    seconds: Annotated[float, typer.Option(help="Seconds to measure, at least.", min=0.1)] = 30.0,
+    threads: Annotated[int, typer.Option(help="Threads of each engine.", min=1)] = 1,
     batch: Annotated[
-        int | None, typer.Option(help="Cameras in a step; as many as threads unless given.", min=1)
+        int | None,
+        typer.Option(help="Cameras in a step; the number of threads unless given.", min=1),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
     preset: Annotated[
         str | None,
-        typer.Option(help="Instead of a bundle, an untrained network of `normwatch train`'s."),
+        typer.Option(
+            help="Measure an untrained network of a `normwatch train` preset, not a bundle."
+        ),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Each engine beside the reference form of the network, by turns: a ratio that holds on a
-    busy machine, too."""
+    """Measure engines and the network's reference form by turns: their ratio holds on a busy
+    machine, too."""
     check_file("--json", json_file)
     if preset is not None and bundle is not None:
         raise BadInput("--preset", preset, f"can't be measured together with bundle {bundle}")
     _prepare()
-    from service.bench.network import NetworkPlan, chosen_engines, measure
-    from service.bench.presets import preset_bundle
-    from service.bench.report import network_json
-    from service.bench.tables import network_notes, network_table
     from service.infer.device import choose_device
+    from service.tools.bench.bench_json import make_network_json
+    from service.tools.bench.bench_tables import make_network_notes, make_network_table
+    from service.tools.bench.network_bench import NetworkPlan, choose_engines, measure
+    from service.tools.bench.presets import build_preset_bundle
 
-    loaded = preset_bundle(preset) if preset is not None else load_bundle(_bundle_name(bundle))
+    loaded = (
+        build_preset_bundle(preset) if preset is not None else load_bundle(_choose_bundle(bundle))
+    )
     place = choose_device(device)
-    engines = chosen_engines(loaded, engine or [], place)
+    engines = choose_engines(loaded, engine or [], place)
     plan = NetworkPlan(loaded, engines, seconds, threads, batch or threads, place)
-    console, machine = _start()
+    console, machine = _print_machine()
     with console.status("measuring …") as status:
         figures = measure(plan, lambda rounds: status.update(f"measuring, round {rounds} …"))
-    console.print(network_table(figures))
-    for note in network_notes(figures):
+    console.print(make_network_table(figures))
+    for note in make_network_notes(figures):
         console.print(note)
-    _write(json_file, network_json(machine, figures), console)
+    _write(json_file, make_network_json(machine, figures), console)
 
 
 @app.command("worker")
@@ -100,12 +109,12 @@ def worker(
     bundle: BundleName = None,
     cameras: Cameras = "1,2,4,8,16",
     seconds: Annotated[
-        float, typer.Option(help="How long each number of cameras.", min=0.5)
+        float, typer.Option(help="Seconds to measure each number of cameras.", min=0.5)
     ] = 20.0,
     fps: Annotated[
         float | None,
         typer.Option(
-            help="Frames a second of a camera; unless given, as many as are taken.",
+            help="Frames a second of a camera; as many as the worker can score unless given.",
             min=0.1,
             max=1000,
         ),
@@ -114,57 +123,71 @@ def worker(
     json_file: JsonFile = None,
     plot: Plot = None,
 ) -> None:
-    """The worker alone, its cameras' frames out of memory, on a Redis of its own."""
+    """Measure the worker alone, with frames from memory, on a Redis of its own."""
     outputs = _Outputs(json_file, plot)
     outputs.check()
-    plan = _plan(bundle, cameras, seconds, fps, engine)
+    plan = _make_plan(bundle, cameras, seconds, fps, engine)
     _prepare()
-    from service.bench.worker import measure
+    from service.tools.bench.worker_bench import measure
 
     _check_engine(engine, plan.model)
-    console, machine = _start()
-    run = measure(plan, _row_printer(console))
+    console, machine = _print_machine()
+    run = measure(plan, _make_row_printer(console))
     outputs.show("worker", run, "the worker alone", console, machine)
 
 
 @app.command("service")
 def service(
-    bundle: BundleName = None,
+    bundle: Annotated[
+        str | None,
+        typer.Argument(
+            help="A bundle's folder, or a name from `normwatch models`. Unless given, "
+            f"NORMWATCH_DEFAULT_MODEL or {DRAWN_BUNDLE}, which knows the drawn scene; with "
+            f"--video or --rtsp {DEFAULT_BUNDLE}."
+        ),
+    ] = None,
     cameras: Cameras = "1,2,4,8,16",
     seconds: Annotated[
-        float, typer.Option(help="How long each number of cameras.", min=0.5)
+        float, typer.Option(help="Seconds to measure each number of cameras.", min=0.5)
     ] = 30.0,
     fps: Annotated[
         float, typer.Option(help="Frames a second of a camera.", min=0.1, max=240)
     ] = 10.0,
     engine: Engine = AUTO,
     video: Annotated[
-        Path | None, typer.Option(help="H.264 in MP4 for the cameras to show; else one is drawn.")
+        Path | None,
+        typer.Option(help="Video (H.264 in MP4) that the cameras show; drawn unless given."),
     ] = None,
+    quiet: Annotated[
+        int,
+        typer.Option(help="Number of cameras that show a still picture with sensor noise.", min=0),
+    ] = 0,
     rtsp: Annotated[
-        list[str] | None, typer.Option(help="URL of a camera of your own; again for others.")
+        list[str] | None, typer.Option(help="URL of your own camera; repeat it for more.")
     ] = None,
     json_file: JsonFile = None,
     plot: Plot = None,
 ) -> None:
-    """The whole service: cameras' RTSP in, scores out of the API."""
+    """Measure the whole service: RTSP in, scores out of the API."""
     outputs = _Outputs(json_file, plot)
     outputs.check()
-    plan = _plan(bundle, cameras, seconds, fps, engine)
+    drawn = video is None and not rtsp
+    default = DRAWN_BUNDLE if drawn else DEFAULT_BUNDLE
+    plan = _make_plan(bundle, cameras, seconds, fps, engine, default=default)
     _prepare()
-    from service.bench.service import ServicePlan, measure
+    from service.tools.bench.service_bench import ServicePlan, measure
 
-    whole = ServicePlan(plan, fps, video, rtsp or ())
+    whole = ServicePlan(plan, fps, video, rtsp or (), quiet)
     whole.check()
     _check_engine(engine, plan.model)
-    console, machine = _start()
-    run = measure(whole, _row_printer(console))
+    console, machine = _print_machine()
+    run = measure(whole, _make_row_printer(console))
     outputs.show("service", run, "the whole service, RTSP to API", console, machine)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outputs:
-    """Files of a load."""
+    """Files that a load's figures are written to."""
 
     json_file: Path | None
     plot: Path | None
@@ -175,38 +198,49 @@ class _Outputs:
         check_file("--plot", self.plot)
 
     def show(
-        self, command: str, run: LoadRun, what: str, console: Console, machine: Machine
+        self, command: str, run: LoadRun, what: str, console: Console, machine: BenchMachine
     ) -> None:
         """Print the tables, and write the files."""
-        from service.bench.plots import plot_load
-        from service.bench.report import load_json
-        from service.bench.tables import load_notes, load_table, stage_table
+        from service.tools.bench.bench_json import make_load_json
+        from service.tools.bench.bench_tables import (
+            make_load_notes,
+            make_load_table,
+            make_stage_tables,
+        )
+        from service.tools.bench.load_plot import plot_load
 
-        console.print(load_table(run, what))
-        console.print(stage_table(run))
-        for note in load_notes(run):
+        console.print(make_load_table(run, what))
+        for table in make_stage_tables(run):
+            console.print(table)
+        for note in make_load_notes(run):
             console.print(note)
-        _write(self.json_file, load_json(command, machine, run), console)
+        _write(self.json_file, make_load_json(command, machine, run), console)
         if self.plot is not None:
             plot_load(run, f"{run.bundle}: {what}\n{machine.line}", self.plot)
             console.print(f"plot: {self.plot}")
 
 
-def _bundle_name(given: str | None) -> str:
-    return given or Settings().default_model or DEFAULT_BUNDLE
+def _choose_bundle(given: str | None, default: str = DEFAULT_BUNDLE) -> str:
+    return given or Settings().default_model or default
 
 
-def _plan(
-    bundle: str | None, cameras: str, seconds: float, fps: float | None, engine: str
+def _make_plan(
+    bundle: str | None,
+    cameras: str,
+    seconds: float,
+    fps: float | None,
+    engine: str,
+    *,
+    default: str = DEFAULT_BUNDLE,
 ) -> LoadPlan:
-    """Raises: BadInput, BundleError."""
-    counts = _counts(cameras)
+    """Check the options, and make a plan of them. Raises: BadInput, BundleError."""
+    counts = _parse_counts(cameras)
     if engine != AUTO and engine not in list(EngineName):
         known = ", ".join(each.value for each in EngineName)
         raise BadInput("--engine", engine, f"must be auto or one of {known}")
-    path = find_bundle(_bundle_name(bundle)).absolute()
+    path = find_bundle(_choose_bundle(bundle, default)).absolute()
     _prepare()
-    from service.bench.load import LoadPlan
+    from service.tools.bench.load import LoadPlan
 
     settings = {
         "NORMWATCH_ENGINE": engine,
@@ -215,7 +249,7 @@ def _plan(
     return LoadPlan(str(path), counts, seconds, fps, settings)
 
 
-def _counts(cameras: str) -> list[int]:
+def _parse_counts(cameras: str) -> list[int]:
     words = [word.strip() for word in cameras.split(",")]
     if not all(word.isdecimal() and 1 <= int(word) <= MOST_CAMERAS for word in words):
         expected = f"must be numbers from 1 to {MOST_CAMERAS}, with commas between them"
@@ -224,35 +258,35 @@ def _counts(cameras: str) -> list[int]:
 
 
 def _prepare() -> None:
-    """As in a worker's process; read when torch is loaded."""
+    """Set what a worker's process has, which PyTorch reads when it is loaded."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _check_engine(engine: str, model: str) -> None:
-    """Raises: BadInput: it can't be had for this bundle."""
+    """Raise BadInput where the engine can't run this bundle."""
     if engine == AUTO:
         return
     from service.infer.device import choose_device
 
-    runnable("--engine", engine, load_bundle(model), choose_device(Settings().device))
+    require_engine("--engine", engine, load_bundle(model), choose_device(Settings().device))
 
 
-def _start() -> tuple[Console, Machine]:
-    from service.bench.machine import this_machine
+def _print_machine() -> tuple[Console, BenchMachine]:
+    from service.tools.bench.machine import inspect_machine
 
-    console, machine = Console(highlight=False, width=WIDTH), this_machine()
+    console, machine = Console(highlight=False, width=WIDTH), inspect_machine()
     console.print(machine.line)
     if machine.warning:
         console.print(f"[yellow]{machine.warning}[/yellow]")
     return console, machine
 
 
-def _row_printer(console: Console) -> Callable[[LoadFigures], None]:
-    from service.bench.tables import cameras_text
+def _make_row_printer(console: Console) -> Callable[[LoadFigures], None]:
+    from service.tools.bench.bench_tables import format_camera_count
 
     def show(row: LoadFigures) -> None:
         age = "" if row.age is None else f", p99 age {1000.0 * row.age.p99_s:.0f} ms"
-        console.print(f"{cameras_text(row.cameras)}: {row.fps:.1f} frames/s{age}")
+        console.print(f"{format_camera_count(row.cameras)}: {row.fps:.1f} frames/s{age}")
 
     return show
 

@@ -1,4 +1,4 @@
-"""`normwatch models` and its subcommands, and how every command finds the bundle it was given."""
+"""`normwatch models` and its subcommands; also finds the bundle for every other command."""
 
 from __future__ import annotations
 
@@ -11,62 +11,66 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from model.config import NetConfig, Task
+from model.network.network_config import NetConfig, Task
+from service.cli.input_footage import add_recordings, find_sources
 from service.cli.outputs import check_bundle_folder
 from service.errors import BadInput
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from model.bundle import Bundle
+    from model.bundles.bundle import Bundle
 
-app = typer.Typer(help="List the models at hand; add others, and pack your own for others.")
+app = typer.Typer(help="List models, add others, and pack your own for others.")
 
 
 def load_bundle(name_or_path: str) -> Bundle:
-    """A bundle by path, or by name among the user's and the shipped ones. Raises: BundleError."""
-    from model.bundle import load
+    """Load a bundle by path, or by its name among the user's and the shipped ones.
+
+    Raises: BundleError.
+    """
+    from model.bundles.bundle import load
 
     return load(find_bundle(name_or_path))
 
 
 def find_bundle(name_or_path: str) -> Path:
-    """A bundle's folder. Raises: BundleError."""
-    from model.catalog import find
+    """Find a bundle's folder. Raises: BundleError."""
+    from model.bundles.catalog import find_bundle
 
-    return find(name_or_path, [Settings().user_models, Path()])
+    return find_bundle(name_or_path, [Settings().user_models, Path()])
 
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """List the bundles at hand: the user's, and those that come with normwatch."""
-    from model.catalog import available
+    """List the bundles: your own, and those that come with normwatch."""
+    from model.bundles.catalog import list_bundles
 
     if context.invoked_subcommand is not None:
         return
 
     settings = Settings()
     table = Table("name", "network", "input", "trained on", "AUC causal, offline", "where")
-    for info in available([settings.user_models]):
+    for info in list_bundles([settings.user_models]):
         net, origin = info.config, info.provenance
         table.add_row(
             info.name,
-            _network(net),
+            _describe_network(net),
             f"{net.height}x{net.width} {'grey' if net.channels == 1 else 'RGB'}",
             f"{origin.frames} frames, {origin.epochs} epochs" if origin.epochs else origin.notes,
-            ", ".join(f"{value:g}" for value in _own_aucs(origin.results, info.score)),
+            ", ".join(f"{value:g}" for value in _find_own_aucs(origin.results, info.score)),
             "shipped" if info.shipped else str(info.path),
         )
     Console(highlight=False).print(table)
 
 
-def _network(net: NetConfig) -> str:
+def _describe_network(net: NetConfig) -> str:
     patch = f", patch {net.patch}" if net.patch > 1 else ""
     task = "" if net.task is Task.PREDICTION else f", {net.task.value}"
     return f"width {net.base_width}{patch}{task}"
 
 
-def _own_aucs(results: Mapping[str, float], score: str) -> list[float]:
-    """Frame-level AUCs of the bundle's own score in percent: causal, then offline."""
+def _find_own_aucs(results: Mapping[str, float], score: str) -> list[float]:
+    """Find the frame-level AUCs of the bundle's own score in percent: causal, then offline."""
     return [
         value
         for protocol in ("causal", "offline")
@@ -81,20 +85,20 @@ def add(
         str, typer.Argument(help="A bundle's folder, an archive of one, or its https URL.")
     ],
     name: Annotated[
-        str | None, typer.Option(help="What to call it; the name in the bundle unless given.")
+        str | None, typer.Option(help="Name to add it under; the bundle's own unless given.")
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="SHA-256 of the archive; a URL needs it.")
     ] = None,
     allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Let the URL lead inside your network.")
+        bool, typer.Option("--allow-private", help="Permit URLs inside your network.")
     ] = False,
 ) -> None:
-    """Check a bundle that comes from elsewhere, and put it among yours."""
-    from service.release.download import Fetcher
-    from service.release.installing import Order, install
+    """Check a bundle from elsewhere, and add it to your models."""
+    from service.tools.release.download import Fetcher
+    from service.tools.release.installation import InstallOrder, install
 
-    order = Order(source, name, sha256, Fetcher(allow_private=allow_private))
+    order = InstallOrder(source, name, sha256, Fetcher(allow_private=allow_private))
     path = install(order, Settings().user_models)
     Console(highlight=False, soft_wrap=True).print(f"{path} holds model {path.name}")
 
@@ -106,7 +110,7 @@ def quantise(
     ],
     footage: Annotated[
         list[str],
-        typer.Argument(help="Normal footage of its camera, best such as it wasn't trained on."),
+        typer.Argument(help="Normal footage of its camera, preferably not what it was trained on."),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; the bundle's own unless given.")
@@ -115,11 +119,11 @@ def quantise(
         int | None, typer.Option(help="Frames to take of each source.", min=1)
     ] = None,
 ) -> None:
-    """Measure what 8-bit arithmetic needs, and how its scores agree with those in fp32."""
-    from model.bundle import load, save
-    from model.catalog import SHIPPED
-    from model.engines.exactness import quantise as measured
-    from model.footage import Sampling, discover, frame_store
+    """Measure the ranges for 8-bit arithmetic, and how its scores agree with fp32."""
+    from model.bundles.bundle import load, save
+    from model.bundles.catalog import SHIPPED
+    from model.engines.exactness import quantise_bundle
+    from model.footage.clips import open_frame_store
 
     path = find_bundle(bundle)
     if out is not None:
@@ -129,14 +133,19 @@ def quantise(
     loaded = load(path)
     console = Console(highlight=False, soft_wrap=True)
     with (
-        frame_store(loaded.frame_shape) as store,
+        open_frame_store(loaded.frame_shape) as store,
         Progress(console=console, disable=not console.is_terminal) as bar,
     ):
-        for source in discover(footage):
-            store.add(source, Sampling(loaded.provenance.frame_rate, max_frames))
+        add_recordings(
+            console,
+            store,
+            find_sources(console, footage),
+            fps=loaded.provenance.frame_rate,
+            limit=max_frames,
+        )
         task = bar.add_task("scoring twice", total=None)
         try:
-            done = measured(loaded, store.clips(), lambda: bar.advance(task))
+            done = quantise_bundle(loaded, store.clips(), lambda: bar.advance(task))
         except ValueError as error:
             raise BadInput("FOOTAGE", " ".join(footage), str(error)) from None
     save(done, out or path)
@@ -144,7 +153,7 @@ def quantise(
 
 
 def describe_int8(bundle: Bundle) -> str:
-    """How its scores in 8 bits agree with those in fp32."""
+    """Describe how a bundle's scores in 8 bits agree with those in fp32."""
     from model.engines.choice import LEAST_RANK_CORRELATION
 
     if bundle.int8 is None:
@@ -167,8 +176,8 @@ def pack(
     ] = None,
 ) -> None:
     """Write a bundle as one archive that others can add."""
-    from model.bundle import load
-    from service.release.archive import pack as write
+    from model.bundles.bundle import load
+    from service.tools.release.archive import pack as write
 
     path = find_bundle(bundle)
     load(path)  # what is damaged isn't published

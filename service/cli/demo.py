@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import threading
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from service import logs
-from service.cli.processes import DataDir, Port, run_all
+from service.cli.serve import DataDir, Port, run_all
 from service.settings import Settings
 
 
 def demo(port: Port = None, data_dir: DataDir = None) -> None:
-    """Play a drawn scene through the real service, and show the alert. No camera, no download."""
+    """Play a drawn scene through the real service, and print its alerts. Needs no camera."""
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="normwatch-demo-") as temporary:
         folder = (data_dir or Path(temporary)).absolute()
@@ -26,22 +27,22 @@ def demo(port: Port = None, data_dir: DataDir = None) -> None:
         )
         logs.configure("WARNING")
         overrides = {
-            "NORMWATCH_MEDIA_DIRS": str(media),
+            "NORMWATCH_MEDIA_DIRS": json.dumps([str(media)]),
             # The demo's webhook receiver listens on loopback.
-            "NORMWATCH_ALLOW_PRIVATE_WEBHOOKS": "true",
+            "NORMWATCH_ALLOW_PRIVATE_RECEIVERS": "true",
             "NORMWATCH_API_KEYS": "",
             "NORMWATCH_LOG_LEVEL": "WARNING",
         }
         console.print("starting normwatch …")
         run_all(
             settings,
-            on_ready=lambda url: _play_beside(url, media, console),
+            on_ready=lambda url: _start_demo(url, media, console),
             overrides=overrides,
         )
 
 
-def _play_beside(url: str, media: Path, console: Console) -> None:
-    """Drive the demo in a thread; the processes are looked after meanwhile."""
-    from service.demo.run import play
+def _start_demo(url: str, media: Path, console: Console) -> None:
+    """Run the demo in a thread, while this one supervises the processes."""
+    from service.tools.demo.demo_run import play
 
     threading.Thread(target=play, args=(url, media, console), daemon=True).start()

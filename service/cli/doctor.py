@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from model.catalog import available
+from model.bundles.catalog import list_bundles
 from model.engines.names import EngineName
 from service.cli.bundles import find_bundle
 from service.cli.outputs import check_file
@@ -22,10 +22,10 @@ from service.errors import BadInput
 from service.settings import AUTO, Settings
 
 if TYPE_CHECKING:
-    from service.cli.checkup import BundleFinding, EngineFinding, Machine
+    from service.cli.doctor_findings import BundleFinding, EngineFinding, MachineFinding
 
 WIDTH = 100
-"""Columns where there is no terminal to ask, and at most."""
+"""Widest output, in columns; also the width without a terminal."""
 
 
 def doctor(
@@ -36,45 +36,46 @@ def doctor(
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all of it there, too.")
+        Path | None, typer.Option("--json", help="File for all findings, as JSON.")
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option(help="See what this engine would do; NORMWATCH_ENGINE unless given."),
+        typer.Option(help="Engine to choose; NORMWATCH_ENGINE unless given."),
     ] = None,
 ) -> None:
-    """Show the machine and, for each bundle, the engines: how fast, and why not."""
+    """Print what this machine has and, for each bundle, how fast each engine runs it or why it
+    can't."""
     settings = Settings()
-    wanted = _wanted(engine if engine is not None else settings.engine)
+    requested = _parse_engine(engine if engine is not None else settings.engine)
     check_file("--json", json_file)
-    paths = [find_bundle(each) for each in bundle or ()] or all_bundles(settings)
+    paths = [find_bundle(each) for each in bundle or ()] or _list_bundle_folders(settings)
 
     import torch
 
-    from service.cli.checkup import examine, look_at_machine, works
+    from service.cli.doctor_findings import can_run_all, examine_bundle, examine_machine
     from service.infer.device import choose_device
 
     torch.set_num_threads(1)
     device = choose_device(settings.device)
-    machine = look_at_machine()
+    machine = examine_machine()
     console = Console(highlight=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     _show_machine(console, machine)
     findings: list[BundleFinding] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         for path in bar.track(paths, description="trying engines"):
-            findings.append(examine(path, device, wanted, machine.usable_cores))
+            findings.append(examine_bundle(path, device, requested, machine.usable_cores))
     for finding in findings:
         _show_bundle(console, finding)
-    for note in notes(machine, findings):
+    for note in make_notes(machine, findings):
         console.print(f"\n{note}")
     if json_file is not None:
         _write(json_file, machine, findings)
-    if not works(findings):
+    if not can_run_all(findings):
         raise typer.Exit(1)
 
 
-def _wanted(engine: str) -> EngineName | None:
+def _parse_engine(engine: str) -> EngineName | None:
     if engine == AUTO:
         return None
     if engine not in tuple(EngineName):
@@ -82,20 +83,20 @@ def _wanted(engine: str) -> EngineName | None:
     return EngineName(engine)
 
 
-def all_bundles(settings: Settings) -> list[Path]:
-    """The user's and the shipped ones."""
-    return [info.path for info in available([settings.user_models])]
+def _list_bundle_folders(settings: Settings) -> list[Path]:
+    """List the user's bundles and the shipped ones."""
+    return [info.path for info in list_bundles([settings.user_models])]
 
 
-def _show_machine(console: Console, machine: Machine) -> None:
+def _show_machine(console: Console, machine: MachineFinding) -> None:
     table = Table.grid(padding=(0, 2))
-    for name, value in machine_rows(machine):
+    for name, value in describe_machine(machine):
         table.add_row(name, escape(value))
     console.print(table)
 
 
-def machine_rows(machine: Machine) -> list[tuple[str, str]]:
-    """What is said of the machine, line by line."""
+def describe_machine(machine: MachineFinding) -> list[tuple[str, str]]:
+    """Describe the machine, line by line."""
     cores = f"{machine.usable_cores} usable of {machine.all_cores}"
     if machine.container_cores is not None:
         cores += f"; the container's limit is {machine.container_cores:g}"
@@ -111,12 +112,12 @@ def machine_rows(machine: Machine) -> list[tuple[str, str]]:
         ("GPU", machine.gpu or f"none: {machine.no_gpu}"),
         ("PyTorch", machine.torch),
         ("OpenVINO", machine.openvino or "not installed"),
-        ("allocator", _allocator(machine.glibc_tunables)),
+        ("allocator", _describe_allocator(machine.glibc_tunables)),
         ("load", f"{machine.load:.2f} on {machine.all_cores} cores, mean of a minute"),
     ]
 
 
-def _allocator(tunables: str | None) -> str:
+def _describe_allocator(tunables: str | None) -> str:
     if tunables is None:
         return "the C library's own settings: GLIBC_TUNABLES isn't set"
     return f"GLIBC_TUNABLES={tunables}"
@@ -133,42 +134,44 @@ def _show_bundle(console: Console, finding: BundleFinding) -> None:
             table.add_column(heading, justify="right")
         table.add_column("")
         for each in finding.engines:
-            table.add_row(each.engine.value, *_figures(each), escape(_verdict(each)))
+            table.add_row(
+                each.engine.value, *_format_figures(each), escape(_describe_verdict(each))
+            )
         console.print(table)
     if finding.error:
         console.print(f"can't be run: {escape(finding.error)}", soft_wrap=True)
 
 
-def _figures(finding: EngineFinding) -> tuple[str, str, str]:
+def _format_figures(finding: EngineFinding) -> tuple[str, str, str]:
     if finding.frame_ms is None or finding.fps_per_core is None:
         return "", "", ""
     cameras = "" if finding.cameras is None else str(finding.cameras)
     return f"{finding.frame_ms:.1f}", f"{finding.fps_per_core:.1f}", cameras
 
 
-def _verdict(finding: EngineFinding) -> str:
+def _describe_verdict(finding: EngineFinding) -> str:
     return "chosen" if finding.chosen else finding.refused
 
 
-def notes(machine: Machine, findings: Sequence[BundleFinding]) -> list[str]:
-    """What is to be thought of the figures."""
-    told: list[str] = []
+def make_notes(machine: MachineFinding, findings: Sequence[BundleFinding]) -> list[str]:
+    """Say how to read the figures."""
+    lines: list[str] = []
     if any(finding.engines for finding in findings):
-        told.append(
+        lines.append(
             "Times are of one frame on one core, of the network and what is measured of its "
             "output; the memory's update and the score come on top (about 15 % with ped2-fast). "
             "Cameras are what the usable cores would hold if nothing else ran on them: decoding "
             "and the service take their share."
         )
     if machine.busy:
-        told.append(
+        lines.append(
             f"The machine was busy at the start (load {machine.load:.2f} on {machine.all_cores} "
             "cores): all times are too long, and the choice may be another on an idle one."
         )
-    return told
+    return lines
 
 
-def _write(path: Path, machine: Machine, findings: Sequence[BundleFinding]) -> None:
+def _write(path: Path, machine: MachineFinding, findings: Sequence[BundleFinding]) -> None:
     found = {
         "machine": asdict(machine) | {"busy": machine.busy},
         "bundles": [

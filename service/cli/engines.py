@@ -1,4 +1,4 @@
-"""How a command finds the engine that it was given."""
+"""Finds the engine that a command was given."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from service.errors import BadInput
 
 if TYPE_CHECKING:
-    from model.bundle import Bundle
+    from model.bundles.bundle import Bundle
     from model.engines.names import EngineName
 
 
-def runnable(option: str, text: str, bundle: Bundle, device: str = "cpu") -> EngineName:
-    """An engine by its name, exact or not.
+def require_engine(option: str, text: str, bundle: Bundle, device: str = "cpu") -> EngineName:
+    """Return the engine of that name, exact or not.
 
-    Raises: BadInput: there is none of that name, or it can't be had here for this bundle.
+    Raises: BadInput: there is none of that name, or it can't run this bundle here.
     """
-    from model.engines.choice import require
+    from model.engines.choice import require_engine
     from model.engines.engine import EngineError
     from model.engines.names import EngineName
 
@@ -24,7 +24,7 @@ def runnable(option: str, text: str, bundle: Bundle, device: str = "cpu") -> Eng
         raise BadInput(option, text, f"must be one of {', '.join(EngineName)}")
     name = EngineName(text)
     try:
-        require(name, bundle, device)
+        require_engine(name, bundle, device)
     except EngineError as error:
         raise BadInput(option, text, str(error)) from None
     return name

@@ -13,22 +13,22 @@ from rich.console import Console
 from rich.progress import Progress
 
 from service.cli.bundles import load_bundle
-from service.cli.engines import runnable
+from service.cli.engines import require_engine
 from service.cli.evaluation_files import Outputs, Results, write
 from service.errors import BadInput
 
 if TYPE_CHECKING:
-    from model.bundle import Bundle
-    from model.config import ScoreConfig
-    from model.datasets import TestClip
+    from model.bundles.bundle import Bundle
+    from model.data.datasets import TestClip
     from model.evaluation.comparison import Comparison, Plan
-    from model.footage import Clip
+    from model.footage.clips import Clip
+    from model.scoring.score_config import ScoreConfig
 
 ALL = "all"
 WIDTH = 100
-"""Columns of the tables where there is no terminal to ask."""
+"""Width of the tables without a terminal, in columns."""
 DEFAULT_FPS = 10.0
-"""Where neither the option nor the bundle says otherwise."""
+"""Frame rate where neither the option nor the bundle has one."""
 
 
 def evaluate(
@@ -39,65 +39,70 @@ def evaluate(
         Path, typer.Argument(help="A data set's folder: Ped1/Ped2, Avenue, ShanghaiTech, or plain.")
     ],
     layout: Annotated[
-        str | None, typer.Option(help="The data set's layout, where it isn't recognised.")
+        str | None, typer.Option(help="The data set's layout; recognised unless given.")
     ] = None,
     score: Annotated[
         str | None,
-        typer.Option(help="The composition that the figures on top are of; the bundle's own."),
+        typer.Option(help="Composition of the first figures; the bundle's own unless given."),
     ] = None,
     scores: Annotated[
-        str, typer.Option(help="`all` compositions, or the name of one that alone is measured.")
+        str, typer.Option(help="`all` compositions, or the name of a single one to measure.")
     ] = ALL,
     gamma: Annotated[
-        float | None, typer.Option(help="γ, instead of the bundle's.", min=0.0)
+        float | None, typer.Option(help="γ; the bundle's unless given.", min=0.0)
     ] = None,
     memory: Annotated[
         list[str] | None,
-        typer.Option(help="How the memory updates: a rule's name, several times, or `all`; paper."),
+        typer.Option(
+            help="Rule of memory updates, or `all`; repeat it for more. `paper` unless given."
+        ),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option(help="Measure frame difference and MOG2 beside the bundle.")
+        bool, typer.Option(help="Measure frame difference and MOG2 as well.")
     ] = True,
     normal: Annotated[
         Path | None,
-        typer.Option(help="Normal footage that the baselines' ranges and thresholds come from."),
+        typer.Option(help="Normal footage for the baselines' ranges and thresholds."),
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option(help="Frames a second of the clips; those of the bundle's footage, or 10."),
+        typer.Option(help="Frames a second of the clips; the bundle's, or 10, unless given."),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="What runs the network, such as openvino-int8; torch-fp32.")
+        str | None, typer.Option(help="Engine, such as openvino-int8; torch-fp32 unless given.")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures there.")
+        Path | None, typer.Option("--json", help="File for all figures, as JSON.")
     ] = None,
     plot: Annotated[Path, typer.Option(help="PNG of curves and ROC.")] = Path("evaluation.png"),
     figure: Annotated[
-        str | None, typer.Option(help="A clip to draw a frame of: prediction, error, scores.")
+        str | None, typer.Option(help="Clip to draw a frame of: prediction, error, scores.")
     ] = None,
     figure_frame: Annotated[
-        int | None, typer.Option(help="Which frame; the abnormal one that scores highest.", min=0)
+        int | None,
+        typer.Option(
+            help="The frame to draw; the abnormal one that scores highest unless given.", min=0
+        ),
     ] = None,
     figure_out: Annotated[Path, typer.Option(help="PNG of that frame.")] = Path("figure.png"),
 ) -> None:
     """Measure a bundle on labelled footage, offline (papers' protocol) and causal (live)."""
-    from model.datasets import Layout, load
-    from model.evaluation.comparison import compare, frames_to_see
-    from model.evaluation.truth import truth
+    from model.data.datasets import Layout, load_test_clips
+    from model.evaluation.comparison import compare, count_frames
+    from model.evaluation.truth import make_truth
 
     outputs = Outputs(json_file, plot, figure, figure_frame, figure_out)
     outputs.check()
     if layout is not None and layout not in list(Layout):
         raise BadInput("--layout", layout, f"must be one of {', '.join(Layout)}")
     loaded = load_bundle(bundle)
-    chosen, compositions = _compositions(loaded, score, scores)
+    chosen, list_scores = _choose_compositions(loaded, score, scores)
     if normal is not None and not baselines:
         raise BadInput("--normal", str(normal), "is of use with --baselines only")
-    plan = _plan(loaded, compositions, memory, gamma, fps, baselines=baselines, figure=figure)
+    plan = _make_plan(loaded, list_scores, memory, gamma, fps, baselines=baselines, figure=figure)
     if engine is not None:
-        plan = replace(plan, engine=runnable("--engine", engine, loaded))
-    labelled = load(data, layout)
+        plan = replace(plan, engine=require_engine("--engine", engine, loaded))
+    labelled = load_test_clips(data, layout)
     if figure is not None and figure not in {clip.source.name for clip in labelled}:
         names = ", ".join(clip.source.name for clip in labelled)
         raise BadInput("--figure", figure, f"must be one of the clips {names}")
@@ -113,9 +118,11 @@ def evaluate(
         if not loaded.config.context <= figure_frame < length:
             reason = f"must be from {loaded.config.context} to {length - 1} in clip {figure}"
             raise BadInput("--figure-frame", figure_frame, reason)
-    known = truth(clips, [clip.abnormal for clip in labelled], [clip.masks for clip in labelled])
+    known = make_truth(
+        clips, [clip.abnormal for clip in labelled], [clip.masks for clip in labelled]
+    )
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("scoring", total=frames_to_see(clips, usual, plan))
+        task = bar.add_task("scoring", total=count_frames(clips, usual, plan))
         comparison = compare(
             loaded, clips, known, plan, normal=usual, on_frame=lambda: bar.advance(task)
         )
@@ -129,13 +136,13 @@ def evaluate(
         console.print(line)
 
 
-def _compositions(
+def _choose_compositions(
     bundle: Bundle, score: str | None, scores: str
 ) -> tuple[str, dict[str, ScoreConfig]]:
-    """The composition on top, and all that are to be measured. Raises: BadInput."""
-    from model.config import compositions
+    """Return the composition of the first figures, and all to measure. Raises: BadInput."""
+    from model.scoring.score_config import list_scores
 
-    known = compositions(bundle.score)
+    known = list_scores(bundle.score)
     for option, value in (("--score", score), ("--scores", scores)):
         if value not in (None, *known) and not (option == "--scores" and value == ALL):
             raise BadInput(option, value, f"must be one of {', '.join(sorted(known))}")
@@ -146,7 +153,7 @@ def _compositions(
     return scores, {scores: known[scores]}
 
 
-def _plan(
+def _make_plan(
     bundle: Bundle,
     scores: dict[str, ScoreConfig],
     memory: Sequence[str] | None,
@@ -156,13 +163,13 @@ def _plan(
     baselines: bool,
     figure: str | None,
 ) -> Plan:
-    from model.config import MemoryKind
     from model.evaluation.comparison import Plan
-    from model.rules import UPDATE_RULES
+    from model.network.network_config import MemoryKind
+    from model.network.update_rules import UPDATE_RULES
 
     rules = tuple(dict.fromkeys(memory or ("paper",)))
     if ALL in rules:
-        # MemAE's items never change: only reading can be on or off.
+        # MemAE's items never change; only reading can be switched.
         fixed = bundle.config.memory is MemoryKind.MEMAE
         rules = ("frozen", "off") if fixed else tuple(UPDATE_RULES)
     for rule in rules:
@@ -186,37 +193,40 @@ def _plan(
 def _read(
     bundle: Bundle, labelled: Sequence[TestClip], normal: Path | None, console: Console
 ) -> tuple[list[Clip], list[Clip]]:
-    """The test clips, and the normal footage. Raises: LabelError, BadInput, FootageError."""
-    from model.footage import FootageError, discover, frame_store
-    from model.labels import LabelError
+    """Read the test clips and the normal footage. Raises: LabelError, BadInput, FootageError."""
+    from model.data.labels import LabelError
+    from model.footage.clips import open_frame_store
+    from model.footage.footage_error import FootageError
+    from model.footage.footage_reader import FootageReader
+    from model.footage.footage_search import find_footage
 
     try:
-        usual = discover([str(normal)]) if normal is not None else []
+        usual = find_footage([str(normal)]).sources if normal is not None else []
     except FootageError as error:
         raise BadInput("--normal", str(normal), str(error)) from None
     with (
-        frame_store(bundle.frame_shape) as tests,
-        frame_store(bundle.frame_shape) as normals,
+        open_frame_store(bundle.frame_shape) as tests,
+        open_frame_store(bundle.frame_shape) as normals,
         Progress(console=console, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task("reading", total=len(labelled) + len(usual))
         for clip in labelled:
-            count = tests.add(clip.source)
-            if count != len(clip.abnormal):
+            added = tests.add(FootageReader(clip.source), whole=True)
+            if added.frames != len(clip.abnormal):
                 raise LabelError(
-                    f"clip {clip.source.name} has {count} frames but {len(clip.abnormal)} labels"
+                    f"clip {clip.source.name} has {added} but {len(clip.abnormal)} labels"
                 )
             bar.advance(task)
         for source in usual:
-            normals.add(source)
+            normals.add(FootageReader(source))
             bar.advance(task)
         return tests.clips(), normals.clips()
 
 
 def _show(console: Console, comparison: Comparison, bundle: Bundle, score: str) -> None:
-    from service.cli.evaluation_tables import tables
+    from service.cli.evaluation_tables import make_tables
 
-    for table in tables(comparison, bundle.name, score):
+    for table in make_tables(comparison, bundle.name, score):
         console.print(table)
     rule, first = next(iter(comparison.rules.items()))
     console.print(

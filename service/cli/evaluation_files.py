@@ -12,14 +12,14 @@ from service.cli.outputs import check_file
 from service.errors import BadInput
 
 if TYPE_CHECKING:
-    from model.bundle import Bundle
+    from model.bundles.bundle import Bundle
     from model.evaluation.comparison import Comparison, Plan
-    from model.footage import Clip
+    from model.footage.clips import Clip
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Files to write, each with the option that named it."""
+    """Files to write."""
 
     json_file: Path | None
     plot: Path
@@ -29,22 +29,22 @@ class Outputs:
 
     def check(self) -> None:
         """Refuse what can't be written before anything takes time. Raises: BadInput."""
-        wanted = {"--json": self.json_file, "--plot": self.plot}
+        files = {"--json": self.json_file, "--plot": self.plot}
         if self.figure is not None:
-            wanted["--figure-out"] = self.figure_out
+            files["--figure-out"] = self.figure_out
         elif self.figure_frame is not None:
             raise BadInput("--figure-frame", self.figure_frame, "needs --figure CLIP")
-        for option, path in wanted.items():
+        for option, path in files.items():
             check_file(option, path)
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What there is to write."""
+    """Results to write."""
 
     bundle: Bundle
     score: str
-    """The composition that is drawn, and that stands on top of the JSON."""
+    """Name of the composition that is drawn, and that comes first in the JSON."""
     plan: Plan
     comparison: Comparison
     clips: Sequence[Clip]
@@ -53,13 +53,13 @@ class Results:
 
 def write(results: Results, outputs: Outputs) -> Iterator[str]:
     """Write the files one by one, each followed by a line that says where it is."""
-    from model.evaluation.plots import plot_evaluation
-    from model.evaluation.report import to_json
+    from model.evaluation.evaluation_report import to_json
+    from model.evaluation.score_plots import plot_evaluation
 
     comparison, plan, score = results.comparison, results.plan, results.score
-    first = comparison.rules[plan.rules[0]].under(score)
+    first = comparison.rules[plan.rules[0]].figures_for(score)
     baselines = {
-        f"{name}, {each.nearest(score)}": each.under(score).evaluation
+        f"{name}, {each.nearest_score(score)}": each.figures_for(score).evaluation
         for name, each in comparison.baselines.items()
     }
     plot_evaluation(first.evaluation, first.threshold, results.title, outputs.plot, baselines)
@@ -75,17 +75,17 @@ def write(results: Results, outputs: Outputs) -> Iterator[str]:
 
 def _draw_moment(results: Results, outputs: Outputs) -> int:
     """Draw the frame that `--figure` asks for; returns which one it is."""
-    from model.detector import Detector
-    from model.evaluation.plots import plot_moment
-    from model.evaluation.replay import replay, telling_frame
+    from model.detect.detector import Detector
+    from model.evaluation.replay import find_highest_frame, replay
+    from model.evaluation.score_plots import plot_moment
 
     rule = results.plan.rules[0]
-    figures = results.comparison.rules[rule].under(results.score)
+    figures = results.comparison.rules[rule].figures_for(results.score)
     clip = next(clip for clip in results.clips if clip.name == outputs.figure)
     scored = next(each for each in figures.evaluation.clips if each.name == clip.name)
     index = outputs.figure_frame
     if index is None:
-        index = telling_frame(scored.causal, scored.abnormal)
+        index = find_highest_frame(scored.causal, scored.abnormal)
     moment = replay(
         Detector(results.bundle),
         results.comparison.states[clip.name],

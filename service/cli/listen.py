@@ -1,4 +1,4 @@
-"""`normwatch listen`: a webhook receiver for trying things out."""
+"""`normwatch listen`: a webhook listener for trying things out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from service.errors import BadInput
-from service.signals import stopping_on_signals
+from service.signals import stop_on_signals
 
 
 def listen(
@@ -18,19 +18,21 @@ def listen(
     secret: Annotated[str, typer.Option(help="The webhook's secret, `whsec_…`.")],
 ) -> None:
     """Print alerts as they arrive, after checking their signatures."""
-    from service.demo.receiver import Receiver
-    from service.demo.run import describe
+    from service.tools.demo.demo_run import describe_alert
+    from service.tools.demo.webhook_listener import WebhookListener
 
     console = Console(highlight=False)
     if not secret.startswith("whsec_"):
         raise BadInput("--secret", "***", "must begin with whsec_")
     try:
-        receiver = Receiver(secret, lambda alert: console.print(describe(alert, time.time())), port)
+        listener = WebhookListener(
+            secret, lambda alert: console.print(describe_alert(alert, time.time())), port
+        )
     except ValueError as error:
         raise BadInput("--secret", "whsec_***", f"is no webhook secret: {error}") from None
     except OSError as error:
         raise BadInput("--port", port, f"cannot listen there: {error.strerror}") from None
     stop = threading.Event()
-    with receiver, stopping_on_signals(stop):
+    with listener, stop_on_signals(stop):
         console.print(f"listening at http://127.0.0.1:{port}/")
         stop.wait()

@@ -1,7 +1,8 @@
-"""The `normwatch` command: its subcommands, and how their errors look (one line, no traceback)."""
+"""The `normwatch` command: registers the subcommands, and prints errors in one line."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,12 +18,14 @@ from service.cli import (
     evaluate,
     imports,
     listen,
-    processes,
-    score,
+    score_command,
+    serve,
     soak,
     train,
 )
 from service.errors import NormwatchError
+
+_LINE_END = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 
 app = typer.Typer(
     help="Watches fixed cameras and says when something happens that does not normally happen.",
@@ -37,7 +40,7 @@ def _options(
     show_version: bool = typer.Option(False, "--version", help="Print the version."),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks (anywhere on the line)."),
 ) -> None:
-    del debug  # taken out of the line before it is parsed; here for --help
+    del debug  # main() takes it out of the line; this is for --help
     if show_version:
         typer.echo(version("normwatch"))
         raise typer.Exit
@@ -45,19 +48,19 @@ def _options(
         typer.echo(context.get_help())
 
 
-app.command("serve")(processes.serve)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
-app.command("score")(score.score)
+app.command("score")(score_command.score)
 app.command("import")(imports.import_weights)
 app.add_typer(bundles.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command("soak")(soak.soak)
 app.command("doctor")(doctor.doctor)
 app.command("listen")(listen.listen)
-app.command("api")(processes.api)
-app.command("worker")(processes.worker)
+app.command("api")(serve.api)
+app.command("worker")(serve.worker)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(words, prog_name="normwatch", standalone_mode=False)
     except typer.TyperException as error:
-        _fail(error.format_message() + _given(error, words), error.exit_code)
+        _fail(error.format_message() + _find_value(error, words), error.exit_code)
     except typer.Abort:
         _fail("aborted", 130)
     except ValidationError as error:
@@ -93,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _given(error: typer.TyperException, words: Sequence[str]) -> str:
-    """The value on the line that the option was given, which Typer's own message leaves out."""
+def _find_value(error: typer.TyperException, words: Sequence[str]) -> str:
+    """Return the value that the option was given, which Typer's own message leaves out."""
     parameter = error.param if isinstance(error, typer.BadParameter) else None
     for option in parameter.opts if parameter is not None else ():
         for index, word in enumerate(words):
@@ -105,7 +108,7 @@ def _given(error: typer.TyperException, words: Sequence[str]) -> str:
 
 
 def _describe(error: ValidationError) -> str:
-    """The first wrong setting, as its environment variable."""
+    """Describe the first wrong setting, by its environment variable."""
     first = error.errors(include_url=False)[0]
     name = "_".join(str(part) for part in first["loc"][:1]).upper()
     if not name.startswith("NORMWATCH_") and not name.endswith("_URL"):
@@ -114,5 +117,6 @@ def _describe(error: ValidationError) -> str:
 
 
 def _fail(text: str, code: int) -> None:
-    print(f"normwatch: {' '.join(text.split())}", file=sys.stderr)
+    # Other white space than line ends may belong to a path.
+    print(f"normwatch: {_LINE_END.sub(' ', text.strip())}", file=sys.stderr)
     sys.exit(code)

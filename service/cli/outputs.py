@@ -1,4 +1,4 @@
-"""Places that a command is to write to, tried before the work that takes time."""
+"""Checks that a command can write its files before it does the work that takes time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from model.catalog import DOCUMENT
+from model.bundles.catalog import DOCUMENT
 from service.errors import BadInput
 
 

@@ -1,4 +1,4 @@
-"""`normwatch soak`: the whole service on cameras that misbehave, for as long as one likes."""
+"""`normwatch soak`: runs the whole service on cameras that misbehave, and prints the results."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from service.errors import BadInput
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.soak.run import SoakFigures
-    from service.soak.schedule import Incident
+    from service.tools.soak.incidents import Incident
+    from service.tools.soak.soak_run import SoakFigures
 
 DEFAULT_BUNDLE = "demo"
 WIDTH = 100
 
 
 def soak(
-    minutes: Annotated[float, typer.Option(help="How long.", min=1.0)] = 30.0,
-    cameras: Annotated[int, typer.Option(help="How many.", min=1, max=64)] = 8,
+    minutes: Annotated[float, typer.Option(help="Minutes to run.", min=1.0)] = 30.0,
+    cameras: Annotated[int, typer.Option(help="Number of cameras.", min=1, max=64)] = 8,
     warm_up: Annotated[
-        float, typer.Option(help="Minutes until growth is looked for.", min=0.1)
+        float, typer.Option(help="Minutes before growth is measured.", min=0.1)
     ] = 5.0,
     fps: Annotated[float, typer.Option(help="Frames a second of a camera.", min=1, max=60)] = 5.0,
-    seed: Annotated[int, typer.Option(help="Of what goes wrong when.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
     bundle: Annotated[
         str | None,
-        typer.Option(help=f"The cameras' model; NORMWATCH_DEFAULT_MODEL or {DEFAULT_BUNDLE}."),
+        typer.Option(
+            help=f"The cameras' model; NORMWATCH_DEFAULT_MODEL or {DEFAULT_BUNDLE} unless given."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="File for all figures, as JSON.")
@@ -49,38 +51,40 @@ def soak(
     check_file("--json", json_file)
     if warm_up >= minutes:
         raise BadInput("--warm-up", warm_up, f"must be less than --minutes, {minutes:g}")
-    from service.bench.machine import this_machine
-    from service.bench.rtsp import PACKAGES, is_installed
-    from service.soak.run import SoakPlan
-    from service.soak.run import soak as run
+    from service.tools.bench.machine import inspect_machine
+    from service.tools.bench.rtsp import PACKAGES, is_installed
+    from service.tools.soak.soak_run import SoakPlan
+    from service.tools.soak.soak_run import soak as run
 
     if not is_installed():
         raise BadInput("soak", None, f"needs Debian's {' '.join(PACKAGES)} for its cameras")
     path = find_bundle(bundle or Settings().default_model or DEFAULT_BUNDLE).absolute()
-    console, machine = Console(highlight=False, width=WIDTH), this_machine()
+    console, machine = Console(highlight=False, width=WIDTH), inspect_machine()
     console.print(machine.line)
 
-    def told(incident: Incident) -> None:
+    def print_incident(incident: Incident) -> None:
         length = incident.end_s - incident.start_s
         console.print(
             f"{incident.start_s:7.1f} s  camera {incident.camera + 1}: "
             f"{incident.fault} for {length:.0f} s"
         )
 
-    figures = run(SoakPlan(path, cameras, 60.0 * minutes, 60.0 * warm_up, fps, seed), told)
-    console.print(_trend_table(figures))
-    console.print(_fault_table(figures))
-    complaints = list(_complaints(figures))
-    for line in (*_notes(figures), *complaints):
+    figures = run(
+        SoakPlan(path, cameras, 60.0 * minutes, 60.0 * warm_up, fps, seed), print_incident
+    )
+    console.print(_make_trend_table(figures))
+    console.print(_make_fault_table(figures))
+    failures = list(_find_failures(figures))
+    for line in (*_make_notes(figures), *failures):
         console.print(line)
     if json_file is not None:
-        json_file.write_text(json.dumps(_json(figures, machine.line), indent=2) + "\n")
+        json_file.write_text(json.dumps(_make_json(figures, machine.line), indent=2) + "\n")
         console.print(f"figures: {json_file}")
-    if complaints:
+    if failures:
         raise typer.Exit(1)
 
 
-def _trend_table(figures: SoakFigures) -> Table:
+def _make_trend_table(figures: SoakFigures) -> Table:
     table = Table(
         title="after the warm-up (medians of the first and the last fifth)",
         box=box.SIMPLE_HEAD,
@@ -99,7 +103,7 @@ def _trend_table(figures: SoakFigures) -> Table:
     return table
 
 
-def _fault_table(figures: SoakFigures) -> Table:
+def _make_fault_table(figures: SoakFigures) -> Table:
     table = Table(
         title="from a fault's end to the camera's next scored frame",
         box=box.SIMPLE_HEAD,
@@ -119,7 +123,7 @@ def _fault_table(figures: SoakFigures) -> Table:
     return table
 
 
-def _notes(figures: SoakFigures) -> Iterator[str]:
+def _make_notes(figures: SoakFigures) -> Iterator[str]:
     captured = sum(each.captured for each in figures.accounts)
     scored = sum(each.scored for each in figures.accounts)
     dropped: Counter[str] = Counter()
@@ -133,7 +137,7 @@ def _notes(figures: SoakFigures) -> Iterator[str]:
         yield f"frame age: median {statistics.median(ages):.3f} s, p99 {p99:.3f} s"
 
 
-def _complaints(figures: SoakFigures) -> Iterator[str]:
+def _find_failures(figures: SoakFigures) -> Iterator[str]:
     for number, each in enumerate(figures.accounts, 1):
         if each.unaccounted:
             yield f"camera {number}: {each.unaccounted} captured frames are unaccounted for"
@@ -144,7 +148,7 @@ def _complaints(figures: SoakFigures) -> Iterator[str]:
             yield f"{trend.part}: {trend.kind.name} grew from {trend.first:.1f} to {trend.last:.1f}"
 
 
-def _json(figures: SoakFigures, machine: str) -> Mapping[str, object]:
+def _make_json(figures: SoakFigures, machine: str) -> Mapping[str, object]:
     return {
         "machine": machine,
         "seconds": figures.seconds,

@@ -1,4 +1,4 @@
-"""`normwatch train`: learn what is normal from footage."""
+"""`normwatch train`: trains a bundle on normal footage."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from model.network.network_config import MemoryKind, Task
 from service.cli.allocator import restart_with_tunables
 from service.cli.bundles import describe_int8
-from service.cli.called import Called, find_called
+from service.cli.camera_recording import OUTAGE_S, TrainingRecording
+from service.cli.input_footage import SourceInfo
 from service.cli.outputs import check_bundle_folder
+from service.cli.stream_clips import NormalClips, find_normal_clips
+from service.cli.train_footage import find_training_footage, record_cameras
 from service.cli.training_run import show_run
 from service.errors import BadInput
 from service.settings import Settings
-from service.signals import stopping_on_signals
+from service.signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from model import training
-    from model.bundle import Bundle
-    from model.catalog import Provenance
-    from model.footage import Clip, Sampling, Source
-    from model.frames import FrameShape
+    from model.bundles.bundle import Bundle
+    from model.bundles.catalog import Provenance
+    from model.footage.clips import Clip
+    from model.training import trainer as training
 
 MOST_ITEMS = MOST_CHANNELS = 65_536
-"""Far beyond any use, and short of filling the machine's memory with one tensor."""
+"""Far more than is useful, and less than would fill the machine's memory with one tensor."""
 CALLED_SHARE = 0.25
-"""As `model.windows` has it, which loads torch."""
+"""Default of `WindowConfig`, whose module would load torch here."""
 MOST_SEED = 2**63 - 1
-"""What PyTorch's generators take."""
+"""Largest seed of PyTorch's generators."""
 
 
 class PresetName(StrEnum):
-    """Network sizes; `paper` is the published one."""
+    """Network sizes of `model.training.trainer.PRESETS`, whose module would load torch here."""
 
     PAPER = "paper"
     MEDIUM = "medium"
@@ -47,22 +50,8 @@ class PresetName(StrEnum):
     TINY = "tiny"
 
 
-class TaskName(StrEnum):
-    """What the network does."""
-
-    PREDICTION = "prediction"
-    RECONSTRUCTION = "reconstruction"
-
-
-class MemoryName(StrEnum):
-    """Which memory the network has."""
-
-    MNAD = "mnad"
-    MEMAE = "memae"
-
-
-class Colour(StrEnum):
-    """Channels of the network; `auto` looks at the footage."""
+class ColourChoice(StrEnum):
+    """Colour of the network's frames; `auto` takes that of the footage."""
 
     AUTO = "auto"
     GREY = "grey"
@@ -80,19 +69,26 @@ def train(
     preset: Annotated[
         PresetName, typer.Option(help="Network size and schedule.")
     ] = PresetName.FAST,
-    task: Annotated[TaskName, typer.Option(help="What the network does.")] = TaskName.PREDICTION,
-    width: Annotated[int | None, typer.Option(help="Base width; 64 is the paper's.", min=1)] = None,
+    task: Annotated[
+        Task, typer.Option(help="Whether the network predicts frames or reconstructs them.")
+    ] = Task.PREDICTION,
+    width: Annotated[
+        int | None,
+        typer.Option(help="Base width; the preset's unless given. The paper's is 64.", min=1),
+    ] = None,
     patch: Annotated[
         int | None,
-        typer.Option(help="Side of the pixel squares taken as one place: 1, or 2 or 4 for speed."),
+        typer.Option(
+            help="Side of the pixel squares that are computed as one: 1, or 2 or 4 for speed."
+        ),
     ] = None,
     size: Annotated[
         str, typer.Option(help="Input HEIGHTxWIDTH, multiples of 8 times the patch.")
     ] = "256x256",
-    colour: Annotated[Colour, typer.Option(help="Grey or RGB network.")] = Colour.AUTO,
+    colour: Annotated[ColourChoice, typer.Option(help="Grey or RGB network.")] = ColourChoice.AUTO,
     memory: Annotated[
-        MemoryName, typer.Option(help="MNAD's memory, or MemAE's: many items, learned by gradient.")
-    ] = MemoryName.MNAD,
+        MemoryKind, typer.Option(help="MNAD's memory, or MemAE's: many items, trained by gradient.")
+    ] = MemoryKind.MNAD,
     items: Annotated[
         int | None, typer.Option(help="Memory items; 10, or MemAE's 2000.", min=2, max=MOST_ITEMS)
     ] = None,
@@ -115,7 +111,7 @@ def train(
     pseudo_anomalies: Annotated[
         bool | None,
         typer.Option(
-            help="Teach it with things pasted where they don't belong; the preset's unless given."
+            help="Train with things pasted where they don't belong; the preset's unless given."
         ),
     ] = None,
     flip: Annotated[
@@ -123,43 +119,52 @@ def train(
     ] = False,
     stream: Annotated[
         str | None,
-        typer.Option(help="Id of a stream: its events that were called normal are learned, too."),
+        typer.Option(help="Id of a stream whose clips marked normal are trained on, too."),
     ] = None,
     stream_share: Annotated[
         float,
-        typer.Option(help="Share of the windows that they are repeated up to.", min=0.0, max=0.9),
+        typer.Option(
+            help="Repeat these clips until they make up this share of training windows.",
+            min=0.0,
+            max=0.9,
+        ),
     ] = CALLED_SHARE,
     hold_out: Annotated[
-        float, typer.Option(help="Share of the footage kept back for ranges, γ and thresholds.")
+        float, typer.Option(help="Share of the footage held out for ranges, γ and thresholds.")
     ] = 0.125,
     fps: Annotated[
         float | None,
-        typer.Option(
-            help="Frames a second to take (of images: at which they were taken).", min=0.1
-        ),
+        typer.Option(help="Frames a second to take of videos; the frame rate of images.", min=0.1),
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option(help="Frames to take of each source; URLs need it.", min=1)
+        int | None, typer.Option(help="Frames to take of each source; needed for cameras.", min=1)
     ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Everything random follows from it.", min=0, max=MOST_SEED)
-    ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    outage: Annotated[
+        float,
+        typer.Option(help="Seconds that a camera may be away before its recording ends.", min=1.0),
+    ] = OUTAGE_S,
+    allow_short: Annotated[
+        bool,
+        typer.Option(
+            "--allow-short", help="Train even if a camera gave less than half of --max-frames."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=MOST_SEED)] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint.")] = False,
     threads: Annotated[int, typer.Option(help="Processor threads; 0 is all cores.", min=0)] = 0,
 ) -> None:
     """Train a bundle on normal footage of a camera."""
     restart_with_tunables()
-    from model import training
-    from model.config import PATCHES, MemoryKind, NetConfig, Task
-    from model.footage import Sampling, frame_rate
     from model.frames import FrameShape
+    from model.network.network_config import PATCHES, NetConfig
+    from model.training import trainer as training
 
     console = Console(highlight=False)
     chosen = training.PRESETS[preset.value]
     config = replace(
         chosen.train,
         seed=seed,
-        weights=training.default_weights(Task(task.value)),
+        weights=training.default_weights(task),
         epochs=epochs or chosen.train.epochs,
         batch=batch or chosen.train.batch,
         learning_rate=learning_rate or chosen.train.learning_rate,
@@ -168,52 +173,50 @@ def train(
     patch = chosen.patch if patch is None else patch
     if patch not in PATCHES:
         raise BadInput("--patch", patch, f"must be one of {', '.join(map(str, PATCHES))}")
-    try:
-        config = _with_windows(config, crop, pseudo_anomalies, flip, (height, columns), patch)
-    except ValueError as error:
-        raise BadInput("--crop", crop, str(error)) from None
+    config = _configure_windows(
+        config, (height, columns), patch, crop=crop, pseudo_anomalies=pseudo_anomalies, flip=flip
+    )
     config = replace(config, windows=replace(config.windows, called_share=stream_share))
     try:
         net = NetConfig(
-            task=Task(task.value),
+            task=task,
             base_width=width or chosen.base_width,
             patch=patch,
             height=height,
             width=columns,
             memory_items=items or 0,
             memory_channels=memory_channels,
-            memory=MemoryKind(memory.value),
+            memory=memory,
             memory_shrinkage=shrinkage,
             judges=config.judgement_weight > 0.0,
         )
     except ValueError as error:
         raise BadInput("--size", size, str(error)) from None
-    found = _discover(sources, max_frames)
-    net = replace(net, channels=_channels(colour, found))
-    shape = FrameShape(net.height, net.width, net.channels)
-    _use_threads(threads)
     checkpoint = out.with_name(out.name + ".checkpoint")
     check_bundle_folder("--out", out)
     _check_checkpoint(checkpoint, resume)
-    rate = fps or frame_rate(found[0])
-    called = find_called(console, stream, rate) if stream is not None else None
-    clips = _read(console, found, shape, Sampling(fps, max_frames))
+    recording = TrainingRecording(out.with_name(out.name + ".recording"))
+    footage = find_training_footage(console, sources, max_frames, recording)
+    net = replace(net, channels=_choose_channels(colour, footage.first))
+    shape = FrameShape(net.height, net.width, net.channels)
+    _use_threads(threads)
+    if not resume and footage.cameras:
+        # A checkpoint belongs to its frames: a resumed run records no more.
+        with recording.lock():
+            record_cameras(console, footage, shape, fps, outage, allow_short=allow_short)
+    rate = footage.compute_frame_rate(fps)
+    called = find_normal_clips(console, stream, rate) if stream is not None else None
+    clips = footage.read(console, shape, fps)
     training_clips, held_out = _split(clips, hold_out, net.context)
     run = training.Training(net, config, training_clips, called.read(shape) if called else [])
     if resume:
         run.resume(checkpoint)
-    console.print(
-        f"{run.windows.frames} frames to train on, {sum(map(len, held_out))} held out, "
-        f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
+    _run(console, run, checkpoint, held_out_frames=sum(map(len, held_out)))
+    bundle = _finish(
+        console, run, held_out, out, _make_provenance(run, held_out, footage.names, rate, called)
     )
-    stop = threading.Event()
-    with stopping_on_signals(stop):
-        show_run(console, run, checkpoint, stop)
-    if not run.done:
-        console.print(f"stopped at step {run.step} of {run.steps}; go on with --resume")
-        raise typer.Exit(130)
-    bundle = _finish(console, run, held_out, out, _origin(run, held_out, found, rate, called))
     checkpoint.unlink(missing_ok=True)
+    recording.delete()
     limit = bundle.calibration.thresholds[bundle.score.name]
     console.print(
         f"γ {bundle.calibration.gamma:.5f}, threshold {limit:.3f}\n[bold]{out}[/bold] holds the "
@@ -221,28 +224,29 @@ def train(
     )
 
 
-def _with_windows(
+def _configure_windows(
     config: training.TrainConfig,
+    size: tuple[int, int],
+    patch: int,
+    *,
     crop: int | None,
     pseudo_anomalies: bool | None,
     flip: bool,
-    size: tuple[int, int],
-    patch: int,
 ) -> training.TrainConfig:
-    """The preset's windows with what was asked for, and no crop larger than the picture."""
-    from model.config import DOWNSCALE
-    from model.pseudo_anomalies import PseudoConfig
-    from model.training import JUDGEMENT_WEIGHT
+    """Apply the options to the preset's windows; no crop is larger than the picture."""
+    from model.network.network_config import DOWNSCALE
+    from model.training.pseudo_anomalies import PseudoConfig
+    from model.training.trainer import JUDGEMENT_WEIGHT
 
     windows = config.windows
     pseudo = windows.pseudo
     if pseudo_anomalies is not None:
         pseudo = (pseudo or PseudoConfig()) if pseudo_anomalies else None
     if crop is not None and crop > min(size):
-        raise ValueError(f"must fit {size[0]}x{size[1]} pixels")
+        raise BadInput("--crop", crop, f"must fit {size[0]}x{size[1]} pixels")
     grid = DOWNSCALE * patch
     if crop is not None and crop % grid:
-        raise ValueError(f"must be a multiple of {grid}")
+        raise BadInput("--crop", crop, f"must be a multiple of {grid}")
     fits = min(windows.crop, min(size) // grid * grid)
     weight = (config.judgement_weight or JUDGEMENT_WEIGHT) if pseudo else 0.0
     return replace(
@@ -259,24 +263,10 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _discover(locations: Sequence[str], max_frames: int | None) -> list[Source]:
-    from model.footage import discover
-
-    found = discover(locations)
-    live = next((source for source in found if source.is_url), None)
-    if live is not None and max_frames is None:
-        raise BadInput(
-            "--max-frames", None, f"is needed for {live.name}: a camera's stream never ends"
-        )
-    return found
-
-
-def _channels(colour: Colour, sources: Sequence[Source]) -> int:
-    from model.footage import has_colour
-
-    if colour is Colour.AUTO:
-        return 3 if has_colour(sources[0]) else 1
-    return 3 if colour is Colour.RGB else 1
+def _choose_channels(colour: ColourChoice, first: SourceInfo) -> int:
+    if colour is ColourChoice.AUTO:
+        return 3 if first.has_colour else 1
+    return 3 if colour is ColourChoice.RGB else 1
 
 
 def _use_threads(threads: int) -> None:
@@ -295,35 +285,39 @@ def _check_checkpoint(checkpoint: Path, resume: bool) -> None:
         )
 
 
-def _read(
-    console: Console, sources: Sequence[Source], shape: FrameShape, sampling: Sampling
-) -> list[Clip]:
-    from model.footage import frame_store
-
-    with frame_store(shape) as store:
-        for source in sources:
-            count = store.add(source, sampling)
-            console.print(f"read {source.name}: {count} frames")
-        return store.clips()
-
-
 def _split(clips: Sequence[Clip], hold_out: float, context: int) -> tuple[list[Clip], list[Clip]]:
-    from model.calibration import split
+    from model.training.bundle_calibration import split_clips
 
     try:
-        return split(clips, hold_out, context)
+        return split_clips(clips, hold_out, context)
     except ValueError as error:
         raise BadInput("--hold-out", hold_out, str(error)) from None
 
 
-def _origin(
+def _run(
+    console: Console, run: training.Training, checkpoint: Path, *, held_out_frames: int
+) -> None:
+    """Train to the end. Raises: Exit: the user interrupted it, and can resume."""
+    console.print(
+        f"{run.windows.frames} frames to train on, {held_out_frames} held out, "
+        f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
+    )
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        show_run(console, run, checkpoint, stop)
+    if not run.is_done:
+        console.print(f"stopped at step {run.step} of {run.steps}; go on with --resume")
+        raise typer.Exit(130)
+
+
+def _make_provenance(
     run: training.Training,
     held_out: Sequence[Clip],
-    sources: Sequence[Source],
+    sources: Sequence[str],
     rate: float | None,
-    called: Called | None,
+    called: NormalClips | None,
 ) -> Provenance:
-    from model.catalog import Provenance
+    from model.bundles.catalog import Provenance
 
     config = run.config
     settings: dict[str, str | int | float | bool | None] = {
@@ -334,7 +328,7 @@ def _origin(
         "flip": config.windows.flip,
         "pseudo_anomalies": config.windows.pseudo is not None,
     }
-    names = [source.name for source in sources]
+    names = list(sources)
     if called is not None:
         names.append(called.provenance)
         settings |= {
@@ -364,9 +358,10 @@ def _finish(
     out: Path,
     origin: Provenance,
 ) -> Bundle:
-    from model import bundle as bundles
-    from model.calibration import calibrate
-    from model.config import JUDGED, LIVE, Calibration
+    from model.bundles import bundle as bundles
+    from model.bundles.calibration_config import Calibration
+    from model.scoring.score_config import JUDGED, LIVE
+    from model.training.bundle_calibration import calibrate
 
     console.print("measuring the held-out footage")
     trained = bundles.Bundle(
@@ -378,18 +373,18 @@ def _finish(
         score=JUDGED if run.net.judges else LIVE,
         provenance=origin,
     )
-    measured = _quantised(console, calibrate(trained, held_out), held_out)
+    measured = _quantise(console, calibrate(trained, held_out), held_out)
     bundles.save(measured, out)
     return measured
 
 
-def _quantised(console: Console, bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
-    """With 8-bit ranges where OpenVINO is there to prove them; without them it works too."""
+def _quantise(console: Console, bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
+    """Add 8-bit ranges where OpenVINO is installed to test them; a bundle works without them."""
     from model.engines.engine import EngineError
-    from model.engines.exactness import quantise
+    from model.engines.exactness import quantise_bundle
 
     try:
-        measured = quantise(bundle, held_out)
+        measured = quantise_bundle(bundle, held_out)
     except (EngineError, ValueError) as error:
         console.print(f"no 8-bit ranges: {error}")
         return bundle

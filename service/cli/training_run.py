@@ -1,4 +1,4 @@
-"""A run of training on a terminal, or in a log: its progress."""
+"""Prints the progress of a training run on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from model import training
+    from model.training import trainer as training
 
 LINE_EVERY_S = 30.0
-"""Without a terminal, progress is a line this often."""
+"""Time between lines of progress where there is no terminal."""
 
 
 def show_run(
     console: Console, run: training.Training, checkpoint: Path, stop: threading.Event
 ) -> None:
-    """Train until the end, or until `stop` is set, which saves a checkpoint; shows how it goes."""
+    """Train to the end, or until `stop` is set, which saves a checkpoint; prints progress."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=run.steps, completed=run.step)
-        spoke = -LINE_EVERY_S
+        printed_s = -LINE_EVERY_S
 
         def show(progress: training.Progress) -> None:
-            nonlocal spoke
+            nonlocal printed_s
             text = describe(progress)
             bar.update(task, completed=progress.step, description=text)
             last = progress.step == progress.steps
-            if not console.is_terminal and (last or time.monotonic() - spoke >= LINE_EVERY_S):
-                spoke = time.monotonic()
+            if not console.is_terminal and (last or time.monotonic() - printed_s >= LINE_EVERY_S):
+                printed_s = time.monotonic()
                 console.print(
                     f"{progress.step}/{progress.steps} {text}, {progress.remaining_s:.0f} s left"
                 )
@@ -41,7 +41,7 @@ def show_run(
 
 
 def describe(progress: training.Progress) -> str:
-    """Loss parts, and how the queries spread over the items."""
+    """Describe the parts of the loss, and how the queries spread over the items."""
     judged = "" if progress.judgement is None else f", judgement {progress.judgement:.4f}"
     used = sum(share > 0.001 for share in progress.usage)
     return (

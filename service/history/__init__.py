@@ -1,4 +1,4 @@
-"""How long what, and at which grain: roll-ups of scores, how they are read, and what is deleted.
+"""Keeps scores, by frame, second and minute: rolls them up, reads them, and deletes old ones.
 
 `service.record` calls it; it knows nothing of Redis.
 """

@@ -1,7 +1,7 @@
-"""What is deleted of a stream, in statements that touch few rows each.
+"""Deletes a stream's rows, in statements that touch few rows each.
 
-Frames go by when they were scored, roll-ups by when they were captured, but not before the frames
-that they are of: old footage that was uploaded today is there for as long as any other.
+Frames are deleted by the time of their score, roll-ups by the time of their capture, but not before
+their frames: old footage that was uploaded today is kept for as long as any other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import Select, and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from service.history.rollups import MINUTE_S
-from service.store.hidden import WITH_DELETED
+from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import (
     CursorRow,
     EventRow,
@@ -27,15 +27,15 @@ from service.store.tables import (
 
 STEP_ROWS = 1000
 STEP_EVENTS = 50
-"""They carry pictures."""
+"""Fewer than other rows: events hold pictures."""
 
-Rollup = type[SecondRow] | type[MinuteRow]
+RollupTable = type[SecondRow] | type[MinuteRow]
 
 
-def mark_deleted(session: Session, stream: StreamRow, now: float) -> None:
-    """Take the stream out of every answer; `erase` deletes what is left of it, by and by.
+def hide_stream(session: Session, stream: StreamRow, now: float) -> None:
+    """Take the stream out of every answer; `erase_some` deletes what is left of it, step by step.
 
-    Without its cursor nothing more is recorded of it: a recorder that has just read it is rolled
+    Without its cursor nothing more is recorded for it: a recorder that has just read it is rolled
     back.
     """
     stream.deleted_at = now
@@ -44,14 +44,14 @@ def mark_deleted(session: Session, stream: StreamRow, now: float) -> None:
         session.execute(delete(table).where(table.stream_id == stream.id))
 
 
-def deleted_streams() -> Select[str]:
-    """Streams of which something is left, the longest deleted first."""
+def select_deleted_streams() -> Select[str]:
+    """Select deleted streams that have rows left, the longest deleted first."""
     query = select(StreamRow.id).where(StreamRow.deleted_at.is_not(None))
     return query.order_by(StreamRow.deleted_at).execution_options(**{WITH_DELETED: True})
 
 
-def with_old_scores(scored_before: float) -> Select[str]:
-    """Streams whose first frame was scored earlier."""
+def select_streams_with_old_scores(scored_before: float) -> Select[str]:
+    """Select streams whose first frame was scored earlier."""
     first = (
         select(ScoreRow.scored_at)
         .where(ScoreRow.stream_id == StreamRow.id)
@@ -62,8 +62,8 @@ def with_old_scores(scored_before: float) -> Select[str]:
     return select(StreamRow.id).where(first < scored_before)
 
 
-def with_old_rollups(table: Rollup, before: float) -> Select[str]:
-    """Streams that have a roll-up which ended earlier."""
+def select_streams_with_old_rollups(table: RollupTable, before: float) -> Select[str]:
+    """Select streams that have a roll-up which ended earlier."""
     first = (
         select(func.min(table.at))
         .where(table.stream_id == StreamRow.id)
@@ -74,7 +74,7 @@ def with_old_rollups(table: Rollup, before: float) -> Select[str]:
 
 
 def delete_scores(session: Session, stream_id: str, scored_before: float) -> int:
-    """Delete the first frames that were scored earlier; how many, `STEP_ROWS` at most."""
+    """Delete up to `STEP_ROWS` first frames that were scored earlier; return how many."""
     of_stream = ScoreRow.stream_id == stream_id
     first = select(ScoreRow.frame, ScoreRow.scored_at).where(of_stream).order_by(ScoreRow.frame)
     rows = session.execute(first.limit(STEP_ROWS))
@@ -84,9 +84,11 @@ def delete_scores(session: Session, stream_id: str, scored_before: float) -> int
     return len(old)
 
 
-def delete_rollups(session: Session, table: Rollup, stream_id: str, before: float) -> int:
-    """Delete roll-ups that ended earlier, and before the first capture of the stream's frames; how
-    many, `STEP_ROWS` at most."""
+def delete_rollups(session: Session, table: RollupTable, stream_id: str, before: float) -> int:
+    """Delete up to `STEP_ROWS` roll-ups that ended earlier; return how many.
+
+    Those that reach into the captures of the stream's frames stay.
+    """
     captured = select(func.min(ScoreRow.captured_at)).where(ScoreRow.stream_id == stream_id)
     oldest = session.scalar(captured)
     end = min(before, math.inf if oldest is None else oldest)
@@ -94,8 +96,10 @@ def delete_rollups(session: Session, table: Rollup, stream_id: str, before: floa
 
 
 def delete_events(session: Session, before: float) -> int:
-    """Delete events that ended earlier, but for those whose first frame was scored since; how many,
-    `STEP_EVENTS` at most."""
+    """Delete up to `STEP_EVENTS` events that ended earlier; return how many.
+
+    Those whose first frame was scored since stay.
+    """
     scored_since = exists().where(
         ScoreRow.stream_id == EventRow.stream_id,
         ScoreRow.frame == EventRow.first_frame,
@@ -106,9 +110,8 @@ def delete_events(session: Session, before: float) -> int:
     return _delete_events(session, doomed)
 
 
-def erase(session: Session, stream_id: str) -> tuple[str, int] | None:
-    """One step of deleting a stream that is marked: the table and how many rows of it; None when
-    nothing is left."""
+def erase_some(session: Session, stream_id: str) -> tuple[str, int] | None:
+    """Delete some rows of a deleted stream; return the table and their number, None at the end."""
     if count := delete_scores(session, stream_id, math.inf):
         return ScoreRow.__tablename__, count
     for table in (SecondRow, MinuteRow):
@@ -127,11 +130,11 @@ def erase(session: Session, stream_id: str) -> tuple[str, int] | None:
     return StreamRow.__tablename__, 1
 
 
-def _length_s(table: Rollup) -> int:
+def _length_s(table: RollupTable) -> int:
     return MINUTE_S if table is MinuteRow else 1
 
 
-def _delete_first(session: Session, table: Rollup, stream_id: str, end: float) -> int:
+def _delete_first(session: Session, table: RollupTable, stream_id: str, end: float) -> int:
     of_stream = table.stream_id == stream_id
     first = select(table.at).where(of_stream).order_by(table.at).limit(STEP_ROWS)
     last = end - _length_s(table)

@@ -1,30 +1,31 @@
-"""Scores rolled up by second and by minute of their capture, in the transaction that stores them.
+"""Rolls scores up by second and by minute of their capture, in the transaction that stores them.
 
-A roll-up takes in scores in whatever order they come, so that footage of another time may be
-uploaded at any time.
+Scores may come in any order, so that footage of another time may be uploaded at any time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
 from service.messages import FrameScore
+from service.store.rows import Row, insert_rows
 from service.store.tables import MinuteRow, SecondRow
 
 MINUTE_S = 60
 
 Key = tuple[str, int]
-"""A stream, and where its second or minute begins."""
+"""A stream, and the time at which its second or minute begins."""
 
 
 @dataclass(slots=True)
 class _Sum:
-    """Of scores with a value; `threshold` is that of the last one."""
+    """Sums up scores that have a value; `threshold` is the last one's."""
 
     count: int
     low: float
@@ -32,7 +33,16 @@ class _Sum:
     high: float
     threshold: float | None
 
-    def take(self, other: _Sum) -> None:
+    def add(self, score: float, threshold: float | None) -> None:
+        """Add one score."""
+        self.count += 1
+        self.low = min(self.low, score)
+        self.total += score
+        self.high = max(self.high, score)
+        self.threshold = threshold
+
+    def merge(self, other: _Sum) -> None:
+        """Add the sum of later scores."""
         self.count += other.count
         self.low = min(self.low, other.low)
         self.total += other.total
@@ -40,66 +50,54 @@ class _Sum:
         self.threshold = other.threshold
 
 
-def _upsert(table: str) -> TextClause:
-    """SQLite and PostgreSQL share it, but for the names of min and max of two."""
-    return text(
-        f"INSERT INTO {table} AS kept (stream_id, at, count, low, total, high, threshold) "
-        "VALUES (:stream_id, :at, :count, :low, :total, :high, :threshold) "
-        "ON CONFLICT (stream_id, at) DO UPDATE SET "
-        "count = kept.count + excluded.count, "
-        "low = CASE WHEN excluded.low < kept.low THEN excluded.low ELSE kept.low END, "
-        "total = kept.total + excluded.total, "
-        "high = CASE WHEN excluded.high > kept.high THEN excluded.high ELSE kept.high END, "
-        "threshold = excluded.threshold"
-    )
+_SECONDS = cast(Table, SecondRow.__table__)
+_MINUTES = cast(Table, MinuteRow.__table__)
+_COLUMNS = ("stream_id", "at", "count", "low", "total", "high", "threshold")
+_MERGE = (
+    # SQLite and PostgreSQL share it, but for the names of min and max of two.
+    "ON CONFLICT (stream_id, at) DO UPDATE SET "
+    "count = kept.count + excluded.count, "
+    "low = CASE WHEN excluded.low < kept.low THEN excluded.low ELSE kept.low END, "
+    "total = kept.total + excluded.total, "
+    "high = CASE WHEN excluded.high > kept.high THEN excluded.high ELSE kept.high END, "
+    "threshold = excluded.threshold"
+)
 
 
-_SECONDS = _upsert(SecondRow.__tablename__)
-_MINUTES = _upsert(MinuteRow.__tablename__)
+def add_scores(session: Session, scores: Mapping[str, Sequence[FrameScore]]) -> None:
+    """Add new scores of these streams; those without a value don't count.
 
-
-def add(session: Session, scores: Mapping[str, Sequence[FrameScore]]) -> None:
-    """Take in new scores, by stream; those without a value don't count.
-
-    Two statements, however many the streams. It is called once for each score: what keeps a score
-    from being stored twice keeps it from being counted twice.
+    This takes two statements for any number of streams. It is called once for each score: what
+    keeps a score from being stored twice keeps it from being counted twice.
     """
-    seconds = _merged(
-        ((stream_id, math.floor(score.captured_at)), _one(score.score, score.threshold))
-        for stream_id, group in scores.items()
-        for score in group
-        if score.score is not None
-    )
-    if not seconds:
-        return
-    minutes = _merged(
-        ((stream_id, at - at % MINUTE_S), sums) for (stream_id, at), sums in seconds.items()
-    )
-    for statement, rows in ((_SECONDS, seconds), (_MINUTES, minutes)):
-        session.execute(statement, [_values(key, rows[key]) for key in sorted(rows)])
-
-
-def _one(score: float, threshold: float | None) -> _Sum:
-    return _Sum(1, score, score, score, threshold)
-
-
-def _merged(parts: Iterable[tuple[Key, _Sum]]) -> dict[Key, _Sum]:
-    merged: dict[Key, _Sum] = {}
-    for key, part in parts:
-        if key in merged:
-            merged[key].take(part)
+    seconds = _sum_by_second(scores)
+    minutes: dict[Key, _Sum] = {}
+    for (stream_id, at), sums in seconds.items():
+        key = (stream_id, at - at % MINUTE_S)
+        if (minute := minutes.get(key)) is None:
+            minutes[key] = replace(sums)
         else:
-            merged[key] = _Sum(part.count, part.low, part.total, part.high, part.threshold)
-    return merged
+            minute.merge(sums)
+    for table, rolled in ((_SECONDS, seconds), (_MINUTES, minutes)):
+        # In the order of the key: transactions of two front ends can't wait for each other.
+        rows = [_make_row(key, rolled[key]) for key in sorted(rolled)]
+        insert_rows(session, table, _COLUMNS, rows, _MERGE)
 
 
-def _values(key: Key, sums: _Sum) -> dict[str, object]:
-    return {
-        "stream_id": key[0],
-        "at": key[1],
-        "count": sums.count,
-        "low": sums.low,
-        "total": sums.total,
-        "high": sums.high,
-        "threshold": sums.threshold,
-    }
+def _sum_by_second(scores: Mapping[str, Sequence[FrameScore]]) -> dict[Key, _Sum]:
+    seconds: dict[Key, _Sum] = {}
+    for stream_id, group in scores.items():
+        for score in group:
+            value = score.score
+            if value is None:
+                continue
+            key = (stream_id, math.floor(score.captured_at))
+            if (sums := seconds.get(key)) is None:
+                seconds[key] = _Sum(1, value, value, value, score.threshold)
+            else:
+                sums.add(value, score.threshold)
+    return seconds
+
+
+def _make_row(key: Key, sums: _Sum) -> Row:
+    return (*key, sums.count, sums.low, sums.total, sums.high, sums.threshold)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,37 +12,40 @@ import numpy as np
 import structlog
 from redis.exceptions import RedisError
 
+from model.footage.source_pictures import encode_preview
 from model.frames import FrameShape, fit
 from service.bus.uploads import QueuedFrame, Uploads
-from service.capture.pictures import preview_of
-from service.infer.pictures import EARLY
-from service.infer.sources import DecodedUpload, UploadSource
+from service.infer.camera_pictures import EARLY
+from service.infer.upload_source import DecodedUpload, UploadSource
+from service.timers import Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
 DECODERS = 2
 BLOCK_MS = 50
-"""So long a look waits for new entries: meanwhile another camera's room goes unnoticed."""
+"""A read waits for new entries for so long: meanwhile another camera's room goes unnoticed."""
 IDLE_S = 0.01
 UNUSED_S = 0.5
-"""A look at `stop` while nobody uploads anything."""
+"""How often `stop` is checked while no camera is of uploads."""
 RETRY_S = 0.5
 
 
 @dataclass(slots=True)
-class _Fed:
+class _FedSource:
     source: UploadSource
     shape: FrameShape
-    pictured_at: float = float("-inf")
-    """By this machine's clock."""
+    picture_every_s: float
+    timer: Timer
     captured_at: float = float("-inf")
-    """Of that picture, by whoever uploaded it."""
+    """When the last picture was captured, as the client says."""
 
-    def is_due(self, now: float, captured_at: float, every_s: float) -> bool:
-        """Whether a picture is to be made, by either clock: a video comes faster than it was."""
-        if now - self.pictured_at < every_s and abs(captured_at - self.captured_at) < every_s:
+    def needs_picture(self, captured_at: float) -> bool:
+        """Return whether a picture is to be made: it is time by this machine's clock or by the
+        times of capture, since a video may be uploaded faster than it was filmed."""
+        if not self.timer.is_due and abs(captured_at - self.captured_at) < self.picture_every_s:
             return False
-        self.pictured_at, self.captured_at = now, captured_at
+        self.timer.restart()
+        self.captured_at = captured_at
         return True
 
 
@@ -63,14 +65,16 @@ class Feeder:
         self._picture_every_s = EARLY * picture_every_s
         self._on_frame = on_frame
         self._lock = threading.Lock()
-        self._fed: dict[str, _Fed] = {}
+        self._fed: dict[str, _FedSource] = {}
         self._used = threading.Event()
         self._pool = ThreadPoolExecutor(DECODERS, "decode")
 
     def feed(self, source: UploadSource, shape: FrameShape) -> None:
         """Fill this source from now on, instead of an older one of the same stream."""
         with self._lock:
-            self._fed[source.stream_id] = _Fed(source, shape)
+            self._fed[source.stream_id] = _FedSource(
+                source, shape, self._picture_every_s, Timer(self._picture_every_s)
+            )
             self._used.set()
 
     def run(self, stop: threading.Event) -> None:
@@ -88,7 +92,7 @@ class Feeder:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def tick(self) -> bool:
-        """One look at the queues that have room; whether anything came.
+        """Read once from the queues that have room. Returns whether anything came.
 
         Raises: RedisError: Redis is away.
         """
@@ -113,16 +117,16 @@ class Feeder:
                 decoding.add_done_callback(lambda _: self._on_frame())
         return bool(found)
 
-    def _decode(self, fed: _Fed, queued: QueuedFrame) -> DecodedUpload | None:
-        """The fitted frame; None where the bytes are no picture."""
+    def _decode(self, fed: _FedSource, queued: QueuedFrame) -> DecodedUpload | None:
+        """Decode and fit a picture; None where the bytes are no picture."""
         try:
             decoded = cv2.imdecode(np.frombuffer(queued.image, np.uint8), cv2.IMREAD_COLOR)
             if decoded is None:
                 return None
             picture = np.asarray(decoded, np.uint8)
             preview = None
-            if fed.is_due(time.monotonic(), queued.meta.captured_at, self._picture_every_s):
-                preview = preview_of(picture, self._preview_width)
+            if fed.needs_picture(queued.meta.captured_at):
+                preview = encode_preview(picture, self._preview_width)
             return DecodedUpload(fit(picture, fed.shape), preview)
         except (cv2.error, ValueError):
             log.warning("an uploaded picture can't be decoded", stream=fed.source.stream_id)

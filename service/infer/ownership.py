@@ -1,5 +1,5 @@
-"""Which cameras are this worker's: takes free ones, renews leases, notices changes and losses, and
-hands over what another worker should have. Whose a camera should be: `rendezvous`.
+"""Keeps a worker's leases: takes free cameras, renews leases, notices changes and losses, and hands
+over what another worker should have. `rendezvous` computes which worker should have a camera.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service import keys
-from service.bus.leases import Leases, Taken
+from service.bus.leases import AcquiredLease, Leases
 from service.bus.registry import Registry
-from service.infer.members import Members
-from service.infer.rendezvous import shared_out
+from service.infer.rendezvous import assign_cameras
+from service.infer.restart_watch import RestartWatch
+from service.infer.worker_list import Members
 from service.messages import UPLOAD, StreamConfig, StreamStatus, WorkerStatus
+from service.timers import Clock, Deadline, Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -29,19 +31,17 @@ SILENCE_OF_LEASE = 0.8
 SETTLED_S = 3.0
 """A worker that has been there for so long may be given others' cameras."""
 GRACE_S = 1.5
-"""A camera that is free for so long is taken by whoever sees it."""
-LOOK_S = 0.5
-"""Between looks at cameras that should be others'."""
+"""A camera that is free for so long is taken by any worker that notices it."""
+CHECK_FREE_S = 0.5
+"""Seconds between checks for free cameras that should be other workers'."""
 HANDED_AT_ONCE = 2
 """Cameras that are being handed over at a time."""
 KEPT_S = 60.0
-"""A camera that the worker whose turn it was had left free isn't handed to it again for so long."""
-RESTART_GRACE_S = 10.0
-"""After Redis was restarted without its data, streams may be missing for so long."""
+"""A camera that the worker which should have it left free isn't handed to it for so long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
+class OwnedCamera:
     """A camera that is ours."""
 
     config: StreamConfig
@@ -49,13 +49,13 @@ class Owned:
     first_frame: int
     """The least number that a new frame may get."""
     snapshot: bytes | None
-    """What the last owner left."""
+    """The state that the last owner left."""
     tenure: int
-    """Which of our times of ownership it is: another one means that it wasn't ours in between."""
-    told: StreamStatus | None = None
-    """What the last owner told of it a moment ago."""
+    """Counts our times of ownership: another one means that it wasn't ours in between."""
+    last_status: StreamStatus | None = None
+    """What the last owner reported a moment ago."""
     leaving: bool = False
-    """Another worker should have it: stop, send what there is, and call `left`."""
+    """Another worker should have it: stop, send what there is, and call `give_up`."""
 
 
 class Ownership:
@@ -71,7 +71,7 @@ class Ownership:
         heartbeat: Callable[[], WorkerStatus],
         on_change: Callable[[], object] = lambda: None,
         is_working: Callable[[], bool] = lambda: True,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._redis = redis
         self._heartbeat = heartbeat
@@ -87,67 +87,66 @@ class Ownership:
         self._clock = clock
         self._lock = threading.Lock()
         self._hurry = threading.Event()
-        self._owned: dict[str, Owned] = {}
-        self._left: set[str] = set()
+        self._owned: dict[str, OwnedCamera] = {}
+        self._given_up: set[str] = set()
         """Cameras that are ready to be released to another worker."""
         self._models: frozenset[str] = frozenset()
         self._captures = False
         self._tenures = 0
-        self._shared: tuple[object, dict[str, str]] = (None, {})
+        self._assignment: tuple[object, dict[str, str]] = (None, {})
         self._free_since: dict[str, float] = {}
-        self._looked_at = float("-inf")
-        self._kept_until: dict[str, float] = {}
-        self._run_id: str | None = None
-        self._restarted_at = float("-inf")
+        self._check_timer = Timer(CHECK_FREE_S, clock)
+        self._kept: dict[str, Deadline] = {}
+        self._restarts = RestartWatch(redis, clock)
         self._period_s = min(POLL_S, lease_s / 4)
         self.takeovers = 0
         self.handovers = 0
 
-    def owned(self) -> dict[str, Owned]:
-        """The cameras that are ours, by id."""
+    def list_owned(self) -> dict[str, OwnedCamera]:
+        """Return the cameras that are ours, by id."""
         with self._lock:
             return dict(self._owned)
 
     @property
     def models(self) -> frozenset[str]:
-        """Models of all registered cameras, whosever they are."""
+        """The models of all registered cameras, ours or not."""
         return self._models
 
     @property
     def captures(self) -> bool:
-        """Whether any registered camera, whosever it is, is captured."""
+        """Return whether any registered camera, ours or not, is captured."""
         return self._captures
 
     def doubt(self) -> None:
-        """A write was refused for its epoch: look at once which cameras are still ours."""
+        """Check at once which cameras are still ours: a write was refused for its epoch."""
         self._hurry.set()
 
-    def left(self, stream_id: str) -> None:
-        """A camera that is `leaving` has nothing more to send: it may be released."""
+    def give_up(self, stream_id: str) -> None:
+        """Let a camera be released that is `leaving` and has nothing more to send."""
         with self._lock:
-            self._left.add(stream_id)
+            self._given_up.add(stream_id)
         self._hurry.set()
 
     def tick(self) -> None:
-        """One round. Raises: RedisError: Redis is away; what is ours stays ours meanwhile.
+        """Do one round. Raises: RedisError: Redis is away; what is ours stays ours meanwhile.
 
         A worker that is cut off does no harm: its writes carry an old epoch.
         """
         if not self._is_working():
             return
-        before = self.owned()
-        self._notice_restart()
+        before = self.list_owned()
+        self._restarts.check()
         configs = self._registry.streams()
         self._models = frozenset(config.model for config in configs.values())
         self._captures = any(config.source != UPLOAD for config in configs.values())
         self._renew(before, configs)
-        self._release_left()
+        self._release_given_up()
         now = self._clock()
         self._members.see(self._registry.beat(self._heartbeat()), now)
-        wanted = self._shared_out(configs, self._members.capacities(now))
-        self._take_free(configs, wanted, now)
-        self._begin_handovers(wanted, now)
-        if self.owned() != before:
+        assigned = self._assign(configs, self._members.capacities(now))
+        self._take_free(configs, assigned, now)
+        self._begin_handovers(assigned, now)
+        if self.list_owned() != before:
             self._on_change()
 
     def run(self, stop: threading.Event) -> None:
@@ -172,27 +171,25 @@ class Ownership:
         with suppress(RedisError):  # then the leases run out
             self._leases.release_all(_epochs(owned.values()))
 
-    def _notice_restart(self) -> None:
-        run_id = str(self._redis.info("server").get("run_id", ""))
-        if self._run_id not in (None, run_id):
-            self._restarted_at = self._clock()
-        self._run_id = run_id
-
-    def _renew(self, before: Mapping[str, Owned], configs: Mapping[str, StreamConfig]) -> None:
+    def _renew(
+        self, before: Mapping[str, OwnedCamera], configs: Mapping[str, StreamConfig]
+    ) -> None:
         renewed = self._leases.renew_all(_epochs(before.values()))
         for stream_id, owned in before.items():
             config = configs.get(stream_id)
-            after = self._renewed(owned, config, is_ours=stream_id in renewed)
+            after = self._choose_renewed(owned, config, is_ours=stream_id in renewed)
             with self._lock:
                 if after is None:
                     self._owned.pop(stream_id, None)
                 elif stream_id in self._owned:
                     self._owned[stream_id] = after
 
-    def _renewed(self, owned: Owned, config: StreamConfig | None, *, is_ours: bool) -> Owned | None:
-        """How the camera is owned from now on; None where it isn't."""
+    def _choose_renewed(
+        self, owned: OwnedCamera, config: StreamConfig | None, *, is_ours: bool
+    ) -> OwnedCamera | None:
+        """Return how the camera is owned from now on; None where it isn't."""
         stream_id = owned.config.id
-        in_grace = self._clock() - self._restarted_at < RESTART_GRACE_S
+        in_grace = self._restarts.is_recent
         if config is None and not in_grace:
             self._leases.release(stream_id, owned.epoch)
             return None
@@ -206,77 +203,78 @@ class Ownership:
         # Redis lost its data, and nobody was the camera's owner since.
         if config is None:
             return owned
-        taken = self._leases.take([stream_id]).get(stream_id)
+        taken = self._leases.acquire_all([stream_id]).get(stream_id)
         if taken is None:
             return None
         return replace(
             owned, config=config, epoch=taken.epoch, first_frame=_first_frame(config, taken)
         )
 
-    def _shared_out(
+    def _assign(
         self, configs: Mapping[str, StreamConfig], capacities: Mapping[str, int]
     ) -> Mapping[str, str]:
-        """Whose each camera should be; reckoned anew only where cameras or workers came or went."""
+        """Assign each camera to a worker; computed again only where cameras or workers changed."""
         basis = (frozenset(configs), frozenset(capacities.items()))
-        if self._shared[0] != basis:
-            self._shared = basis, shared_out(configs, capacities)
-        return self._shared[1]
+        if self._assignment[0] != basis:
+            self._assignment = basis, assign_cameras(configs, capacities)
+        return self._assignment[1]
 
     def _take_free(
-        self, configs: Mapping[str, StreamConfig], wanted: Mapping[str, str], now: float
+        self, configs: Mapping[str, StreamConfig], assigned: Mapping[str, str], now: float
     ) -> None:
         """Take what should be ours, and what nobody has taken for a while."""
-        owned = self.owned()
-        others = [key for key in configs if key not in owned and wanted.get(key) != self._id]
-        tried = [key for key in configs if key not in owned and wanted.get(key) == self._id]
-        if now - self._looked_at >= LOOK_S:
-            self._looked_at = now
-            free = self._leases.free([key for key in others if key in wanted])
+        owned = self.list_owned()
+        others = [key for key in configs if key not in owned and assigned.get(key) != self._id]
+        tried = [key for key in configs if key not in owned and assigned.get(key) == self._id]
+        if self._check_timer.restart_if_due():
+            free = self._leases.list_free([key for key in others if key in assigned])
             self._free_since = {key: self._free_since.get(key, now) for key in free}
         orphaned = [key for key in others if now - self._free_since.get(key, now) >= GRACE_S]
         room = self._capacity - len(owned)
-        for stream_id, taken in self._leases.take([*tried, *orphaned][: max(0, room)]).items():
-            self._settle(configs[stream_id], taken)
+        for stream_id, lease in self._leases.acquire_all(
+            [*tried, *orphaned][: max(0, room)]
+        ).items():
+            self._settle(configs[stream_id], lease)
             if stream_id in orphaned:
-                self._kept_until[stream_id] = now + KEPT_S
+                self._kept[stream_id] = Deadline(KEPT_S, self._clock)
 
-    def _settle(self, config: StreamConfig, taken: Taken) -> None:
+    def _settle(self, config: StreamConfig, taken: AcquiredLease) -> None:
         self._free_since.pop(config.id, None)
         self._tenures += 1
-        told = taken.status
-        self.takeovers += told is not None and told.worker not in ("", self._id)
-        owned = Owned(
+        last = taken.status
+        self.takeovers += last is not None and last.worker not in ("", self._id)
+        owned = OwnedCamera(
             config,
             taken.epoch,
             _first_frame(config, taken),
             taken.snapshot,
             self._tenures,
-            told,
+            last,
         )
         with self._lock:
             self._owned[config.id] = owned
         log.info("a camera is taken", stream=config.id, epoch=taken.epoch)
 
-    def _begin_handovers(self, wanted: Mapping[str, str], now: float) -> None:
+    def _begin_handovers(self, assigned: Mapping[str, str], now: float) -> None:
         """Choose what another worker should have, if it is there to stay and has the model."""
-        self._kept_until = {key: until for key, until in self._kept_until.items() if until > now}
-        owned = self.owned()
+        self._kept = {key: kept for key, kept in self._kept.items() if not kept.is_over}
+        owned = self.list_owned()
         room = HANDED_AT_ONCE - sum(each.leaving for each in owned.values())
         for stream_id, each in owned.items():
-            to = wanted.get(stream_id, self._id)
+            to = assigned.get(stream_id, self._id)
             if room <= 0:
                 return
-            if to == self._id or each.leaving or stream_id in self._kept_until:
+            if to == self._id or each.leaving or stream_id in self._kept:
                 continue
             if self._members.may_be_given(to, each.config.model, now):
                 room -= 1
                 self._mark([stream_id], leaving=True)
                 log.info("a camera is handed over", stream=stream_id, to=to)
 
-    def _release_left(self) -> None:
+    def _release_given_up(self) -> None:
         with self._lock:
-            left, self._left = self._left, set()
-            gone = [each for each in map(self._owned.get, left) if each and each.leaving]
+            given_up, self._given_up = self._given_up, set()
+            gone = [each for each in map(self._owned.get, given_up) if each and each.leaving]
         self._leases.release_all(_epochs(gone))
         with self._lock:
             for each in gone:
@@ -286,8 +284,8 @@ class Ownership:
     def _stay(self) -> None:
         """Redis is away: nobody could take what is being handed over, so it is kept."""
         with self._lock:
-            self._left.clear()
-        owned = self.owned()
+            self._given_up.clear()
+        owned = self.list_owned()
         leaving = [stream_id for stream_id, each in owned.items() if each.leaving]
         if leaving:
             self._mark(leaving, leaving=False)
@@ -299,9 +297,9 @@ class Ownership:
                 self._owned[stream_id] = replace(self._owned[stream_id], leaving=leaving)
 
 
-def _epochs(owned: Iterable[Owned]) -> dict[str, int]:
+def _epochs(owned: Iterable[OwnedCamera]) -> dict[str, int]:
     return {each.config.id: each.epoch for each in owned}
 
 
-def _first_frame(config: StreamConfig, taken: Taken) -> int:
+def _first_frame(config: StreamConfig, taken: AcquiredLease) -> int:
     return max(taken.last_frame, config.last_frame) + 1

@@ -1,7 +1,7 @@
-"""Which worker should have which camera: weighted rendezvous hashing, without clock or I/O.
+"""Computes which worker should have which camera by weighted rendezvous hashing: pure functions.
 
-Every worker reckons alone and comes to the same end. A worker more or less moves its own cameras
-only.
+Every worker computes it alone, with the same result. When a worker joins or leaves, no cameras move
+but those that it gets or had.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterable, Mapping
 
 
-def preference(camera: str, worker: str, capacity: int) -> float:
-    """How much a camera is drawn to a worker; the highest wins, in proportion to the capacities.
+def compute_preference(camera: str, worker: str, capacity: int) -> float:
+    """Compute how strongly a camera prefers a worker. The highest wins, so that workers get cameras
+    in proportion to their capacities.
 
     -capacity / ln(u), u being a hash in (0, 1) (Schindelhauer and Schomaker, 2005).
     """
@@ -22,15 +23,15 @@ def preference(camera: str, worker: str, capacity: int) -> float:
     return -capacity / math.log(min(uniform, 1.0 - 2.0**-53))
 
 
-def shared_out(cameras: Iterable[str], capacities: Mapping[str, int]) -> dict[str, str]:
-    """The worker of each camera; none has more than its capacity.
+def assign_cameras(cameras: Iterable[str], capacities: Mapping[str, int]) -> dict[str, str]:
+    """Assign each camera to a worker, none of which gets more than its capacity.
 
-    Where a worker is full it keeps those that are drawn to it the most, and the others go where
-    they are drawn to next. Cameras that no worker has room for are absent.
+    A full worker keeps the cameras that prefer it most, and the others go to the worker that they
+    prefer next. Cameras that no worker has room for are absent.
     """
     wishes = sorted(
         (
-            (preference(camera, worker, capacity), camera, worker)
+            (compute_preference(camera, worker, capacity), camera, worker)
             for camera in cameras
             for worker, capacity in capacities.items()
         ),

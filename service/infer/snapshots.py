@@ -15,17 +15,17 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one owner leaves to the next."""
+    """The state that one owner leaves to the next."""
 
     identity: str
-    """Of source and weights: a state fits no other."""
+    """It stands for source and weights: the state fits no others."""
     state: bytes
     """`CameraState.save`."""
     ended: bool = False
     """A recording was played to its end: the next owner doesn't play it again."""
 
     def pack(self) -> bytes:
-        """The bytes that Redis keeps."""
+        """Return the bytes that Redis keeps."""
         head = json.dumps({"identity": self.identity, "ended": self.ended}).encode()
         return _MAGIC + _LENGTH.pack(len(head)) + head + self.state
 
@@ -43,6 +43,6 @@ class Snapshot:
             raise ValueError("a snapshot's header is damaged") from None
 
 
-def identity(source: str, weights: str) -> str:
-    """A name for the pair that tells nothing of either."""
+def compute_identity(source: str, weights: str) -> str:
+    """Return a name for the pair, from which neither can be read."""
     return hashlib.sha256(f"{source}\0{weights}".encode()).hexdigest()[:24]

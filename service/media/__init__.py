@@ -1,5 +1,5 @@
-"""What an event looked like: its peak's picture and a clip, as files on the front end's disk.
+"""Keeps each event's peak picture and clip, as files on the front end's disk.
 
-Pixels come from the worker that owns the camera (`service.bus.footage`). Whatever goes wrong here,
-the event stays.
+The worker that owns the camera sends the pictures (`service.bus.picture_requests`). A failure
+here never costs the event.
 """

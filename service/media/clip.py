@@ -1,7 +1,8 @@
-"""Pictures into a clip that every browser plays: H.264 in MP4, 4:2:0, its index at the front."""
+"""Encodes pictures into a clip that every browser plays: H.264 in MP4, 4:2:0, index in front."""
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 from numpy.typing import NDArray
 
-from service.bus.footage import SentShot
+from service.bus.picture_requests import SentShot
 
 LONGEST_GAP_S = 5.0
-"""A longer gap, or one backwards, is none of the camera's: the clip goes on at its own pace."""
+"""A longer gap, or one backwards, isn't the camera's: the clip goes on at its usual pace."""
 SHORTEST_GAP_S = 0.01
 TIME_BASE = Fraction(1, 1000)
 LEAST_PICTURES = 2
@@ -37,8 +38,8 @@ class NoClip(ValueError):
 
 
 @cache
-def encoder() -> str:
-    """The H.264 encoder that this build of ffmpeg has.
+def find_encoder() -> str:
+    """Return the name of the H.264 encoder that this build of ffmpeg has.
 
     Raises: OSError: it has none.
     """
@@ -53,29 +54,29 @@ def encoder() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClipLength:
-    """How much a clip shows."""
+    """When a clip's pictures are, and when its event lasts."""
 
     times_s: tuple[float, ...]
-    """Of its pictures, rising from 0; two at least."""
+    """The times of its pictures, rising from 0; two at least."""
     event_s: tuple[float, float] | None
-    """From when to when its event lasts, in seconds of the clip; None: the file doesn't say."""
+    """The event's first and last second in the clip; None: the file doesn't say."""
 
     @property
     def seconds(self) -> float:
-        """From the first picture to the last one's end."""
+        """The seconds from the first picture to the last one's end."""
         count = len(self.times_s)
         return self.times_s[-1] * count / (count - 1)
 
     @property
     def fps(self) -> float:
-        """Pictures a second while its event lasts: before it there may be fewer."""
+        """The pictures a second while its event lasts: before it there may be fewer."""
         first_s, last_s = self.event_s or (0.0, self.seconds)
         gaps = [b - a for a, b in pairwise(self.times_s) if first_s <= b and a <= last_s]
         return 1.0 / median(gaps or [self.seconds])
 
 
-def length_of(path: Path) -> ClipLength | None:
-    """How much a clip shows; None where it can't be read."""
+def read_clip_length(path: Path) -> ClipLength | None:
+    """Read a clip's times; None where it can't be read."""
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -92,28 +93,32 @@ def length_of(path: Path) -> ClipLength | None:
         return None
 
 
-def write_clip(
-    path: Path,
-    shots: Sequence[SentShot],
-    usual_fps: float,
-    event_frames: tuple[int, int] | None = None,
-) -> int:
-    """Write the pictures, at the pace at which they were captured; how many there were.
+def encode_clip(
+    shots: Sequence[SentShot], usual_fps: float, event_frames: tuple[int, int] | None = None
+) -> bytes:
+    """Encode the pictures as MP4, at the pace at which they were captured.
 
-    Those that can't be read, and those of another shape than the first, are left out. With the
-    event's first and last frame the file says when it lasts.
+    Pictures that can't be decoded, and those of another shape than the first, are left out. With
+    the event's first and last frame the file says when it lasts.
 
-    Raises: NoClip: fewer than `LEAST_PICTURES` can be used. OSError: the disk doesn't take it, or
-        there is no encoder.
+    Raises: NoClip: fewer than `LEAST_PICTURES` can be used. OSError: there is no encoder.
     """
     if len(shots) < LEAST_PICTURES:
         raise NoClip(f"there are {len(shots)} pictures")
-    times_ms = _times_ms([shot.meta.captured_at for shot in shots], usual_fps)
-    name = encoder()
+    times_ms = _space_times_ms([shot.meta.captured_at for shot in shots], usual_fps)
+    name = find_encoder()
     count = 0
-    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    file = io.BytesIO()
+    with av.open(
+        file,
+        "w",
+        format="mp4",
+        options={"movflags": "+faststart"},
+        # To move the index to the front, the muxer reads again what it has written.
+        io_open=lambda *_: io.BytesIO(file.getvalue()),
+    ) as container:
         if event_frames is not None:
-            container.metadata["comment"] = _comment(shots, times_ms, event_frames)
+            container.metadata["comment"] = _describe_event(shots, times_ms, event_frames)
         made = container.add_stream(name, rate=round(max(1.0, usual_fps)))
         stream = cast(av.VideoStream, made)
         stream.pix_fmt = "yuv420p"
@@ -121,7 +126,7 @@ def write_clip(
         stream.codec_context.time_base = TIME_BASE
         size: tuple[int, int] | None = None
         for shot, at_ms in zip(shots, times_ms, strict=True):
-            picture = _even(shot.jpeg)
+            picture = _decode_even(shot.jpeg)
             if picture is None or size not in (None, picture.shape[:2]):
                 continue
             if size is None:
@@ -135,10 +140,10 @@ def write_clip(
             container.mux(stream.encode(None))
     if count < LEAST_PICTURES:
         raise NoClip(f"{count} of {len(shots)} pictures can be used")
-    return count
+    return file.getvalue()
 
 
-def _comment(
+def _describe_event(
     shots: Sequence[SentShot], times_ms: Sequence[int], event_frames: tuple[int, int]
 ) -> str:
     first, last = event_frames
@@ -152,8 +157,8 @@ def _comment(
     return f"event from {inside[0] / 1000:.3f} s to {inside[-1] / 1000:.3f} s"
 
 
-def _times_ms(captured_at: Sequence[float], usual_fps: float) -> list[int]:
-    """Times that rise from 0, whatever clock the captures' times are of."""
+def _space_times_ms(captured_at: Sequence[float], usual_fps: float) -> list[int]:
+    """Return times that rise from 0, even where the captures' clock jumps."""
     times_s = [0.0]
     for before, after in pairwise(captured_at):
         gap_s = after - before
@@ -163,8 +168,8 @@ def _times_ms(captured_at: Sequence[float], usual_fps: float) -> list[int]:
     return [round(1000.0 * time_s) for time_s in times_s]
 
 
-def _even(jpeg: bytes) -> NDArray[np.uint8] | None:
-    """The picture in BGR, with sides that 4:2:0 can halve."""
+def _decode_even(jpeg: bytes) -> NDArray[np.uint8] | None:
+    """Decode a picture to BGR, with sides that 4:2:0 can halve; None if it can't be decoded."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if picture is None or min(picture.shape[:2]) < 2:
         return None

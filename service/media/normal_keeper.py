@@ -1,8 +1,8 @@
-"""Keeps clips of events that somebody called normal, for the next training, and lets others go.
+"""Keeps clips of events that are labelled normal, for the next training, and deletes others.
 
-A front end keeps those whose clips are on its own shelf. Labels decide; an event that went for its
-age leaves its clip. Whoever changes a label, or writes a clip, says so (`notice`); what nobody said
-is found by and by.
+A front end keeps those whose clips are on its own shelf. An event that was deleted for its age
+leaves its clip. Callers that change a label, or write a clip, report it (`notice`); other changes
+are found page by page.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from pathlib import Path
 import structlog
 from sqlalchemy import and_, select
 
-from service.media.kinds import Kind
-from service.media.normal import KeptClip, NormalFolder
+from service.media.failure_log import FailureLog
+from service.media.media_kinds import MediaKind
+from service.media.normal_clips import KeptClip, NormalClipFolder
 from service.media.shelf import Shelf
 from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings
 from service.store.database import Database
-from service.store.hidden import WITH_DELETED
+from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import EventMediaRow, EventRow, StreamRow
 
 log = structlog.stdlib.get_logger(__name__)
@@ -30,30 +31,29 @@ log = structlog.stdlib.get_logger(__name__)
 EVERY_S = 1.0
 SURVEY_EVERY_S = 10.0
 PAGE = 100
-"""Events that a round looks at, beside those that it was told of: a label lies behind a picture."""
+"""Events that a round checks in addition to those that were noticed."""
 MOST_NOTICED = 10_000
 YOUNG_S = 120.0
-"""A file that is half written may be under way."""
+"""Seconds in which a half-written file may still be under way."""
 UNKNOWN_S = 7 * 86_400.0
-"""A folder of a stream that no database knew for so long goes."""
-FAILURE_LOG_S = 60.0
+"""Seconds after which the folder of a stream that no database knows is deleted."""
 NORMAL = "normal"
 KEPT, FAILED = "kept", "failed"
 LABEL, BYTES, STREAM = "label", "bytes", "stream"
-"""Why a clip goes: it isn't called normal any more; there are too many; its stream was deleted."""
+"""Why a clip is deleted: its label changed; there are too many bytes; its stream was deleted."""
 
 _Key = tuple[str, str]
 """Stream and event."""
 
 
 class NormalKeeper:
-    """Makes a folder of normal footage follow the labels. `run` is a thread, `notice` for any."""
+    """Makes a folder of normal footage follow the labels. `run` is a thread; any may `notice`."""
 
     def __init__(
         self,
         database: Database,
         shelf: Shelf,
-        folder: NormalFolder,
+        folder: NormalClipFolder,
         settings: Settings,
         metrics: Metrics,
         *,
@@ -68,20 +68,20 @@ class NormalKeeper:
         self._lock = threading.Lock()
         self._noticed: set[str] = set()
         self._kept: dict[_Key, KeptClip] = {}
-        """What is in the folder, as far as this process knows."""
+        """The clips in the folder, as far as this process knows."""
         self._surveyed_at: float | None = None
         self._after_row = ""
         self._after_file: _Key = ("", "")
-        self._failure_logged_at: float | None = None
+        self._failures = FailureLog("a clip of an event labelled normal can't be kept")
 
     def notice(self, event_id: str) -> None:
-        """An event's label was changed, or its clip was written. Never waits."""
+        """Note that an event's label was changed, or its clip written. It never waits."""
         with self._lock:
             if len(self._noticed) < MOST_NOTICED:
                 self._noticed.add(event_id)
 
     def notice_streams(self) -> None:
-        """A stream was registered or deleted. Never waits."""
+        """Note that a stream was registered or deleted. It never waits."""
         self._surveyed_at = None
 
     def run(self, stop: threading.Event) -> None:
@@ -89,7 +89,7 @@ class NormalKeeper:
         run_rounds(self.step, stop, name="normal footage", every_s=EVERY_S, on_failure=lambda: None)
 
     def step(self) -> bool:
-        """A little of the work; whether there is more to do at once.
+        """Do a little of the work; return whether there is more to do at once.
 
         Raises: OSError, SQLAlchemyError: the disk or the database is away.
         """
@@ -98,14 +98,14 @@ class NormalKeeper:
             self._surveyed_at = now
             self._survey(now)
         with self._lock:
-            told = sorted(self._noticed)[:PAGE]
-        self._settle({*told, *self._next_rows(), *self._next_files()})
+            noticed = sorted(self._noticed)[:PAGE]
+        self._settle({*noticed, *self._read_next_rows(), *self._list_next_files()})
         with self._lock:
-            self._noticed -= {*told}
+            self._noticed -= {*noticed}
             return bool(self._noticed)
 
     def _survey(self, now: float) -> None:
-        """Look at the whole folder: streams that came and went, and how much there is."""
+        """Survey the whole folder: streams that came and went, and how much there is."""
         everyone = select(StreamRow.id, StreamRow.deleted_at).execution_options(
             **{WITH_DELETED: True}
         )
@@ -113,16 +113,16 @@ class NormalKeeper:
             known = {ident: deleted_at is None for ident, deleted_at in session.execute(everyone)}
         streams = {ident for ident, stays in known.items() if stays}
         for stream_id in self.folder.stream_ids():
-            # One that nobody knows may be of another database, which is back tomorrow.
-            lost = stream_id not in known and self.folder.unseen_s(stream_id, now) > UNKNOWN_S
+            # An unknown stream may be of another database, which is back tomorrow.
+            lost = stream_id not in known and self.folder.unknown_s(stream_id, now) > UNKNOWN_S
             if lost or known.get(stream_id) is False:
                 gone = len(self.folder.clips(stream_id))
                 self.folder.remove_stream(stream_id)
-                self._count_deleted(gone, STREAM)
+                self._log_deleted(gone, STREAM)
         kept: dict[_Key, KeptClip] = {}
         for stream_id in streams:
-            self.folder.make(stream_id)
-            self.folder.see(stream_id, now)
+            self.folder.make_folder(stream_id)
+            self.folder.mark_known(stream_id, now)
             self.folder.remove_parts(stream_id, now - YOUNG_S)
             kept |= {(stream_id, clip.event_id): clip for clip in self.folder.clips(stream_id)}
         self._kept = kept
@@ -133,40 +133,40 @@ class NormalKeeper:
     def _held_bytes(self) -> int:
         return sum(clip.size for clip in self._kept.values())
 
-    def _next_rows(self) -> Sequence[str]:
-        """The next page of events whose clips are on this shelf."""
-        shelf = self._shelf.known_name()
+    def _read_next_rows(self) -> Sequence[str]:
+        """Return the next page of events whose clips are on this shelf."""
+        shelf = self._shelf.read_name()
         if shelf is None:
             return ()
         row = EventMediaRow
-        query = select(row.event_id).where(row.shelf == shelf, row.kind == Kind.CLIP.value)
+        query = select(row.event_id).where(row.shelf == shelf, row.kind == MediaKind.CLIP.value)
         query = query.where(row.event_id > self._after_row).order_by(row.event_id).limit(PAGE)
         with self._database.read() as session:
             page = session.scalars(query).all()
         self._after_row = page[-1] if len(page) == PAGE else ""
         return page
 
-    def _next_files(self) -> Sequence[str]:
-        """The next page of events whose clips are kept."""
+    def _list_next_files(self) -> Sequence[str]:
+        """Return the next page of events whose clips are kept."""
         page = sorted(key for key in self._kept if key > self._after_file)[:PAGE]
         self._after_file = page[-1] if len(page) == PAGE else ("", "")
         return [event_id for _, event_id in page]
 
     def _settle(self, event_ids: Iterable[str]) -> None:
         """Keep or delete the clips of these events, as they are labelled now."""
-        wanted = sorted(event_ids)
-        if not wanted:
+        due = sorted(event_ids)
+        if not due:
             return
         media = EventMediaRow
         query = select(EventRow.id, EventRow.stream_id, EventRow.label, media)
-        clip_of = and_(media.event_id == EventRow.id, media.kind == Kind.CLIP.value)
-        query = query.outerjoin(media, clip_of).where(EventRow.id.in_(wanted))
+        clip_of = and_(media.event_id == EventRow.id, media.kind == MediaKind.CLIP.value)
+        query = query.outerjoin(media, clip_of).where(EventRow.id.in_(due))
         with self._database.read() as session:
             found = session.execute(query).all()
         for event_id, stream_id, label, row in found:
             if label != NORMAL:
-                self._let_go((stream_id, event_id), LABEL)
-            elif row is not None and (path := self._shelf.path_of(row)) is not None:
+                self._delete((stream_id, event_id), LABEL)
+            elif row is not None and (path := self._shelf.find_path(row)) is not None:
                 self._keep((stream_id, event_id), path)
         self._metrics.normal_footage_bytes.set(self._held_bytes)
 
@@ -184,15 +184,15 @@ class NormalKeeper:
             return
         except OSError as error:
             self._metrics.normal_footage.labels(FAILED).inc()
-            self._tell_failure(key, error)
+            self._failures.add(*key, error)
             return
         if kept is not None:
             self._kept[key] = kept
             self._metrics.normal_footage.labels(KEPT).inc()
-            log.info("footage that was called normal is kept", stream=key[0], event_id=key[1])
+            log.info("a clip of an event labelled normal is kept", stream=key[0], event_id=key[1])
 
     def _make_room(self, size: int, written_at: float | None) -> bool:
-        """Delete the oldest clips until so much more fits, but none that is newer than it."""
+        """Delete the oldest clips until one of this size fits, but none that is newer than it."""
         surplus = self._held_bytes + size - self._max_bytes
         if surplus <= 0:
             return True
@@ -205,29 +205,16 @@ class NormalKeeper:
         if surplus > 0:
             return False
         for key in going:
-            self._let_go(key, BYTES)
+            self._delete(key, BYTES)
         return True
 
-    def _let_go(self, key: _Key, reason: str) -> None:
+    def _delete(self, key: _Key, reason: str) -> None:
         clip = self._kept.pop(key, None)
         if clip is not None:
             self.folder.remove(clip)
-            self._count_deleted(1, reason)
+            self._log_deleted(1, reason)
 
-    def _count_deleted(self, count: int, reason: str) -> None:
+    def _log_deleted(self, count: int, reason: str) -> None:
         if count:
             self._metrics.normal_footage_deleted.labels(reason).inc(count)
             log.info("normal footage was deleted", count=count, reason=reason)
-
-    def _tell_failure(self, key: _Key, error: OSError) -> None:
-        """A disk that is full fails for every clip: it is told once a minute."""
-        now = self._clock()
-        last = self._failure_logged_at
-        if last is None or not 0.0 <= now - last < FAILURE_LOG_S:
-            self._failure_logged_at = now
-            log.error(
-                "footage that was called normal can't be kept",
-                stream=key[0],
-                event_id=key[1],
-                error=f"{type(error).__name__}: {error}",
-            )

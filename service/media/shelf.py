@@ -1,7 +1,7 @@
 """The media folder of this machine: its files, and their rows in the database.
 
-A file is written beside its place and then moved there, and its row follows. A file without a row,
-and a row without a file, are what a crash between the two leaves; `retention` cleans them up.
+A file is written next to its place and then moved there, and its row follows. A crash between the
+two leaves a file without a row, or a row without a file; `media_retention` deletes them.
 """
 
 from __future__ import annotations
@@ -11,34 +11,24 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.media.kinds import Kind
+from service.media.media_kinds import MediaKind
 from service.store.database import Database
 from service.store.tables import EventMediaRow, EventRow
 
 FOLDER = "media"
-"""Below the data folder."""
+"""The folder's place below the data folder."""
 MARK = ".shelf"
-"""Holds the folder's own name, which its rows carry."""
+"""The file that holds the folder's own name, which its rows carry."""
 PART = ".part"
 _MARK_FORM = re.compile(r"[0-9a-f]{16}")
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-@dataclass(frozen=True, slots=True)
-class NewFile:
-    """A file to be written."""
-
-    kind: Kind
-    write: Callable[[Path], object]
-    """Writes it to this path, with whatever error that takes."""
 
 
 class Shelf:
@@ -49,12 +39,12 @@ class Shelf:
         self._database = database
         self._marking = threading.Lock()
 
-    def name(self) -> str:
-        """The folder's own name; makes the folder where there is none.
+    def make_name(self) -> str:
+        """Return the folder's own name; make the folder where there is none.
 
         Raises: OSError: it can't be made or read.
         """
-        found = self.known_name()
+        found = self.read_name()
         if found is not None:
             return found
         with self._marking:
@@ -65,78 +55,78 @@ class Shelf:
             with suppress(FileExistsError):
                 os.link(made, self.root / MARK)
             made.unlink()
-        found = self.known_name()
+        found = self.read_name()
         if found is None:
             raise OSError(f"{self.root / MARK} doesn't hold the name of a media folder")
         return found
 
-    def known_name(self) -> str | None:
-        """As `name`, but None where there is no such folder: its disk may not be mounted."""
+    def read_name(self) -> str | None:
+        """Return the folder's own name; None without the folder: its disk may not be mounted."""
         try:
             text = (self.root / MARK).read_text()
         except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
         return text if _MARK_FORM.fullmatch(text) else None
 
-    def put(self, event_id: str, files: Sequence[NewFile], now: float) -> bool:
-        """Write files of an event, each instead of an older one; False where the event has gone.
+    def put(self, event_id: str, files: Mapping[MediaKind, bytes], now: float) -> bool:
+        """Write files of an event, each in place of an older one; False: the event was deleted.
 
         Raises: OSError: the disk doesn't take them. SQLAlchemyError: the database is away.
         """
-        shelf = self.name()
-        sizes = [self._write(event_id, file) for file in files]
+        shelf = self.make_name()
+        for kind, data in files.items():
+            self._write(event_id, kind, data)
         with self._database.write() as session:
             if not session.scalar(select(EventRow.id).where(EventRow.id == event_id)):
-                for file in files:
-                    (self.root / place_of(event_id, file.kind)).unlink(missing_ok=True)
+                for kind in files:
+                    (self.root / make_media_path(event_id, kind)).unlink(missing_ok=True)
                 return False
-            for file, size in zip(files, sizes, strict=True):
+            for kind, data in files.items():
                 row = EventMediaRow(
                     event_id=event_id,
-                    kind=file.kind.value,
+                    kind=kind.value,
                     shelf=shelf,
-                    path=place_of(event_id, file.kind),
-                    content_type=file.kind.content_type,
-                    size=size,
+                    path=make_media_path(event_id, kind),
+                    content_type=kind.content_type,
+                    size=len(data),
                     created_at=now,
                 )
                 session.merge(row)
         return True
 
-    def _write(self, event_id: str, file: NewFile) -> int:
-        path = self.root / place_of(event_id, file.kind)
+    def _write(self, event_id: str, kind: MediaKind, data: bytes) -> None:
+        path = self.root / make_media_path(event_id, kind)
         path.parent.mkdir(exist_ok=True)
         # Another front end on this machine may write the same.
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
         try:
-            file.write(part)
-            with part.open("rb") as written:
+            with part.open("wb") as written:
+                written.write(data)
+                written.flush()
                 os.fsync(written.fileno())
-                size = os.fstat(written.fileno()).st_size
             part.replace(path)
         except BaseException:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
-        return size
 
-    def kinds(self, event_id: str) -> set[Kind]:
-        """What there is of an event, on whatever machine."""
+    def kinds(self, event_id: str) -> set[MediaKind]:
+        """Return the kinds of files that an event has, on any machine."""
         with self._database.read() as session:
-            return set(kinds_of(session, [event_id]).get(event_id, ()))
+            return set(find_media_kinds(session, [event_id]).get(event_id, ()))
 
-    def path_of(self, row: EventMediaRow) -> Path | None:
-        """Where a row's file is; None where it isn't on this machine."""
+    def find_path(self, row: EventMediaRow) -> Path | None:
+        """Return where a row's file is; None where it isn't on this machine."""
         path = (self.root / row.path).resolve()
-        if not path.is_relative_to(self.root.resolve()) or row.shelf != self.known_name():
+        if not path.is_relative_to(self.root.resolve()) or row.shelf != self.read_name():
             return None
         return path if path.is_file() else None
 
 
-def place_of(event_id: str, kind: Kind) -> str:
-    """Path below the media folder, in one of 256 folders.
+def make_media_path(event_id: str, kind: MediaKind) -> str:
+    """Return a file's path below the media folder, in one of 256 folders.
 
-    Raises: ValueError: the id is none that normwatch gives.
+    Raises: ValueError: the id isn't one that normwatch gives.
     """
     if not _SAFE.fullmatch(event_id):
         raise ValueError(f"event_id must be letters, digits, _ and -, got {event_id!r}")
@@ -144,12 +134,12 @@ def place_of(event_id: str, kind: Kind) -> str:
     return f"{folder}/{event_id}{kind.suffix}"
 
 
-def kinds_of(session: Session, event_ids: Sequence[str]) -> dict[str, list[Kind]]:
-    """What there is of these events, in the order of `Kind`."""
+def find_media_kinds(session: Session, event_ids: Sequence[str]) -> dict[str, list[MediaKind]]:
+    """Return the kinds of files that these events have, in the order of `MediaKind`."""
     query = select(EventMediaRow.event_id, EventMediaRow.kind)
-    found: dict[str, list[Kind]] = {}
+    found: dict[str, list[MediaKind]] = {}
     rows = session.execute(query.where(EventMediaRow.event_id.in_(event_ids))).all()
-    for kind in Kind:
+    for kind in MediaKind:
         for event_id, name in rows:
             if name == kind.value:
                 found.setdefault(event_id, []).append(kind)

@@ -1,6 +1,6 @@
 """Hours in which a camera is armed: what the API takes, the database holds and the recorder obeys.
 
-They are hours of a clock on the wall there: daylight saving moves them with it.
+They are local hours of the camera's zone: daylight saving moves them with it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = structlog.stdlib.get_logger(__name__)
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-"""As `datetime.weekday` counts them."""
+"""In the order of `datetime.weekday`."""
 LAST_TIME_S = 253_402_214_400.0
 """The last day of the year 9999 begins: no zone's clock goes beyond what Python can write."""
 MACHINE_ZONES = ("localtime", "posixrules", "Factory")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 
 
-def _zone(name: str) -> str:
+def _check_zone(name: str) -> str:
     if name in MACHINE_ZONES:
         raise ValueError("must be a zone that is the same everywhere, such as Europe/Berlin")
     try:
@@ -45,16 +45,16 @@ def _zone(name: str) -> str:
     return name
 
 
-def _clock(time: str) -> str:
+def _check_clock(time: str) -> str:
     if not _CLOCK.fullmatch(time):
         raise ValueError("must be HH:MM, from 00:00 to 24:00")
     return time
 
 
-TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_zone)]
+TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_zone)]
 ClockTime = Annotated[
     str,
-    AfterValidator(_clock),
+    AfterValidator(_check_clock),
     WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK.pattern})$", "examples": ["18:00"]}),
 ]
 
@@ -65,7 +65,7 @@ class Hours(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     days: list[Day] = Field(min_length=1, max_length=7)
-    """On which they begin."""
+    """The days on which the hours begin."""
     since: ClockTime = Field(alias="from", description="HH:MM, of 24 hours.")
     until: ClockTime = Field(
         alias="to", description="HH:MM, not included; before `from` it is of the next day."
@@ -73,13 +73,13 @@ class Hours(BaseModel):
 
     @field_validator("since")
     @classmethod
-    def _in_the_day(cls, value: str) -> str:
+    def _check_start(cls, value: str) -> str:
         if value == "24:00":
             raise ValueError("must be before 24:00; a day begins at 00:00")
         return value
 
     @model_validator(mode="after")
-    def _last(self) -> Hours:
+    def _check_length(self) -> Hours:
         if self.since == self.until:
             raise ValueError(
                 f"from and to must differ, and are both {self.since}: "
@@ -87,8 +87,8 @@ class Hours(BaseModel):
             )
         return self
 
-    def hold(self, weekday: int, clock: str) -> bool:
-        """Whether that time of that day (0 is Monday) is among them."""
+    def contain(self, weekday: int, clock: str) -> bool:
+        """Return whether that time of that day (0 is Monday) is among the hours."""
         # HH:MM sorts as text.
         if self.since < self.until:
             return DAYS[weekday] in self.days and self.since <= clock < self.until
@@ -97,7 +97,7 @@ class Hours(BaseModel):
 
 
 class Schedule(BaseModel):
-    """When a camera is armed: in any of these hours, by the clock of the zone."""
+    """A camera is armed in any of these hours, by the clock of the zone."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -120,27 +120,23 @@ class Schedule(BaseModel):
     hours: list[Hours] = Field(min_length=1, max_length=50)
 
     def is_armed(self, at: float) -> bool:
-        """Whether it is then, in seconds since 1970."""
+        """Return whether the camera is armed at this time, in seconds since 1970."""
         local = datetime.fromtimestamp(min(max(at, 0.0), LAST_TIME_S), ZoneInfo(self.timezone))
         clock = f"{local.hour:02}:{local.minute:02}"
-        return any(hours.hold(local.weekday(), clock) for hours in self.hours)
-
-    def to_json(self) -> dict[str, object]:
-        """As the API takes it and the database holds it."""
-        return self.model_dump(mode="json", by_alias=True)
+        return any(hours.contain(local.weekday(), clock) for hours in self.hours)
 
 
-def schedule_of(stored: Mapping[str, object] | None) -> Schedule | None:
-    """The schedule that a stream's row holds; None: it is always armed.
+def read_schedule(stored: Mapping[str, object] | None) -> Schedule | None:
+    """Return the schedule that a stream's row holds; None: it is always armed.
 
-    One that can't be read (its time zone isn't on this machine, say) arms always, too: rather an
-    alert too many than a camera that nobody knows to be off.
+    A schedule that can't be read (its time zone isn't on this machine, say) arms always, too: an
+    alert too many is better than a camera that is off without anyone knowing.
     """
-    return None if stored is None else _parsed(json.dumps(stored, sort_keys=True))
+    return None if stored is None else _parse(json.dumps(stored, sort_keys=True))
 
 
 @lru_cache(maxsize=4096)
-def _parsed(text: str) -> Schedule | None:
+def _parse(text: str) -> Schedule | None:
     try:
         return Schedule.model_validate_json(text)
     except ValueError as error:
@@ -149,6 +145,6 @@ def _parsed(text: str) -> Schedule | None:
 
 
 def is_armed(stored: Mapping[str, object] | None, at: float) -> bool:
-    """Whether a stream with that schedule is armed at that time, in seconds since 1970."""
-    schedule = schedule_of(stored)
+    """Return whether a stream with that schedule is armed at a time, in seconds since 1970."""
+    schedule = read_schedule(stored)
     return schedule is None or schedule.is_armed(at)

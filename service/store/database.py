@@ -8,12 +8,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service.store.hidden import hide_deleted
+from service.store.deleted_streams import hide_deleted_streams
 
 BUSY_TIMEOUT_S = 5
 """How long a transaction waits for another writer, or for a connection: then it fails."""
@@ -27,8 +27,10 @@ WRITER = "normwatch_writer"
 class Database:
     """An engine and its sessions. Sessions are for one thread; the object is for all."""
 
-    def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+    def __init__(self, place: str | Path) -> None:
+        """Args: place: a URL, or the file of an SQLite database, at any path."""
+        is_file = isinstance(place, Path)
+        parsed = URL.create("sqlite", database=str(place)) if is_file else make_url(str(place))
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -37,7 +39,7 @@ class Database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine = create_engine(
                 parsed,
-                # Values in an error's text would carry sources and secrets into logs.
+                # Errors with values in their text would log sources and secrets.
                 hide_parameters=True,
                 connect_args={"timeout": BUSY_TIMEOUT_S},
             )
@@ -50,38 +52,39 @@ class Database:
                 pool_timeout=BUSY_TIMEOUT_S,
                 connect_args={
                     "connect_timeout": CONNECT_TIMEOUT_S,
-                    # Named, because a server set up in the C locale hands out bytes, not text.
+                    # Without this a server in the C locale returns bytes, not text.
                     "client_encoding": "utf8",
-                    # A server whose machine is gone: what was sent to it is not confirmed.
+                    # It ends the wait for a server whose machine is gone.
                     "tcp_user_timeout": 1000 * STATEMENT_TIMEOUT_S,
                     "options": f"-c lock_timeout={BUSY_TIMEOUT_S}s "
                     f"-c statement_timeout={STATEMENT_TIMEOUT_S}s",
                 },
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        hide_deleted(self._sessions)
+        hide_deleted_streams(self._sessions)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that only reads; it never waits for a writer."""
+        """Open a session that only reads; it never waits for a writer."""
         with self._sessions() as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back when it raises.
+        """Open one transaction: committed at the end of the block, rolled back when it raises.
 
-        On SQLite it takes the write lock at its start, so that it never fails half-way for another
-        writer's sake.
+        On SQLite it gets the write lock at its start, so that another writer can't make it fail
+        half-way.
         """
         with self._sessions() as session, session.begin():
             session.connection(execution_options={WRITER: True})
             yield session
 
     def migrate(self) -> None:
-        """Bring the tables to what this version needs. Two at once wait for each other."""
+        """Change the tables to what this version needs; two at once wait for each other."""
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        # Alembic would read a % as the beginning of a name to replace.
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.engine.execution_options(**{WRITER: True}).begin() as connection:
             if not self.is_sqlite:
                 for limit in ("lock_timeout", "statement_timeout"):
@@ -98,10 +101,10 @@ class Database:
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        # The driver must not begin transactions by itself: _begin does, with the right lock.
+        # The driver must not begin transactions: _begin does, with the right lock.
         connection.isolation_level = None
         cursor = connection.cursor()
-        # FULL: a committed transaction outlives a power cut, as an acknowledgement promises.
+        # FULL lets committed transactions survive a power cut, as acknowledgements promise.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -23,9 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from service.stream_choices import Decode, Transport
+
 
 class Base(DeclarativeBase):
-    """Holds the metadata that Alembic compares with."""
+    """Holds the metadata that Alembic compares the database with."""
 
 
 class StreamRow(Base):
@@ -36,7 +38,7 @@ class StreamRow(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     source: Mapped[str] = mapped_column(Text)
-    """With its credentials: never shown, never logged."""
+    """It holds credentials: no answer and no log line contains it."""
     model: Mapped[str] = mapped_column(String(500))
     gamma: Mapped[float | None] = mapped_column(Float)
     memory_rule: Mapped[str | None] = mapped_column(String(20))
@@ -46,14 +48,10 @@ class StreamRow(Base):
     weight: Mapped[float] = mapped_column(Float, default=1.0, server_default="1")
     loop: Mapped[bool] = mapped_column(Boolean, default=False)
     paused: Mapped[bool] = mapped_column(Boolean, default=False)
-    transport: Mapped[Literal["tcp", "udp"]] = mapped_column(
-        String(8), default="tcp", server_default="tcp"
-    )
-    decode: Mapped[Literal["all", "keyframes"]] = mapped_column(
-        String(16), default="all", server_default="all"
-    )
-    webhook_ids: Mapped[list[str] | None] = mapped_column(JSON)
-    """None: every webhook hears of this stream."""
+    transport: Mapped[Transport] = mapped_column(String(8), default="tcp", server_default="tcp")
+    decode: Mapped[Decode] = mapped_column(String(16), default="all", server_default="all")
+    receiver_ids: Mapped[list[str] | None] = mapped_column(JSON)
+    """None: all receivers are notified of this stream."""
     zones: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
     """`service.messages.Zone`s; None: the whole picture is watched."""
     schedule: Mapped[dict[str, object] | None] = mapped_column(JSON)
@@ -63,15 +61,15 @@ class StreamRow(Base):
     false_alarms_per_day: Mapped[float | None] = mapped_column(Float)
     """None takes the operator's."""
     calibrated_threshold: Mapped[float | None] = mapped_column(Float)
-    """Of the newest `ThresholdRow` that is good enough; in force where `threshold` is None."""
+    """The newest `ThresholdRow`'s that is good enough; in force where `threshold` is None."""
     revision: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[float] = mapped_column(Float)
     deleted_at: Mapped[float | None] = mapped_column(Float)
-    """It is in no answer any more; `service.history` deletes what is left of it."""
+    """No answer contains it any more; `service.history` deletes what is left of it."""
 
 
 class ScoreRow(Base):
-    """One frame's score. The key is what makes a second delivery harmless."""
+    """One frame's score. Its key lets each score be stored once only."""
 
     __tablename__ = "scores"
     __table_args__ = (Index("scores_by_time", "stream_id", "captured_at"),)
@@ -93,11 +91,11 @@ class ScoreRow(Base):
 
 
 _BY_KEY = {"sqlite_with_rowid": False}
-"""A stream's rows lie side by side on disk."""
+"""Keeps the rows of a stream together on disk."""
 
 
 class _RollUp:
-    """Scores of a stream over some time."""
+    """A summary of a stream's scores over some time."""
 
     __table_args__ = _BY_KEY
 
@@ -105,31 +103,31 @@ class _RollUp:
         ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
     )
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Its beginning, in whole seconds since 1970, by capture."""
+    """Its beginning in whole seconds since 1970, by time of capture."""
     count: Mapped[int] = mapped_column(Integer)
-    """Scores with a value."""
+    """How many scores have a value."""
     low: Mapped[float] = mapped_column(Float)
     total: Mapped[float] = mapped_column(Float)
     """Their sum."""
     high: Mapped[float] = mapped_column(Float)
     threshold: Mapped[float | None] = mapped_column(Float)
-    """In force at the newest of them."""
+    """The threshold in force at the newest score."""
 
 
 class SecondRow(_RollUp, Base):
-    """A second of a stream's scores, kept for longer than the scores."""
+    """The scores of a second, kept for longer than the scores themselves."""
 
     __tablename__ = "scores_by_second"
 
 
 class MinuteRow(_RollUp, Base):
-    """A minute of a stream's scores, kept for longer still."""
+    """The scores of a minute, kept for longer still."""
 
     __tablename__ = "scores_by_minute"
 
 
 class ThresholdRow(Base):
-    """A threshold that was found for a stream from its own normal footage, and what it rests on."""
+    """A threshold that was calibrated for a stream, and what it is based on."""
 
     __tablename__ = "thresholds"
     __table_args__ = (Index("thresholds_by_stream", "stream_id", "id"),)
@@ -140,23 +138,23 @@ class ThresholdRow(Base):
     stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
     made_at: Mapped[float] = mapped_column(Float)
     model: Mapped[str] = mapped_column(String(500))
-    """Whose scores it is for."""
+    """The bundle whose scores it is for."""
     false_alarms_per_day: Mapped[float] = mapped_column(Float)
-    """Promised."""
+    """The rate that the threshold was calibrated for."""
     threshold: Mapped[float] = mapped_column(Float)
     low: Mapped[float] = mapped_column(Float)
-    """Its 95 % interval."""
+    """`low` and `high` are its 95 % interval."""
     high: Mapped[float] = mapped_column(Float)
     footage_s: Mapped[float] = mapped_column(Float)
-    """Seconds of normal footage that it rests on."""
+    """Seconds of normal footage that it is based on."""
     fit: Mapped[dict[str, object]] = mapped_column(JSON)
-    """The tail that was fitted."""
+    """The parameters of the fitted tail."""
 
 
 class FootageRow(Base):
-    """A stretch of a stream's normal footage: its highest peaks, of which thresholds are made.
+    """A stretch of a stream's normal footage: its highest peaks, which calibration uses.
 
-    The newest row of a stream says how far its scores have been taken in.
+    The newest row of a stream says which of its scores have been used already.
     """
 
     __tablename__ = "normal_footage"
@@ -167,25 +165,25 @@ class FootageRow(Base):
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Rises by one."""
     version: Mapped[int] = mapped_column(Integer, default=0)
-    """Compared and raised by each write, as a cursor's."""
+    """Compared and raised by each write, as in `CursorRow`."""
     basis: Mapped[str] = mapped_column(String(64))
-    """Of the stream's configuration: other scores come of another one."""
+    """A hash of the settings that the stream's scores depend on."""
     last_frame: Mapped[int] = mapped_column(BigInteger)
-    """Scores up to it have been taken in, or left out."""
+    """Scores up to this frame have been used, or left out."""
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
     limit: Mapped[float | None] = mapped_column(Float)
     """The threshold in force; None: there was none."""
     low: Mapped[float] = mapped_column(Float, default=0.0)
-    """Peaks (magnitudes) that aren't higher weren't kept."""
+    """Only peaks (magnitudes) higher than this were kept."""
     peaks: Mapped[list[float]] = mapped_column(JSON, default=list)
     events: Mapped[list[list[float]]] = mapped_column(JSON, default=list)
-    """Of events in between: first frame, peak, seconds."""
+    """First frame, peak and seconds of each event in between."""
     finder: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
-    """Where the search for peaks stands."""
+    """The state of the search for peaks."""
 
 
 class EventRow(Base):
-    """Something abnormal, with a beginning and, later, an end."""
+    """Something abnormal, with a start and, later, an end."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -208,9 +206,9 @@ class EventRow(Base):
     snapshot: Mapped[bytes | None] = mapped_column(LargeBinary)
     """JPEG of the preview nearest to the start."""
     muted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
-    """Nobody was told: it came in the cooldown after another one's message."""
+    """No receiver was notified: it came in the cooldown after another event's message."""
     label: Mapped[Literal["real", "normal"] | None] = mapped_column(String(8))
-    """As somebody judged it."""
+    """A person's judgement."""
     label_note: Mapped[str | None] = mapped_column(Text)
     labelled_at: Mapped[float | None] = mapped_column(Float)
 
@@ -227,9 +225,9 @@ class EventMediaRow(Base):
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     """`peak`, `heat` or `clip`."""
     shelf: Mapped[str] = mapped_column(String(32))
-    """Which media folder holds it: each machine that records has one of its own."""
+    """The media folder that holds it: each machine that records has its own."""
     path: Mapped[str] = mapped_column(Text)
-    """Below the media folder."""
+    """Its path below the media folder."""
     content_type: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     """Bytes."""
@@ -237,7 +235,7 @@ class EventMediaRow(Base):
 
 
 class CursorRow(Base):
-    """How far the recorder has come with one stream, and where its event detection stands."""
+    """How far the recorder has recorded a stream, and the state of its event detection."""
 
     __tablename__ = "cursors"
 
@@ -245,16 +243,16 @@ class CursorRow(Base):
         ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
     )
     version: Mapped[int] = mapped_column(Integer, default=0)
-    """Compared and raised by each write: a second recorder loses, and rolls back."""
+    """Compared and raised by each write, so that a second recorder rolls back."""
     last_frame: Mapped[int] = mapped_column(BigInteger, default=-1)
     recorded_at: Mapped[float] = mapped_column(Float, default=0.0)
     detection: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
-    told_at: Mapped[float | None] = mapped_column(Float)
-    """When its newest `event.started` message was made."""
+    notified_at: Mapped[float | None] = mapped_column(Float)
+    """When the newest `event.started` message of the stream was made."""
 
 
 class StreamLogRow(Base):
-    """An entry of a stream's log. The recorder writes it; the newest ones of a stream are kept."""
+    """An entry of a stream's log. The recorder writes it, and keeps the newest of each stream."""
 
     __tablename__ = "stream_log"
     __table_args__ = (
@@ -266,11 +264,10 @@ class StreamLogRow(Base):
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     )
-    """Rises: the order of a stream's entries, whatever the clocks say."""
+    """Rises: it orders a stream's entries even when clocks jump."""
     stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
     note: Mapped[str | None] = mapped_column(String(48))
-    """The note's id in Redis, which makes its second delivery harmless; None: the recorder's own
-    entry."""
+    """The note's id in Redis, so that it is stored once; None: it is the recorder's own entry."""
     kind: Mapped[str] = mapped_column(String(32))
     at: Mapped[float] = mapped_column(Float)
     state: Mapped[str] = mapped_column(String(16))
@@ -279,7 +276,7 @@ class StreamLogRow(Base):
 
 
 class StreamHealthRow(Base):
-    """A stream's outage, for as long as it lasts: a stream that is watched has no row."""
+    """A stream's outage while it lasts: a stream that is watched has no row."""
 
     __tablename__ = "stream_health"
 
@@ -287,31 +284,31 @@ class StreamHealthRow(Base):
         ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
     )
     version: Mapped[int] = mapped_column(Integer, default=0)
-    """Compared and raised by each write, as a cursor's."""
+    """Compared and raised by each write, as in `CursorRow`."""
     began_at: Mapped[float] = mapped_column(Float)
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(Text)
     watched_at: Mapped[float | None] = mapped_column(Float)
-    """Since when it is watched again; None while it isn't."""
-    told: Mapped[bool] = mapped_column(Boolean)
+    """Since when it is watched again; None: it isn't."""
+    notified: Mapped[bool] = mapped_column(Boolean)
     """`stream.down` is in the outbox."""
 
 
-class WebhookRow(Base):
-    """Somebody who wants to be told."""
+class ReceiverRow(Base):
+    """What gets notifications: a webhook, an MQTT broker, or a service that Apprise knows."""
 
-    __tablename__ = "webhooks"
+    __tablename__ = "receivers"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    way: Mapped[str] = mapped_column(String(16), default="webhook", server_default="webhook")
-    """A name of `service.alert.attempts.Way`."""
+    kind: Mapped[str] = mapped_column(String(16), default="webhook", server_default="webhook")
+    """A value of `service.alert.attempts.ReceiverKind`."""
     url: Mapped[str] = mapped_column(Text)
-    """With its credentials: never shown, never logged."""
+    """It holds credentials: no answer and no log line contains it."""
     secret: Mapped[str] = mapped_column(String(200))
-    """`whsec_…`; shown once, when it is made. Empty where nothing is signed."""
+    """`whsec_…`, answered only when it is made. Empty for kinds that sign nothing."""
     name: Mapped[str] = mapped_column(String(200), default="", server_default="")
     old_secret: Mapped[str | None] = mapped_column(String(200))
-    """The one before, with which messages are signed, too, until `old_secret_until`."""
+    """The secret before this one, which signs too until `old_secret_until`."""
     old_secret_until: Mapped[float | None] = mapped_column(Float)
     stream_ids: Mapped[list[str] | None] = mapped_column(JSON)
     """None: all streams."""
@@ -320,39 +317,41 @@ class WebhookRow(Base):
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     disabled_reason: Mapped[str | None] = mapped_column(Text)
     held_until: Mapped[float | None] = mapped_column(Float)
-    """Its receiver asked for nothing before then (`Retry-After`)."""
+    """The receiver asked to get nothing before then (`Retry-After`)."""
     created_at: Mapped[float] = mapped_column(Float)
 
 
 class DeliveryRow(Base):
-    """The outbox: one message for one webhook, kept until it was delivered or given up."""
+    """The outbox: one message for one receiver, kept until it was delivered or given up."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("deliveries_due", "state", "next_attempt_at"),
-        Index("deliveries_of_webhook", "webhook_id", "created_at"),
+        Index("deliveries_of_receiver", "receiver_id", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     """`msg_…`, sent as webhook-id; the same at every attempt."""
     sequence: Mapped[int] = mapped_column(BigInteger)
-    """Order in which a webhook's messages of one stream were made or replayed (nanoseconds since
+    """Orders a receiver's messages of one stream as they were made or replayed (nanoseconds since
     1970)."""
-    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    receiver_id: Mapped[str] = mapped_column(ForeignKey("receivers.id", ondelete="CASCADE"))
     stream_id: Mapped[str] = mapped_column(String(32))
     event_type: Mapped[str] = mapped_column(String(50))
+    event_id: Mapped[str | None] = mapped_column(String(32))
+    """The event that it is about, whose picture some kinds of receivers show."""
     body: Mapped[str] = mapped_column(Text)
     """The exact JSON that is signed and sent."""
     state: Mapped[str] = mapped_column(String(16))
     """`waiting`, `delivered` or `dead`."""
     attempts: Mapped[int] = mapped_column(Integer, default=0)
-    """All that were begun; it only rises, and so tells claims apart."""
+    """All that were begun. It only rises, so that no two claims of a message have the same."""
     attempts_before: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """Those of them that came before the last replay."""
     next_attempt_at: Mapped[float] = mapped_column(Float)
     created_at: Mapped[float] = mapped_column(Float)
     replayed_at: Mapped[float | None] = mapped_column(Float)
-    """When somebody last had it sent again."""
+    """When it was last replayed."""
     delivered_at: Mapped[float | None] = mapped_column(Float)
     last_status: Mapped[int | None] = mapped_column(Integer)
     last_error: Mapped[str | None] = mapped_column(Text)

@@ -43,7 +43,7 @@ class Step(StrEnum):
 
 def settings() -> Settings:
     """Those of the child and of the front end that comes after it."""
-    return Settings(event_min_frames=3, event_quiet_frames=2, allow_private_webhooks=True)
+    return Settings(event_min_frames=3, event_quiet_frames=2, allow_private_receivers=True)
 
 
 def record_and_deliver(
@@ -64,7 +64,7 @@ def run(step: Step, database_url: str, redis_url: str) -> None:
         case Step.READ:
             _die_after(Scores, "read")
         case Step.STORED:
-            _die_after(recorder, "store")
+            _die_after(recorder, "store_updates")
         case Step.COMMITTED:
             _die_before(Scores, "acknowledge")
         case Step.ACKNOWLEDGED:
@@ -78,7 +78,7 @@ def run(step: Step, database_url: str, redis_url: str) -> None:
         case Step.ANSWERED:
             _die_after(Poster, "post")
         case Step.SETTLING:
-            _die_after(claims, "settle_delivered")
+            _die_after(claims, "settle_delivery")
         case Step.SETTLED:
             _die_before(Deliverer, "_count")
     record_and_deliver(Database(database_url), redis_url)

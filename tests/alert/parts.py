@@ -33,11 +33,11 @@ class Clock:
 
 
 class Receiver:
-    """Answers as it is told, and remembers what it got."""
+    """A webhook that answers as a test sets it, and remembers what it got."""
 
     def __init__(self, server: HTTPServer, path: str = "/") -> None:
         self.statuses: list[int] = []
-        """Of the next answers; 200 when there are none left."""
+        """Statuses of the next answers; 200 when there are none left."""
         self.headers: dict[str, str] = {}
         self.answer = ""
         """The body of its answers."""
@@ -51,7 +51,7 @@ class Receiver:
         return Response(self.answer, status, headers=self.headers)
 
     def has(self, count: int) -> bool:
-        """Whether that many requests have come."""
+        """Return whether that many requests have come."""
         return len(self.got) >= count
 
     @property
@@ -69,27 +69,27 @@ def make_deliverer(
     allow_private: bool = True,
     timeout_s: float = 20.0,
 ) -> Deliverer:
-    """One that may call this machine, unless told otherwise."""
+    """Make a deliverer, by default one that may call this machine."""
     settings = Settings(
-        allow_private_webhooks=allow_private,
-        webhook_max_attempts=max_attempts,
-        webhook_timeout_s=timeout_s,
+        allow_private_receivers=allow_private,
+        receiver_max_attempts=max_attempts,
+        receiver_timeout_s=timeout_s,
     )
     senders = make_senders(settings)
     return Deliverer(database, settings, metrics or Metrics(), senders, clock=clock)
 
 
 def add_message(
-    database: Database, message_id: str = "msg_1", *, stream: str = "cam", webhook: str = "hook"
+    database: Database, message_id: str = "msg_1", *, stream: str = "cam", receiver: str = "hook"
 ) -> None:
-    """A message that waits since NOW, behind those that were added before."""
+    """Add a message that waits since NOW, behind those that were added before."""
     with database.write() as session:
         newest = session.scalar(select(func.max(DeliveryRow.sequence))) or 0
         session.add(
             DeliveryRow(
                 id=message_id,
                 sequence=newest + 1,
-                webhook_id=webhook,
+                receiver_id=receiver,
                 stream_id=stream,
                 event_type="event.started",
                 body=json.dumps({"type": "event.started", "data": {"id": message_id}}),
@@ -102,13 +102,13 @@ def add_message(
 
 
 def message_row(database: Database, message_id: str = "msg_1") -> DeliveryRow:
-    """How the message stands."""
+    """Read a message."""
     with database.read() as session:
         return session.get_one(DeliveryRow, message_id)
 
 
 def attempt_rows(database: Database, message_id: str = "msg_1") -> list[AttemptRow]:
-    """How its attempts went, the first one first."""
+    """Read its attempts, the first one first."""
     query = select(AttemptRow).where(AttemptRow.delivery_id == message_id).order_by(AttemptRow.id)
     with database.read() as session:
         return list(session.scalars(query))
@@ -122,7 +122,7 @@ def add_event(
     ended_at: float | None = None,
     picture: bytes = JPEG,
 ) -> None:
-    """An event that was told, as the recorder has it."""
+    """Add an event that was notified, as the recorder would."""
     with database.write() as session:
         session.add(
             EventRow(
@@ -141,7 +141,7 @@ def add_event(
 
 
 def event_data(event_id: str = "evt_1", started_at: float = NOW) -> EventData:
-    """What a message tells of an event that goes on."""
+    """Make the data of a message on an event that goes on."""
     return EventData(
         event_id=event_id,
         stream_id="cam",

@@ -1,4 +1,4 @@
-"""Which URLs and addresses webhooks may have."""
+"""The URLs and addresses that webhooks may have."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from werkzeug import Request, Response
 
 from service.alert import claims
-from service.alert.webhook.signing import new_secret
+from service.alert.webhook.signing import make_secret
 from service.store.database import Database
-from service.store.tables import DeliveryRow, WebhookRow
+from service.store.tables import DeliveryRow, ReceiverRow
 from tests.alert.parts import (
     NOW,
     Clock,
@@ -25,22 +25,22 @@ from tests.alert.parts import (
     make_deliverer,
     message_row,
 )
-from tests.record.rows import SECRET, add_webhook
+from tests.record.rows import SECRET, add_receiver
 from tests.support.servers import wait_for
 
 
-def _webhook(database: Database) -> WebhookRow:
+def _read_receiver(database: Database) -> ReceiverRow:
     with database.read() as session:
-        return session.get_one(WebhookRow, "hook")
+        return session.get_one(ReceiverRow, "hook")
 
 
 def test_every_attempt_is_recorded(each_database: Database, httpserver: HTTPServer) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses, receiver.answer = [500], "out of order\x00"
-    add_webhook(each_database, url=receiver.url)
-    add_webhook(each_database, "unreachable", url="http://no-such-host.invalid/")
+    add_receiver(each_database, url=receiver.url)
+    add_receiver(each_database, "unreachable", url="http://no-such-host.invalid/")
     add_message(each_database)
-    add_message(each_database, "msg_2", webhook="unreachable")
+    add_message(each_database, "msg_2", receiver="unreachable")
     clock = Clock()
     deliverer = make_deliverer(each_database, clock)
     deliverer.step()
@@ -57,7 +57,7 @@ def test_every_attempt_is_recorded(each_database: Database, httpserver: HTTPServ
 
 
 def test_an_attempt_that_never_came_to_its_end_is_recorded_too(database: Database) -> None:
-    add_webhook(database)
+    add_receiver(database)
     add_message(database)
     with database.write() as session:
         claims.claim(session, "hook", now=NOW, hold_s=10.0, max_attempts=5)
@@ -70,7 +70,7 @@ def test_the_newest_attempts_of_a_message_are_kept_and_go_with_it(
 ) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses = [500] * 25
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     add_message(each_database)
     clock = Clock()
     deliverer = make_deliverer(each_database, clock, max_attempts=25)
@@ -85,16 +85,16 @@ def test_the_newest_attempts_of_a_message_are_kept_and_go_with_it(
     assert attempt_rows(each_database) == []
 
 
-def test_both_secrets_sign_until_the_old_ones_time_is_over(
+def test_both_secrets_sign_until_the_old_one_expires(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
-    receiver, old = Receiver(httpserver), new_secret()
-    add_webhook(each_database, url=receiver.url)
+    receiver, old = Receiver(httpserver), make_secret()
+    add_receiver(each_database, url=receiver.url)
     clock = Clock()
     clock.now = now = time.time()  # what verifies compares with the real time
     with each_database.write() as session:
-        webhook = session.get_one(WebhookRow, "hook")
-        webhook.old_secret, webhook.old_secret_until = old, now + 60
+        row = session.get_one(ReceiverRow, "hook")
+        row.old_secret, row.old_secret_until = old, now + 60
     deliverer = make_deliverer(each_database, clock)
     add_message(each_database, "msg_1")
     deliverer.step()
@@ -107,13 +107,13 @@ def test_both_secrets_sign_until_the_old_ones_time_is_over(
     Webhook(SECRET).verify(other_body, second)
     with pytest.raises(WebhookVerificationError):
         Webhook(old).verify(other_body, second)
-    assert _webhook(each_database).old_secret is None
+    assert _read_receiver(each_database).old_secret is None
 
 
 def test_slow_receivers_however_many_leave_places_for_others(
     database: Database, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many slow ones as there are places, each with messages enough to hold its place."""
+    """There are as many slow ones as threads, each with enough messages to keep one busy."""
     monkeypatch.setattr("service.alert.deliverer.PARALLEL", 2)
     monkeypatch.setattr("service.alert.deliverer.SLOW_S", 0.05)
     quick = Receiver(httpserver, "/quick")
@@ -126,16 +126,16 @@ def test_slow_receivers_however_many_leave_places_for_others(
     with HTTPServer(host="127.0.0.1", port=0, threaded=True) as other:
         other.expect_request("/slow").respond_with_handler(slow)
         for place in range(2):
-            add_webhook(database, f"slow-{place}", url=other.url_for("/slow"))
+            add_receiver(database, f"slow-{place}", url=other.url_for("/slow"))
             for number in range(40):
                 add_message(
                     database,
                     f"msg_{place}_{number}",
                     stream=f"cam{number}",
-                    webhook=f"slow-{place}",
+                    receiver=f"slow-{place}",
                 )
-        add_webhook(database, "quick", url=quick.url)
-        add_message(database, "msg_quick", webhook="quick")
+        add_receiver(database, "quick", url=quick.url)
+        add_message(database, "msg_quick", receiver="quick")
         stop = threading.Event()
         thread = threading.Thread(target=make_deliverer(database, Clock()).run, args=(stop,))
         thread.start()
@@ -144,7 +144,7 @@ def test_slow_receivers_however_many_leave_places_for_others(
             with database.read() as session:
                 waiting = session.scalar(
                     select(func.count()).where(
-                        DeliveryRow.webhook_id != "quick", DeliveryRow.next_attempt_at <= NOW
+                        DeliveryRow.receiver_id != "quick", DeliveryRow.next_attempt_at <= NOW
                     )
                 )
         finally:

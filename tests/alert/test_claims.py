@@ -20,14 +20,14 @@ from tests.alert.parts import (
     make_deliverer,
     message_row,
 )
-from tests.record.rows import add_webhook
+from tests.record.rows import add_receiver
 
 
 def test_a_result_that_comes_too_late_changes_nothing(each_database: Database) -> None:
     """Its claim has run out, and another front end has claimed the message since."""
-    add_webhook(each_database)
+    add_receiver(each_database)
     add_message(each_database)
-    claim = partial(claims.claim, webhook_id="hook", hold_s=10.0, max_attempts=5)
+    claim = partial(claims.claim, receiver_id="hook", hold_s=10.0, max_attempts=5)
     with each_database.write() as session:
         first = claim(session, now=NOW)
         assert claim(session, now=NOW) is None
@@ -41,7 +41,7 @@ def test_a_result_that_comes_too_late_changes_nothing(each_database: Database) -
     quick = Attempt(NOW + 11, 0.1, 200, "", None)
     with each_database.write() as session:
         assert not claims.settle_dead(session, first, late)
-        assert claims.settle_delivered(session, second, quick, now=NOW + 12)
+        assert claims.settle_delivery(session, second, quick, now=NOW + 12)
     assert message_row(each_database).state == "delivered"
     assert [row.status for row in attempt_rows(each_database)] == [500, 200]
 
@@ -49,7 +49,7 @@ def test_a_result_that_comes_too_late_changes_nothing(each_database: Database) -
 def test_old_and_surplus_messages_go(
     each_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_webhook(each_database)
+    add_receiver(each_database)
     ages_days = {"old": 40, "older": 50, "recent": 20, "waiting": 1, "stuck": 4}
     for name, days in ages_days.items():
         add_message(each_database, name)
@@ -77,7 +77,7 @@ def test_old_and_surplus_messages_go(
 
 
 def test_waiting_and_dead_messages_are_counted_once_a_minute(each_database: Database) -> None:
-    add_webhook(each_database, enabled=False)
+    add_receiver(each_database, enabled=False)
     clock, metrics = Clock(), Metrics()
     deliverer = make_deliverer(each_database, clock, metrics=metrics)
 

@@ -16,7 +16,7 @@ from werkzeug import Request, Response
 from service.alert import claims
 from service.metrics import Metrics
 from service.store.database import Database
-from service.store.tables import DeliveryRow, WebhookRow
+from service.store.tables import DeliveryRow, ReceiverRow
 from tests.alert.parts import (
     NOW,
     Clock,
@@ -25,7 +25,7 @@ from tests.alert.parts import (
     make_deliverer,
     message_row,
 )
-from tests.record.rows import SECRET, add_webhook
+from tests.record.rows import SECRET, add_receiver
 from tests.support.servers import wait_for
 
 
@@ -35,16 +35,16 @@ def receiver(httpserver: HTTPServer) -> Receiver:
     return Receiver(httpserver)
 
 
-def _webhook(database: Database) -> WebhookRow:
+def _read_receiver(database: Database) -> ReceiverRow:
     with database.read() as session:
-        return session.get_one(WebhookRow, "hook")
+        return session.get_one(ReceiverRow, "hook")
 
 
 def test_a_message_is_delivered_once_with_a_signature_that_verifies(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     add_message(each_database)
     metrics = Metrics()
     clock = Clock()
@@ -66,7 +66,7 @@ def test_a_failed_message_comes_again_with_the_same_id(
 ) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses = [500, 302]
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     add_message(each_database)
     clock = Clock()
     deliverer = make_deliverer(each_database, clock)
@@ -89,7 +89,7 @@ def test_a_failed_message_comes_again_with_the_same_id(
 
 def test_each_attempt_is_signed_for_its_own_time(database: Database, receiver: Receiver) -> None:
     receiver.statuses = [500]
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     add_message(database)
     clock = Clock()
     deliverer = make_deliverer(database, clock)
@@ -104,7 +104,7 @@ def test_a_message_is_given_up_after_its_last_attempt(
     database: Database, receiver: Receiver
 ) -> None:
     receiver.statuses = [500] * 9
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     add_message(database)
     clock = Clock()
     deliverer = make_deliverer(database, clock, max_attempts=3)
@@ -113,16 +113,16 @@ def test_a_message_is_given_up_after_its_last_attempt(
         clock.now += 86_400 / 2
     assert len(receiver.got) == 3
     assert (message_row(database).state, message_row(database).attempts) == ("dead", 3)
-    assert _webhook(database).enabled
+    assert _read_receiver(database).enabled
 
 
-def test_gone_disables_the_webhook_and_all_that_waits_for_it(
+def test_gone_disables_the_receiver_and_all_that_waits_for_it(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses = [410]
-    add_webhook(each_database, url=receiver.url)
-    add_webhook(each_database, "other", url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
+    add_receiver(each_database, "other", url=receiver.url)
     add_message(each_database, "msg_1")
     add_message(each_database, "msg_2")
     deliverer = make_deliverer(each_database, Clock())
@@ -132,10 +132,10 @@ def test_gone_disables_the_webhook_and_all_that_waits_for_it(
         "dead",
         "dead",
     ]
-    webhook = _webhook(each_database)
-    assert not webhook.enabled
-    assert webhook.disabled_reason == "the receiver answered 410 Gone"
-    add_message(each_database, "msg_3", webhook="other")
+    row = _read_receiver(each_database)
+    assert not row.enabled
+    assert row.disabled_reason == "the receiver answered 410 Gone"
+    add_message(each_database, "msg_3", receiver="other")
     assert deliverer.step() == 1
 
 
@@ -143,21 +143,21 @@ def test_gone_disables_the_webhook_and_all_that_waits_for_it(
 def test_what_an_old_receiver_asked_for_doesnt_concern_the_next_one(
     each_database: Database, httpserver: HTTPServer, status: int
 ) -> None:
-    """The webhook's URL is changed while the old one's answer is under way."""
+    """The receiver's URL is changed while the old one's answer is under way."""
     new = Receiver(httpserver, "/new")
 
     def answer(_: Request) -> Response:
         with each_database.write() as session:
-            session.get_one(WebhookRow, "hook").url = new.url
+            session.get_one(ReceiverRow, "hook").url = new.url
         return Response("", status, headers={"Retry-After": "5000"})
 
     httpserver.expect_request("/old").respond_with_handler(answer)
-    add_webhook(each_database, url=httpserver.url_for("/old"))
+    add_receiver(each_database, url=httpserver.url_for("/old"))
     add_message(each_database, "msg_1")
     add_message(each_database, "msg_2", stream="second")
     make_deliverer(each_database, Clock()).step()
-    webhook = _webhook(each_database)
-    assert (webhook.enabled, webhook.held_until) == (True, None)
+    row = _read_receiver(each_database)
+    assert (row.enabled, row.held_until) == (True, None)
     assert new.ids == (["msg_1", "msg_2"] if status == 410 else ["msg_2"])
 
 
@@ -165,7 +165,7 @@ def test_what_an_old_receiver_asked_for_doesnt_concern_the_next_one(
 def test_retry_after_is_honoured(database: Database, receiver: Receiver, status: int) -> None:
     receiver.statuses = [status, status]
     receiver.headers = {"Retry-After": "1000"}
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     add_message(database)
     clock = Clock()
     deliverer = make_deliverer(database, clock)
@@ -179,13 +179,13 @@ def test_retry_after_is_honoured(database: Database, receiver: Receiver, status:
     assert message_row(database).next_attempt_at >= clock.now + 86_400
 
 
-def test_retry_after_holds_all_that_waits_for_the_webhook(
+def test_retry_after_holds_all_that_waits_for_the_receiver(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses = [429]
     receiver.headers = {"Retry-After": "1000"}
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     add_message(each_database, "msg_1")
     add_message(each_database, "msg_2", stream="second")
     clock = Clock()
@@ -204,7 +204,7 @@ def test_retry_after_of_another_status_means_nothing(
 ) -> None:
     receiver.statuses = [500]
     receiver.headers = {"Retry-After": "1000"}
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     add_message(database)
     make_deliverer(database, Clock()).step()
     assert message_row(database).next_attempt_at <= NOW + 6
@@ -214,7 +214,7 @@ def test_a_private_receiver_is_refused_and_a_redirect_to_one_not_followed(
     database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(database, url=receiver.url.replace("127.0.0.1", "localhost"))
+    add_receiver(database, url=receiver.url.replace("127.0.0.1", "localhost"))
     add_message(database)
     make_deliverer(database, Clock(), allow_private=False).step()
     assert receiver.got == []
@@ -226,10 +226,10 @@ def test_a_failure_is_logged_without_url_and_secret(
     database: Database, receiver: Receiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
     receiver.statuses = [500]
-    add_webhook(database, url=receiver.url + "?token=hidden")
-    add_webhook(database, "unreachable", url="http://no-such-host.invalid/?token=hidden")
+    add_receiver(database, url=receiver.url + "?token=hidden")
+    add_receiver(database, "unreachable", url="http://no-such-host.invalid/?token=hidden")
     add_message(database)
-    add_message(database, "msg_2", webhook="unreachable")
+    add_message(database, "msg_2", receiver="unreachable")
     make_deliverer(database, Clock()).step()
     logged = "".join(capfd.readouterr())
     assert "the receiver answered 500" in logged
@@ -244,7 +244,7 @@ def test_messages_of_a_stream_keep_their_order(
 ) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses = [500]
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     for message_id in ("msg_1", "msg_2", "msg_3"):
         add_message(each_database, message_id)
     add_message(each_database, "msg_other", stream="other")
@@ -261,7 +261,7 @@ def test_a_message_that_was_given_up_lets_the_next_one_go(
     database: Database, receiver: Receiver
 ) -> None:
     receiver.statuses = [500]
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     add_message(database, "msg_1")
     add_message(database, "msg_2")
     make_deliverer(database, Clock(), max_attempts=1).step()
@@ -283,10 +283,10 @@ def test_a_slow_receiver_keeps_nobody_else_waiting(
 
     with HTTPServer(host="127.0.0.1", port=0, threaded=True) as other:
         other.expect_request("/slow").respond_with_handler(slow)
-        add_webhook(database, "a-slow", url=other.url_for("/slow"))
-        add_webhook(database, "b-quick", url=quick.url)
-        add_message(database, "msg_slow_1", webhook="a-slow")
-        add_message(database, "msg_slow_2", stream="second", webhook="a-slow")
+        add_receiver(database, "a-slow", url=other.url_for("/slow"))
+        add_receiver(database, "b-quick", url=quick.url)
+        add_message(database, "msg_slow_1", receiver="a-slow")
+        add_message(database, "msg_slow_2", stream="second", receiver="a-slow")
         stop = threading.Event()
         deliverer = make_deliverer(database, Clock(), timeout_s=60.0)
         thread = threading.Thread(target=deliverer.run, args=(stop,))
@@ -294,7 +294,7 @@ def test_a_slow_receiver_keeps_nobody_else_waiting(
         try:
             wait_for(lambda: under_way, "the slow receiver's first request")
             for i in range(3):
-                add_message(database, f"msg_{i}", webhook="b-quick")
+                add_message(database, f"msg_{i}", receiver="b-quick")
                 wait_for(partial(quick.has, i + 1), "the quick receiver's message")
             assert under_way == ["msg_slow_1"]  # one at a time to a receiver
             released.set()
@@ -312,7 +312,7 @@ def test_a_kill_between_sending_and_commit_sends_the_same_message_again(
     each_database: Database, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     add_message(each_database)
     clock = Clock()
 
@@ -320,7 +320,7 @@ def test_a_kill_between_sending_and_commit_sends_the_same_message_again(
         raise RuntimeError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(claims, "settle_delivered", dies)
+        patch.setattr(claims, "settle_delivery", dies)
         make_deliverer(each_database, clock).step()
     assert message_row(each_database).state == "waiting"
     deliverer = make_deliverer(each_database, clock)
@@ -332,7 +332,7 @@ def test_a_kill_between_sending_and_commit_sends_the_same_message_again(
 
 
 def test_a_message_whose_last_attempt_was_cut_off_is_given_up(database: Database) -> None:
-    add_webhook(database)
+    add_receiver(database)
     add_message(database)
     with database.write() as session:
         session.execute(update(DeliveryRow).values(attempts=12))
@@ -344,7 +344,7 @@ def test_several_front_ends_send_each_message_once(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     names = [f"msg_{i:02}" for i in range(24)]
     for i, name in enumerate(names):
         add_message(each_database, name, stream=f"cam{i % 6}")
@@ -368,7 +368,7 @@ def test_several_front_ends_send_each_message_once(
         assert of_stream == sorted(of_stream)
 
 
-def test_a_disabled_webhook_gets_nothing(database: Database, receiver: Receiver) -> None:
-    add_webhook(database, url=receiver.url, enabled=False)
+def test_a_disabled_receiver_gets_nothing(database: Database, receiver: Receiver) -> None:
+    add_receiver(database, url=receiver.url, enabled=False)
     add_message(database)
     assert make_deliverer(database, Clock()).step() == 0

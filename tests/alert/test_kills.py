@@ -1,4 +1,4 @@
-"""kill -9 at every step from score to delivery: one event is stored, and told with one id."""
+"""kill -9 at every step from score to delivery: one event is stored, and notified with one id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.alert.claims import CUT_OFF
 from service.store.database import Database
 from service.store.tables import AttemptRow, DeliveryRow, EventRow, ScoreRow
 from tests.alert.killable import Step, record_and_deliver, run
-from tests.record.rows import SECRET, Worker, add_stream, add_webhook, frame_score
+from tests.record.rows import SECRET, Worker, add_receiver, add_stream, frame_score
 from tests.support.servers import RedisServer
 
 SCORES = (0.9, 0.9, 0.9, 0.1, 0.1)
@@ -35,7 +35,7 @@ TWICE = (Step.SENT, Step.ANSWERED, Step.SETTLING)
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
-    """Children that need not import everything anew."""
+    """Children that don't import everything again."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.alert.killable"])
     return context
@@ -92,7 +92,7 @@ def test_an_event_is_stored_once_and_told_with_one_id(
 ) -> None:
     database, receiver = each_database, Receiver(httpserver)
     add_stream(database)
-    add_webhook(database, url=httpserver.url_for("/"))
+    add_receiver(database, url=httpserver.url_for("/"))
     Worker(redis).publish("cam", [frame_score(i, value) for i, value in enumerate(SCORES)])
     url = database.engine.url.render_as_string(hide_password=False)
     _die_at(step, processes, (url, valkey_server.url), receiver)

@@ -21,7 +21,7 @@ from service.alert.webhook.posting import (
     MAX_SHOWN_CHARACTERS,
     Poster,
     Undelivered,
-    retry_after_s,
+    parse_retry_after_s,
 )
 
 LOOPBACK = "127.0.0.1"
@@ -73,6 +73,13 @@ def test_a_body_is_posted_as_json_under_the_hosts_name(httpserver: HTTPServer) -
     assert request.query_string == b"key=v%20w"
 
 
+def test_an_ipv6_address_keeps_its_brackets_in_the_host_header() -> None:
+    with HTTPServer(host="::1", port=0) as server:
+        server.expect_request("/").respond_with_data("")
+        assert _post(Poster(True, 20.0), f"http://[::1]:{server.port}/") == 200
+        assert server.log[0][0].headers["Host"] == f"[::1]:{server.port}"
+
+
 def test_a_private_address_is_refused_before_anything_is_sent(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/").respond_with_data("")
     poster = Poster(False, 20.0)
@@ -99,7 +106,7 @@ def test_a_name_is_looked_up_once_and_its_checked_address_is_the_one_called(
 def test_a_name_that_turns_to_a_private_address_is_refused_from_then_on(
     httpserver: HTTPServer,
 ) -> None:
-    """Each request looks the name up anew, and each answer is checked."""
+    """Each request looks the name up again, and each answer is checked."""
     httpserver.expect_request("/").respond_with_data("")
     names = Names(["2001:db8::1"], [LOOPBACK], ["169.254.169.254"])
     poster = Poster(False, 20.0, names)
@@ -199,20 +206,24 @@ def test_an_endless_answer_is_left_after_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "shown"),
+    ("body", "displayed"),
     [
         (b" taken \n", "taken"),
         (b"a\x00b\x1b[1m\r\nc", "a b [1m  c"),
+        (
+            "10\u00a0m,\u3000\U0001f468\u200d\U0001f467\u0085.".encode(),
+            "10\u00a0m,\u3000\U0001f468\u200d\U0001f467 .",
+        ),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"y" * 5000, "y" * MAX_SHOWN_CHARACTERS),
         (b"", ""),
     ],
 )
-def test_the_beginning_of_an_answer_is_kept_as_printable_text(
-    httpserver: HTTPServer, body: bytes, shown: str
+def test_the_beginning_of_an_answer_is_kept_without_control_characters(
+    httpserver: HTTPServer, body: bytes, displayed: str
 ) -> None:
     httpserver.expect_request("/").respond_with_data(body)
-    assert Poster(True, 20.0).post(httpserver.url_for("/"), "{}", {}).beginning == shown
+    assert Poster(True, 20.0).post(httpserver.url_for("/"), "{}", {}).beginning == displayed
 
 
 @pytest.fixture(scope="module")
@@ -258,9 +269,9 @@ def test_tls_checks_the_name_though_the_connection_goes_to_an_address(certificat
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(text: str | None, seconds: float) -> None:
     now = 1795507200.0  # 2026-11-24 08:00:00 UTC
-    assert retry_after_s(text, now) == seconds
+    assert parse_retry_after_s(text, now) == seconds
 
 
 @given(st.text())
 def test_no_retry_after_is_too_strange(text: str) -> None:
-    assert 0 <= retry_after_s(text, 1e9) <= MAX_RETRY_AFTER_S
+    assert 0 <= parse_retry_after_s(text, 1e9) <= MAX_RETRY_AFTER_S

@@ -6,11 +6,11 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import update
 
 from service.alert import claims
-from service.alert.replays import count_dead, lock_webhook, replay, replay_dead
+from service.alert.replays import count_dead, lock_receiver, replay, replay_dead
 from service.store.database import Database
 from service.store.tables import DeliveryRow
 from tests.alert.parts import NOW, Clock, Receiver, add_message, make_deliverer, message_row
-from tests.record.rows import add_webhook
+from tests.record.rows import add_receiver
 
 
 def _add_dead(database: Database, *names: str, attempts: int = 3) -> None:
@@ -26,7 +26,7 @@ def _add_dead(database: Database, *names: str, attempts: int = 3) -> None:
 
 def _replay_dead(database: Database, now: float, limit: int = 1000) -> int:
     with database.write() as session:
-        assert lock_webhook(session, "hook") is not None
+        assert lock_receiver(session, "hook") is not None
         return replay_dead(session, "hook", now=now, limit=limit)
 
 
@@ -34,7 +34,7 @@ def test_dead_letters_come_after_what_waits_in_their_order(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     _add_dead(each_database, "msg_1", "msg_2", "msg_3")
     add_message(each_database, "msg_4")
     add_message(each_database, "msg_5")
@@ -51,7 +51,7 @@ def test_a_replay_while_another_message_is_on_its_way_waits_for_it(
     each_database: Database, httpserver: HTTPServer
 ) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(each_database, url=receiver.url)
+    add_receiver(each_database, url=receiver.url)
     _add_dead(each_database, "msg_1")
     add_message(each_database, "msg_2")
     with each_database.write() as session:
@@ -72,7 +72,7 @@ def test_a_replayed_message_has_all_its_attempts_and_its_time_before_it(
 ) -> None:
     receiver = Receiver(httpserver)
     receiver.statuses = [500, 500, 500]
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     _add_dead(database, "msg_1", attempts=12)
     clock = Clock()
     clock.now += claims.MAX_WAIT_S + 1000
@@ -92,7 +92,7 @@ def test_a_replayed_message_has_all_its_attempts_and_its_time_before_it(
 
 def test_an_old_claim_settles_nothing_after_a_replay(each_database: Database) -> None:
     """A front end that stood still, while its message died and was replayed and claimed again."""
-    add_webhook(each_database)
+    add_receiver(each_database)
     add_message(each_database)
     with each_database.write() as session:
         old = claims.claim(session, "hook", now=NOW, hold_s=10.0, max_attempts=1)
@@ -112,7 +112,7 @@ def test_an_old_claim_settles_nothing_after_a_replay(each_database: Database) ->
 
 def test_a_delivered_message_may_be_sent_again(database: Database, httpserver: HTTPServer) -> None:
     receiver = Receiver(httpserver)
-    add_webhook(database, url=receiver.url)
+    add_receiver(database, url=receiver.url)
     add_message(database)
     deliverer = make_deliverer(database, Clock())
     deliverer.step()

@@ -1,4 +1,4 @@
-"""A receiver that fails in every way, beside a healthy one, over a day: nothing is lost."""
+"""A receiver that fails in every way, next to a healthy one, over a day: nothing is lost."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sqlalchemy import select
 
 from service.alert.deliverer import Deliverer
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
-from service.alert.replays import lock_webhook, replay_dead
+from service.alert.replays import lock_receiver, replay_dead
 from service.store.database import Database
 from service.store.tables import AttemptRow, DeliveryRow, StreamRow
 from tests.alert.parts import NOW, Clock, make_deliverer
 from tests.alert.unreliable import RETRY_AFTER_S, TAKES, Unreliable, Way
-from tests.record.rows import SECRET, add_stream, add_webhook
+from tests.record.rows import SECRET, add_receiver, add_stream
 
 HOUR_S = 3600.0
 STREAMS = ("cam-1", "cam-2", "cam-3")
@@ -25,7 +25,7 @@ EVENTS = 5
 EVENT_EVERY_S = 1200.0
 """Each stream has one so often; it lasts for half of it."""
 HELD_STEP_S = 120.0
-"""The clock goes on by this while a message is due and its webhook is held."""
+"""The clock goes on by this while a message is due and its receiver is held."""
 LATER_WAYS = (
     *(Way.HANG, Way.CUT, Way.BUSY, Way.REDIRECT, Way.DROP),
     *(Way.DRIP, Way.ACCEPT, Way.BUSY, Way.CUT, Way.REDIRECT, Way.GONE),
@@ -83,7 +83,7 @@ def _plan() -> list[Planned]:
     return sorted(planned, key=lambda entry: entry.at)
 
 
-def _tell(database: Database, planned: Planned, now: float) -> None:
+def _enqueue(database: Database, planned: Planned, now: float) -> None:
     _, stream_id, number, kind = planned
     data = EventData(
         event_id=f"{stream_id}-{number}",
@@ -104,14 +104,14 @@ def _tell(database: Database, planned: Planned, now: float) -> None:
 
 
 def _next_due(database: Database) -> float | None:
-    """When something is to be sent next: of each stream and webhook the oldest that waits."""
+    """Return when something is sent next: the oldest message of each stream and receiver."""
     query = (
-        select(DeliveryRow.webhook_id, DeliveryRow.stream_id, DeliveryRow.next_attempt_at)
+        select(DeliveryRow.receiver_id, DeliveryRow.stream_id, DeliveryRow.next_attempt_at)
         .where(DeliveryRow.state == "waiting")
         .order_by(DeliveryRow.sequence.desc())
     )
     with database.read() as session:
-        heads = {(webhook, stream): due for webhook, stream, due in session.execute(query)}
+        heads = {(receiver, stream): due for receiver, stream, due in session.execute(query)}
     return min(heads.values(), default=None)
 
 
@@ -121,7 +121,7 @@ def _run(database: Database, deliverer: Deliverer, clock: Clock, plan: list[Plan
         due = _next_due(database)
         if plan and (due is None or plan[0].at <= due):
             clock.now = max(clock.now, plan[0].at)
-            _tell(database, plan.pop(0), clock.now)
+            _enqueue(database, plan.pop(0), clock.now)
         elif due is None:
             return
         else:
@@ -130,7 +130,7 @@ def _run(database: Database, deliverer: Deliverer, clock: Clock, plan: list[Plan
                 clock.now += HELD_STEP_S
 
 
-def _expected(stream_id: str) -> list[tuple[str, str]]:
+def _list_expected(stream_id: str) -> list[tuple[str, str]]:
     return [
         (f"{stream_id}-{number}", kind.value)
         for number in range(EVENTS)
@@ -161,8 +161,8 @@ def test_nothing_is_lost_disordered_or_doubled_under_another_id(
         Unreliable(SECRET, Script(clock, ways), clock, inside) as bad,
         Unreliable(SECRET, lambda: Way.ACCEPT, clock) as good,
     ):
-        add_webhook(database, "bad", url=bad.url)
-        add_webhook(database, "good", url=good.url)
+        add_receiver(database, "bad", url=bad.url)
+        add_receiver(database, "good", url=good.url)
         deliverer = make_deliverer(database, clock, timeout_s=TIMEOUT_S)
         _run(database, deliverer, clock, _plan())
         assert {got.way for got in bad.got} == {Way.ERROR, *ways}
@@ -174,24 +174,24 @@ def test_nothing_is_lost_disordered_or_doubled_under_another_id(
         }
         # The receiver is back: it is switched on again, and its dead letters are sent again.
         with database.write() as session:
-            webhook = lock_webhook(session, "bad")
-            assert webhook is not None
-            assert not webhook.enabled
-            webhook.enabled = True
+            row = lock_receiver(session, "bad")
+            assert row is not None
+            assert not row.enabled
+            row.enabled = True
             assert replay_dead(session, "bad", now=clock.now, limit=1000) == len(dead)
         _run(database, deliverer, clock, [])
 
     assert bad.wrong == good.wrong == []
     assert httpserver.log == []
     for stream_id in STREAMS:
-        assert _of_stream(good, stream_id) == _expected(stream_id)
-        assert _of_stream(bad, stream_id) == _expected(stream_id)
+        assert _of_stream(good, stream_id) == _list_expected(stream_id)
+        assert _of_stream(bad, stream_id) == _list_expected(stream_id)
     assert len(good.got) == len(STREAMS) * EVENTS * 2
-    for receiver, webhook_id in ((good, "good"), (bad, "bad")):
-        ids = {row.id for row in _rows(database) if row.webhook_id == webhook_id}
+    for receiver, receiver_id in ((good, "good"), (bad, "bad")):
+        ids = {row.id for row in _rows(database) if row.receiver_id == receiver_id}
         assert set(receiver.taken) == ids
-        told = {(got.message_id, got.event_id, got.type, got.body) for got in receiver.got}
-        assert len(told) == len(ids)
+        delivered = {(got.message_id, got.event_id, got.type, got.body) for got in receiver.got}
+        assert len(delivered) == len(ids)
     _check_waits(bad)
     _check_history(database, bad)
 

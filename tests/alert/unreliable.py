@@ -1,4 +1,4 @@
-"""A receiver on a real socket that fails in every way that it is told to, and checks signatures."""
+"""A receiver on a real socket that fails as a test chooses, and checks signatures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 
 class Way(StrEnum):
-    """What becomes of a request."""
+    """How a request is answered."""
 
     ACCEPT = "accept"
     ERROR = "error"
@@ -92,7 +92,7 @@ class Unreliable:
             way = self._choose()
             try:
                 message = self._webhook.verify(body, dict(request.headers.items()))
-            except Exception as error:  # the test fails on whatever is wrong
+            except Exception as error:  # the test fails on any error
                 self.wrong.append(repr(error))
                 raise
             self.got.append(

@@ -24,7 +24,7 @@ def small_settings(folder: Path, redis_url: str, models_dir: Path) -> Settings:
         redis_url,
         models_dir,
         media_dirs=(media,),
-        allow_private_webhooks=True,
+        allow_private_receivers=True,
         max_image_bytes=64 * 1024,
         max_image_pixels=100_000,
         max_video_bytes=2 * 1024 * 1024,
@@ -37,7 +37,7 @@ def small_settings(folder: Path, redis_url: str, models_dir: Path) -> Settings:
 def settings(
     tmp_path: Path, valkey_server: RedisServer, redis: Redis, models_dir: Path
 ) -> Settings:
-    """For a front end of the test's own, on an empty Redis."""
+    """A client of the test's own front end, on an empty Redis."""
     redis.ping()
     return small_settings(tmp_path, valkey_server.url, models_dir)
 
@@ -52,7 +52,7 @@ def media(settings: Settings) -> Path:
 def module_settings(
     tmp_path_factory: pytest.TempPathFactory, valkey_server: RedisServer, models_dir: Path
 ) -> Settings:
-    """For a front end that a whole module asks."""
+    """A client of a front end that a whole module shares."""
     return small_settings(tmp_path_factory.mktemp("front-end"), valkey_server.url, models_dir)
 
 

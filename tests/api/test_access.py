@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from service.api.guard import check_exposure
+from service.api.network_exposure import check_exposure
 from service.errors import BadInput
 from service.settings import Settings
 from tests.support.front_end import client

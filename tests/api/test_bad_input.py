@@ -29,6 +29,7 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
         ('{"name": " ", "source": "upload"}', "name", " ", "at least 1 character"),
         (f'{{"name": "{"x" * 201}", "source": "upload"}}', "name", "x" * 200, "at most 200"),
         ('{"name": "a\\u0000b", "source": "upload"}', "name", "a\\x00b", "control characters"),
+        ('{"name": "a\\u0085b", "source": "upload"}', "name", "a\\x85b", "control characters"),
         ('{"name": "\\ud800", "source": "upload"}', "name", "\\ud800", "unicode"),
         (f'{{{GOOD}, "threshold": NaN}}', "threshold", "nan", "finite"),
         (f'{{{GOOD}, "threshold": Infinity}}', "threshold", "inf", "finite"),
@@ -45,7 +46,7 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
         (f'{{{GOOD}, "\\ud800": 1}}', "body", "\\ud800", "valid string"),
         (f'{{{GOOD}, "model": "missing"}}', "model", "missing", "there are: small"),
         (f'{{{GOOD}, "model": "../small"}}', "model", "../small", "no such model"),
-        (f'{{{GOOD}, "webhook_ids": ["x\\u0000"]}}', "webhook_ids[0]", "x\\x00", "no such"),
+        (f'{{{GOOD}, "receiver_ids": ["x\\u0000"]}}', "receiver_ids[0]", "x\\x00", "no such"),
         (f'{{{GOOD}, "cooldown_s": -1}}', "cooldown_s", "-1", "greater than or equal to 0"),
         (f'{{{GOOD}, "cooldown_s": Infinity}}', "cooldown_s", "inf", "finite"),
         ('{"name": "x", "source": "ftp://h/x"}', "source", "ftp://h/x", "schemes rtsp"),
@@ -54,6 +55,7 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
         ('{"name": "x", "source": "rtsp:cam"}', "source", "rtsp:cam", "must name a host"),
         ('{"name": "x", "source": "rtsp://h:99999/"}', "source", "rtsp://h:99999/", "host"),
         ('{"name": "x", "source": "a.mp4"}', "source", "a.mp4", "absolute path"),
+        ('{"name": "x", "source": "a\\u202fb"}', "source", "a\u202fb", "absolute path"),
         ('{"name": "x", "source": "/a\\u0000"}', "source", "/a\\x00", "control characters"),
         ("{", "body", None, "not valid JSON"),
         ("", "body", None, "required"),
@@ -87,7 +89,7 @@ def test_a_stream_that_cannot_be_is_refused(
         ('{"threshold": NaN}', "threshold"),
         ('{"model": "missing"}', "model"),
         ('{"source": "gopher://h/"}', "source"),
-        ('{"webhook_ids": ["nobody"]}', "webhook_ids[0]"),
+        ('{"receiver_ids": ["nobody"]}', "receiver_ids[0]"),
         ('{"revision": 5}', "revision"),
     ],
 )
@@ -249,9 +251,9 @@ def test_a_webhook_that_cannot_be_is_refused(
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/streams/0123", "DELETE, GET, PATCH"),
-        ("DELETE", "/webhooks", "GET, POST"),
-        ("POST", "/events/export", "GET, PATCH"),
+        ("PUT", "/streams/0123", "DELETE, GET, HEAD, PATCH"),
+        ("DELETE", "/webhooks", "GET, HEAD, POST"),
+        ("POST", "/events/export", "GET, HEAD, PATCH"),
     ],
 )
 def test_all_methods_that_are_allowed_are_named(

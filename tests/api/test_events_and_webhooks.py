@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from service.store.database import Database
-from service.store.tables import DeliveryRow, WebhookRow
+from service.store.tables import DeliveryRow, ReceiverRow
 from tests.support.clips import encoded
 from tests.support.front_end import add_event
 
@@ -75,7 +75,7 @@ def test_an_event_has_its_picture(api: httpx.Client, rows: Database, stream_id: 
     assert api.get("/events/blind/snapshot.jpg").status_code == 404
 
 
-def test_a_secret_is_shown_once(api: httpx.Client, rows: Database) -> None:
+def test_a_secret_is_displayed_once(api: httpx.Client, rows: Database) -> None:
     made = api.post("/webhooks", json={"url": "http://127.0.0.1:9/hook"})
     assert made.status_code == 201
     secret, path = made.json()["secret"], made.headers["Location"]
@@ -84,7 +84,7 @@ def test_a_secret_is_shown_once(api: httpx.Client, rows: Database) -> None:
     for text in (api.get("/webhooks").text, api.get(path).text):
         assert "whsec_" not in text
     with rows.read() as session:
-        row = session.get(WebhookRow, made.json()["id"])
+        row = session.get(ReceiverRow, made.json()["id"])
         assert row is not None
         assert row.secret == secret
 
@@ -96,10 +96,10 @@ def test_a_secret_may_be_brought_along(api: httpx.Client) -> None:
     assert (made["secret"], made["event_types"]) == (secret, ["event.ended"])
 
 
-def test_deliveries_tell_what_became_of_messages(
+def test_deliveries_report_what_became_of_messages(
     api: httpx.Client, rows: Database, stream_id: str
 ) -> None:
-    # Its port refuses at once; the deliverer that runs beside may have tried the waiting one.
+    # Its port refuses at once; the deliverer, which runs meanwhile, may have tried the waiting one.
     hook = api.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()["id"]
     with rows.write() as session:
         for number, state in enumerate(("dead", "delivered")):
@@ -107,7 +107,7 @@ def test_deliveries_tell_what_became_of_messages(
                 DeliveryRow(
                     id=f"msg_{number}",
                     sequence=number,
-                    webhook_id=hook,
+                    receiver_id=hook,
                     stream_id=stream_id,
                     event_type="event.started",
                     body="{}",

@@ -6,6 +6,7 @@ import re
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import httpx
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from service.api.uploaded_pictures import read_declared_size
 from service.bus.registry import Preview, Registry
 from service.bus.uploads import QueuedFrame, Uploads
 from service.settings import Settings
@@ -52,7 +54,11 @@ def test_pictures_are_queued_in_order_as_they_are(
         f"/streams/{stream_id}/frames", files=_files(*images), data={"captured_at": times}
     )
     assert answer.status_code == 202, answer.text
-    assert answer.json() == {"frames": {"first": 0, "last": 2, "count": 3}}
+    assert answer.json() == {
+        "frames": {"first": 0, "last": 2, "count": 3},
+        "lost": 0,
+        "lost_reason": "",
+    }
     queued = _queued(redis, stream_id)
     assert [frame.image for frame in queued] == images
     assert [frame.meta.frame for frame in queued] == [0, 1, 2]
@@ -63,13 +69,13 @@ def test_pictures_are_queued_in_order_as_they_are(
     ]
 
 
-def test_a_raw_picture_is_taken(api: httpx.Client, redis: Redis, stream_id: str) -> None:
+def test_a_raw_picture_is_accepted(api: httpx.Client, redis: Redis, stream_id: str) -> None:
     answer = api.post(
         f"/streams/{stream_id}/frames?captured_at=100.25",
         content=encoded(".bmp"),
         headers={"Content-Type": "image/bmp"},
     )
-    assert answer.json() == {"frames": {"first": 0, "last": 0, "count": 1}}
+    assert answer.json()["frames"] == {"first": 0, "last": 0, "count": 1}
     assert _queued(redis, stream_id)[0].meta.captured_at == 100.25
 
 
@@ -78,7 +84,7 @@ def test_numbers_go_on_from_what_is_recorded(
 ) -> None:
     with rows.write() as session:
         session.add(CursorRow(stream_id=stream_id, last_frame=41))
-    redis.flushall()  # and the stream is told to Redis again before the frame is queued
+    redis.flushall()  # and the stream is published again before the frame is queued
     answer = api.post(f"/streams/{stream_id}/frames", files=_files(encoded()))
     assert answer.json()["frames"]["first"] == 42
 
@@ -112,7 +118,7 @@ def test_a_video_becomes_pictures(
     assert shapes == {(51, 1024, 3)}
 
 
-def test_a_video_is_taken_at_the_streams_rate(
+def test_a_video_is_sampled_at_the_streams_rate(
     api: httpx.Client, redis: Redis, stream_id: str
 ) -> None:
     api.patch(f"/streams/{stream_id}", json={"fps": 5})
@@ -132,7 +138,7 @@ def test_a_full_backlog_takes_nothing_and_says_when_to_come_back(
     api: httpx.Client, redis: Redis, stream_id: str
 ) -> None:
     path = f"/streams/{stream_id}/frames"
-    taken, refused = _counted(api, "uploaded"), _counted(api, "refused")
+    accepted, refused = _counted(api, "uploaded"), _counted(api, "refused")
     assert api.post(path, files=_files(*[encoded()] * 15)).status_code == 202
     answer = api.post(path, files=_files(*[encoded()] * 6))
     assert answer.status_code == 429
@@ -140,7 +146,7 @@ def test_a_full_backlog_takes_nothing_and_says_when_to_come_back(
     assert answer.json()["error"]["code"] == "backlog_full"
     assert len(_queued(redis, stream_id)) == 15
     assert api.post(path, files=_files(*[encoded()] * 5)).status_code == 202
-    assert _counted(api, "uploaded") - taken == 20
+    assert _counted(api, "uploaded") - accepted == 20
     assert _counted(api, "refused") - refused == 6
 
 
@@ -174,7 +180,7 @@ def _png(width: int, height: int) -> bytes:
         ({"other": ("a.jpg", encoded())}, 422, "other", "not known"),
     ],
 )
-def test_what_cannot_be_taken_is_refused(
+def test_what_cannot_be_used_is_refused(
     api: httpx.Client,
     redis: Redis,
     stream_id: str,
@@ -257,3 +263,20 @@ def test_the_newest_picture_comes_with_and_without_heat(
     change = np.abs(shown - picture(1)).mean(axis=(0, 2))
     assert change[:20].max() < 15, "cold half: as it was, but for JPEG"
     assert change[44:].min() > 30, "hot half: coloured"
+
+
+def test_a_decoy_header_of_a_jpeg_is_not_believed(
+    api: httpx.Client, stream_id: str, shared: Path
+) -> None:
+    data = (shared / "data" / "inputs" / "two-sizes.jpg").read_bytes()
+    assert read_declared_size(data) == (20000, 20000)
+    answer = api.post(f"/streams/{stream_id}/frames", files=_files(data))
+    assert answer.status_code == 413
+    assert "is 20000x20000, more than" in answer.text
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff", b"\xff\x00\x00\xd6", b"\xff\x01"])
+def test_the_size_of_a_jpeg_is_found_as_its_decoder_finds_it(between: bytes) -> None:
+    data = encoded()
+    (height, width) = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    assert read_declared_size(data[:2] + between + data[2:]) == (width, height)

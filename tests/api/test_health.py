@@ -86,11 +86,14 @@ def test_without_redis_the_database_is_still_read(
         assert late.status_code == 201
         assert api.delete(f"/streams/{stream_id}").status_code == 204
         own_redis.start()
-        wait_for(lambda: list(_told(own_redis.url)) == [late.json()["id"]], "the streams in Redis")
+        wait_for(
+            lambda: list(_list_published(own_redis.url)) == [late.json()["id"]],
+            "the streams in Redis",
+        )
         wait_for(lambda: api.get("/readyz").is_success, "readiness")
 
 
-def _told(url: str) -> list[str]:
+def _list_published(url: str) -> list[str]:
     redis = Redis.from_url(url)
     try:
         return list(Registry(redis).streams())

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 
 import httpx
 from sqlalchemy import delete
 
-from service.media.clip import write_clip
-from service.media.kinds import Kind
-from service.media.shelf import FOLDER, NewFile, Shelf
+from service.media.clip import encode_clip
+from service.media.media_kinds import MediaKind
+from service.media.shelf import FOLDER, Shelf
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import EventRow
-from tests.media.shots import played, shot
+from tests.media.shots import play_clip, shot
 from tests.support.front_end import add_event
 from tests.support.servers import wait_for
 
@@ -24,13 +23,12 @@ NOTHING = {"clips": 0, "seconds": 0.0, "bytes": 0, "items": []}
 
 
 def _add_clips(rows: Database, settings: Settings, stream_id: str, *event_ids: str) -> None:
-    """Events with clips of two seconds, as the keeper writes them."""
+    """Add events with clips of two seconds, as the collector writes them."""
     shelf = Shelf(settings.data_dir / FOLDER, rows)
     shots = [shot(frame) for frame in range(FRAMES)]
     for ident in event_ids:
         add_event(rows, stream_id, ident, 100.0, ended_at=101.0)
-        write = partial(write_clip, shots=shots, usual_fps=10.0)
-        assert shelf.put(ident, [NewFile(Kind.CLIP, write)], time.time())
+        assert shelf.put(ident, {MediaKind.CLIP: encode_clip(shots, 10.0)}, time.time())
 
 
 def _label(api: httpx.Client, event_id: str, label: str | None) -> None:
@@ -93,7 +91,7 @@ def _check_file(api: httpx.Client, path: str, copy: Path) -> None:
     whole = api.get(path)
     assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")
     copy.write_bytes(whole.content)
-    assert played(copy)[0] == list(range(FRAMES))
+    assert play_clip(copy)[0] == list(range(FRAMES))
     part = api.get(path, headers={"Range": "bytes=10-29"})
     assert (part.status_code, part.content) == (206, whole.content[10:30])
     head = api.head(path)

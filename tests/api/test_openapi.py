@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete, and the service does what it says, whatever is sent."""
+"""The OpenAPI document is complete, and the service does what it says to any request."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
     on_postgres = Settings(**(settings.model_dump() | {"database_url": postgres_url}))
     with client(on_postgres) as api:
         hook = api.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()["id"]
-        body = {"name": "a", "source": "upload", "webhook_ids": [hook]}
+        body = {"name": "a", "source": "upload", "receiver_ids": [hook]}
         stream_id = api.post("/streams", json=body).json()["id"]
         path = f"/streams/{stream_id}"
         assert api.patch(path, json={"threshold": 0.25}).json()["revision"] == 2
@@ -39,7 +39,7 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
         assert "näher" in api.get("/events/export", params={"format": "jsonl"}).text
         _sends_again(api, database, hook)
         assert api.delete(f"/webhooks/{hook}").status_code == 204
-        assert api.get(path).json()["webhook_ids"] == []
+        assert api.get(path).json()["receiver_ids"] == []
         assert api.get("/readyz").is_success
         _refuses_what_postgresql_cannot_hold(api, path)
         assert api.delete(path).status_code == 204
@@ -66,7 +66,7 @@ def _sends_again(api: httpx.Client, database: Database, hook: str) -> None:
 
 def _refuses_what_postgresql_cannot_hold(api: httpx.Client, path: str) -> None:
     assert api.patch(path, json={"name": "a\0b"}).status_code == 422
-    assert api.patch(path, json={"webhook_ids": ["a\0b"]}).status_code == 422
+    assert api.patch(path, json={"receiver_ids": ["a\0b"]}).status_code == 422
     assert api.get("/events", params={"stream_id": "a\0b"}).status_code == 404
     assert api.get("/events", params={"before": "5_a\0b"}).status_code == 422
     assert api.post("/webhooks", json={"url": "http://h/\0"}).status_code == 422

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import delete, update
 
-from service.api.events import BATCH
+from service.api.event_queries import BATCH
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import EventRow, StreamRow
@@ -50,7 +50,7 @@ def events(rows: Database, stream_id: str) -> None:
 
 
 @pytest.mark.usefixtures("events")
-def test_an_event_is_judged_and_the_judgement_is_taken_back(api: httpx.Client) -> None:
+def test_an_event_is_labelled_and_the_label_is_removed(api: httpx.Client) -> None:
     before = time.time()
     body = {"label": "normal", "note": "The cleaners,\nevery Tuesday."}
     answer = api.patch("/events/e0", json=body)
@@ -72,6 +72,13 @@ def test_an_event_is_judged_and_the_judgement_is_taken_back(api: httpx.Client) -
 
 
 @pytest.mark.usefixtures("events")
+def test_a_note_may_hold_the_spaces_and_joiners_of_any_script(api: httpx.Client) -> None:
+    note = "\u6771\u53e3\u3000\u5317,\t10\u00a0m\n\U0001f468\u200d\U0001f467"
+    answer = api.patch("/events/e0", json={"note": note})
+    assert (answer.status_code, answer.json().get("note")) == (200, note)
+
+
+@pytest.mark.usefixtures("events")
 @pytest.mark.parametrize(
     ("body", "field", "reason"),
     [
@@ -79,6 +86,7 @@ def test_an_event_is_judged_and_the_judgement_is_taken_back(api: httpx.Client) -
         ({"label": True}, "label", "'real' or 'normal'"),
         ({"note": "x" * 2001}, "note", "at most 2000"),
         ({"note": "a\0b"}, "note", "control characters"),
+        ({"note": "a\x85b"}, "note", "control characters"),
         ({"note": 5}, "note", "string"),
         ({"labelled_at": 5}, "labelled_at", "not permitted"),
     ],

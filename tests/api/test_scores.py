@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import httpx
 from sqlalchemy import func, select
 
-from service.api.times import iso_time
+from service.api.times import format_time
 from service.history import rollups
 from service.messages import FrameScore
 from service.settings import Settings
@@ -127,7 +127,7 @@ def _roll_up(rows: Database, stream_id: str, first: float, count: int, every_s: 
         for place in range(count)
     ]
     with rows.write() as session:
-        rollups.add(session, {stream_id: scores})
+        rollups.add_scores(session, {stream_id: scores})
 
 
 def test_rollups_have_every_field(api: httpx.Client, rows: Database, stream_id: str) -> None:
@@ -157,14 +157,14 @@ def test_pages_of_rollups_follow_each_other_by_time(
     _roll_up(rows, stream_id, start, 25, 1.0)
     path = f"/streams/{stream_id}/scores"
     walked: list[str] = []
-    following: str | None = iso_time(start)
+    following: str | None = format_time(start)
     while following is not None:
         params = {"from": following, "resolution": "second", "limit": 10}
         page = api.get(path, params=params).json()
         assert len(page["items"]) <= 10
         walked += [item["at"] for item in page["items"]]
         following = page["next"]
-    assert walked == [iso_time(start + second) for second in range(25)]
+    assert walked == [format_time(start + second) for second in range(25)]
     newest = api.get(path, params={"resolution": "second", "limit": 10}).json()
     assert [item["at"] for item in newest["items"]] == walked[15:]
     assert newest["next"] is None
@@ -197,11 +197,11 @@ def test_rollups_come_as_csv(api: httpx.Client, rows: Database, stream_id: str) 
     _roll_up(rows, stream_id, start, 100, 1.0)
     params = {"from": start, "resolution": "second", "format": "csv", "limit": 30}
     answer = api.get(f"/streams/{stream_id}/scores", params=params)
-    assert answer.headers["X-Next"] == iso_time(start + 30)
+    assert answer.headers["X-Next"] == format_time(start + 30)
     assert answer.headers["X-Resolution"] == "second"
     table = list(csv.DictReader(io.StringIO(answer.text)))
     assert set(table[0]) == ROLLUP_FIELDS
-    assert [row["at"] for row in table] == [iso_time(start + second) for second in range(30)]
+    assert [row["at"] for row in table] == [format_time(start + second) for second in range(30)]
 
 
 def test_a_frame_is_no_place_among_rollups(api: httpx.Client, stream_id: str) -> None:

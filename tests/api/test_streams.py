@@ -11,14 +11,14 @@ from pytest_httpserver import HTTPServer
 from redis import Redis
 from sqlalchemy import func, select
 
-from model.rules import UPDATE_RULES
+from model.network.update_rules import UPDATE_RULES
 from service.bus.registry import Registry
-from service.history.retention import EVERY_S, Retention
+from service.history.history_retention import EVERY_S, HistoryRetention
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
-from service.store.hidden import WITH_DELETED
+from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import EventRow, ScoreRow, StreamLogRow
 from tests.support.clips import encoded, video
 from tests.support.front_end import add_event, add_scores, client
@@ -31,7 +31,9 @@ def _create(api: httpx.Client, **body: object) -> dict[str, object]:
     return made
 
 
-def test_a_stream_is_registered_and_told_to_the_workers(api: httpx.Client, redis: Redis) -> None:
+def test_a_stream_is_registered_and_published_to_the_workers(
+    api: httpx.Client, redis: Redis
+) -> None:
     answer = api.post(
         "/streams", json={"name": " North gate ", "source": "upload", "threshold": 0.6}
     )
@@ -45,6 +47,28 @@ def test_a_stream_is_registered_and_told_to_the_workers(api: httpx.Client, redis
     assert api.get(f"/streams/{made['id']}").json() == made
     config = Registry(redis).streams()[made["id"]]
     assert (config.source, config.threshold, config.revision) == ("upload", 0.6, 1)
+
+
+NAMES = (
+    "\u6771\u53e3\u3000\u5317",
+    "\u0645\u06cc\u200c\u062e",
+    "\U0001f468\u200d\U0001f467",
+    "5\u00a0m",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_may_hold_the_spaces_and_joiners_of_any_script(api: httpx.Client, name: str) -> None:
+    made = _create(api, name=name)
+    assert made["name"] == name
+    answer = api.patch(f"/streams/{made['id']}", json={"name": f"{name}\u200d2"})
+    assert answer.json()["name"] == f"{name}\u200d2"
+
+
+def test_a_file_is_found_by_any_name_that_it_may_have(api: httpx.Client, media: Path) -> None:
+    path = media / "Screen Recording at 5.00.00\u202fPM \u3000.mp4"
+    path.write_bytes(video(4))
+    assert _create(api, source=str(path))["source"] == str(path)
 
 
 def test_the_status_is_the_workers_word(api: httpx.Client, redis: Redis, stream_id: str) -> None:
@@ -92,6 +116,7 @@ def test_changes_apply_and_null_takes_an_override_back(
     assert (changed["threshold"], changed["gamma"], changed["paused"]) == (0.7, 0.01, True)
     assert changed["revision"] == 2
     assert changed["status"]["state"] == "paused"
+    assert "somebody paused it" in changed["status"]["reason"]
     config = Registry(redis).streams()[stream_id]
     assert (config.revision, config.paused, config.threshold) == (2, True, 0.7)
     changed = api.patch(path, json={"threshold": None, "paused": False}).json()
@@ -203,9 +228,9 @@ def test_a_removed_stream_is_gone_with_all_it_had(
     assert api.delete(f"/streams/{stream_id}").status_code == 404
     with rows.read() as session:
         assert session.scalar(select(func.count()).select_from(EventRow)) == 0
-    retention = Retention(rows, Settings(), Metrics())
+    retention = HistoryRetention(rows, Settings(), Metrics())
     for now in (0.0, EVERY_S):
-        retention.turn(now)
+        retention.take_turn(now)
     with rows.read() as session:
         for table in (ScoreRow, EventRow):
             left = select(func.count()).select_from(table)
@@ -213,7 +238,7 @@ def test_a_removed_stream_is_gone_with_all_it_had(
     assert not [key for key in redis.scan_iter() if stream_id.encode() in key]
 
 
-def test_a_path_in_a_media_folder_is_taken(api: httpx.Client, media: Path) -> None:
+def test_a_path_in_a_media_folder_is_accepted(api: httpx.Client, media: Path) -> None:
     (media / "clip.mp4").write_bytes(video(5))
     (media / "link.mp4").symlink_to(media / "clip.mp4")
     folder = media / "pictures"
@@ -224,7 +249,7 @@ def test_a_path_in_a_media_folder_is_taken(api: httpx.Client, media: Path) -> No
     assert _create(api, source=str(folder))["source"] == str(folder)
 
 
-def test_a_device_is_taken_where_the_operator_lists_it(settings: Settings) -> None:
+def test_a_device_is_accepted_where_the_operator_lists_it(settings: Settings) -> None:
     """Any file stands for one: what is listed may be the device itself, or its folder."""
     device = settings.data_dir.parent / "video7"
     device.write_bytes(video(5))
@@ -315,12 +340,12 @@ def test_a_hidden_source_cannot_be_written_back(api: httpx.Client) -> None:
 
 def test_a_stream_names_its_webhooks(api: httpx.Client) -> None:
     hook = api.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()["id"]
-    stream = _create(api, webhook_ids=[hook, hook])
-    assert stream["webhook_ids"] == [hook]
-    answer = api.patch(f"/streams/{stream['id']}", json={"webhook_ids": [hook, "nobody"]})
+    stream = _create(api, receiver_ids=[hook, hook])
+    assert stream["receiver_ids"] == [hook]
+    answer = api.patch(f"/streams/{stream['id']}", json={"receiver_ids": [hook, "nobody"]})
     assert answer.status_code == 422
     assert answer.json()["error"]["fields"] == [
-        {"field": "webhook_ids[1]", "value": "nobody", "reason": "no such webhook"}
+        {"field": "receiver_ids[1]", "value": "nobody", "reason": "no such receiver"}
     ]
     assert api.delete(f"/webhooks/{hook}").status_code == 204
-    assert api.get(f"/streams/{stream['id']}").json()["webhook_ids"] == []
+    assert api.get(f"/streams/{stream['id']}").json()["receiver_ids"] == []

@@ -7,18 +7,18 @@ from redis import Redis
 from sqlalchemy import select, update
 
 from service.bus.registry import Registry
-from service.calibrate.basis import basis
+from service.calibrate.score_settings import compute_basis
 from service.store.database import Database
 from service.store.tables import FootageRow, StreamRow, ThresholdRow
 
 
 def _found(rows: Database, stream_id: str, threshold: float, made_at: float) -> None:
-    """As the calibrator leaves it."""
+    """Add a threshold as the calibrator leaves it."""
     with rows.write() as session:
         stream = session.get_one(StreamRow, stream_id)
         stream.calibrated_threshold = threshold
         stream.revision += 1
-        key = basis(stream)
+        key = compute_basis(stream)
         session.add(
             ThresholdRow(
                 stream_id=stream_id, made_at=made_at, model="small", false_alarms_per_day=1.0,

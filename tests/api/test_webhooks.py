@@ -10,14 +10,14 @@ import pytest
 from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from service.alert import trials
-from service.alert.attempts import Receiver, Way
+from service.alert import test_messages as trials
+from service.alert.attempts import Receiver, ReceiverKind
 from service.alert.senders import make_senders
-from service.api.webhooks import SWITCHED_OFF
+from service.api.receiver_rows import SWITCHED_OFF
 from service.errors import BacklogFull
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import AttemptRow, WebhookRow
+from service.store.tables import AttemptRow, ReceiverRow
 from tests.support.front_end import FUTURE, add_messages, client
 from tests.support.servers import wait_for
 
@@ -55,20 +55,30 @@ def _states(api: httpx.Client, hook: str) -> dict[str, str]:
     return {item["id"]: item["state"] for item in items}
 
 
-def _row(rows: Database, hook: str) -> WebhookRow:
+def _row(rows: Database, hook: str) -> ReceiverRow:
     with rows.read() as session:
-        return session.get_one(WebhookRow, hook)
+        return session.get_one(ReceiverRow, hook)
 
 
 def test_a_webhook_has_a_name_and_its_streams(api: httpx.Client, stream_id: str) -> None:
     body = {"url": "http://127.0.0.1:9/", "name": " On call ", "stream_ids": [stream_id] * 2}
     made = api.post("/webhooks", json=body).json()
     assert (made["name"], made["stream_ids"]) == ("On call", [stream_id])
-    shown = api.get(f"/webhooks/{made['id']}").json()
-    assert shown == {key: value for key, value in made.items() if key != "secret"}
+    answered = api.get(f"/webhooks/{made['id']}").json()
+    assert answered == {key: value for key, value in made.items() if key != "secret"}
     assert api.delete(f"/streams/{stream_id}").status_code == 204
-    # It must not hear of all streams now.
+    # It must not be notified of all streams now.
     assert api.get(f"/webhooks/{made['id']}").json()["stream_ids"] == []
+
+
+def test_a_name_may_hold_the_spaces_and_joiners_of_any_script(api: httpx.Client, hook: str) -> None:
+    for name in (
+        "\u6771\u53e3\u3000\u5317",
+        "\U0001f468\u200d\U0001f467",
+        "\u0645\u06cc\u200c\u062e\u00a0x",
+    ):
+        answer = api.patch(f"/webhooks/{hook}", json={"name": name})
+        assert (answer.status_code, answer.json().get("name")) == (200, name)
 
 
 def test_a_change_leaves_what_it_doesnt_name(api: httpx.Client, stream_id: str, hook: str) -> None:
@@ -113,22 +123,26 @@ def test_a_change_that_cannot_be_is_refused(
     assert api.get(f"/webhooks/{hook}").json() == before
 
 
-def test_switching_it_on_takes_back_why_it_was_off(
+def test_switching_it_on_removes_why_it_was_off(
     api: httpx.Client, rows: Database, hook: str
 ) -> None:
     with rows.write() as session:
-        row = session.get_one(WebhookRow, hook)
+        row = session.get_one(ReceiverRow, hook)
         row.enabled, row.disabled_reason = False, "the receiver answered 410 Gone"
         row.held_until = FUTURE
-    shown = api.patch(f"/webhooks/{hook}", json={"enabled": False}).json()
-    assert shown["disabled_reason"] == "the receiver answered 410 Gone"
-    shown = api.patch(f"/webhooks/{hook}", json={"enabled": True}).json()
-    assert (shown["enabled"], shown["disabled_reason"], shown["held_until"]) == (True, None, None)
-    shown = api.patch(f"/webhooks/{hook}", json={"enabled": False}).json()
-    assert (shown["enabled"], shown["disabled_reason"]) == (False, SWITCHED_OFF)
+    answered = api.patch(f"/webhooks/{hook}", json={"enabled": False}).json()
+    assert answered["disabled_reason"] == "the receiver answered 410 Gone"
+    answered = api.patch(f"/webhooks/{hook}", json={"enabled": True}).json()
+    assert (answered["enabled"], answered["disabled_reason"], answered["held_until"]) == (
+        True,
+        None,
+        None,
+    )
+    answered = api.patch(f"/webhooks/{hook}", json={"enabled": False}).json()
+    assert (answered["enabled"], answered["disabled_reason"]) == (False, SWITCHED_OFF)
 
 
-def test_a_new_secret_is_shown_once_and_the_old_one_stays_for_a_day(
+def test_a_new_secret_is_displayed_once_and_the_old_one_stays_for_a_day(
     api: httpx.Client, rows: Database, hook: str
 ) -> None:
     answer = api.post(f"/webhooks/{hook}/secret")
@@ -138,9 +152,9 @@ def test_a_new_secret_is_shown_once_and_the_old_one_stays_for_a_day(
     row = _row(rows, hook)
     assert (row.secret, row.old_secret) == (secret, SECRET)
     assert row.old_secret_until == pytest.approx(time.time() + 86_400, abs=60)
-    shown = api.get(f"/webhooks/{hook}")
-    assert shown.json()["old_secret_until"] == answer.json()["old_secret_until"]
-    assert "whsec_" not in shown.text
+    answered = api.get(f"/webhooks/{hook}")
+    assert answered.json()["old_secret_until"] == answer.json()["old_secret_until"]
+    assert "whsec_" not in answered.text
     third = api.post(f"/webhooks/{hook}/secret", json={"old_valid_s": 60}).json()["secret"]
     assert (_row(rows, hook).secret, _row(rows, hook).old_secret) == (third, secret)
 
@@ -177,61 +191,61 @@ def test_a_rotation_that_cannot_be_is_refused(
     assert _row(rows, hook).secret == SECRET
 
 
-def test_a_test_message_is_signed_with_both_secrets_and_its_answer_shown(
+def test_a_test_message_is_signed_with_both_secrets_and_its_answer_reported(
     api: httpx.Client, hook: str, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/hook", method="POST").respond_with_data("welcome\n", 202)
     api.patch(f"/webhooks/{hook}", json={"url": httpserver.url_for("/hook"), "enabled": False})
     secret = api.post(f"/webhooks/{hook}/secret").json()["secret"]
-    shown = api.post(f"/webhooks/{hook}/test").json()
-    assert (shown["accepted"], shown["status"], shown["error"]) == (True, 202, None)
-    assert shown["answer"] == "welcome"
-    assert shown["took_s"] >= 0
+    answered = api.post(f"/webhooks/{hook}/test").json()
+    assert (answered["accepted"], answered["status"], answered["error"]) == (True, 202, None)
+    assert answered["answer"] == "welcome"
+    assert answered["took_s"] >= 0
     ((request, _),) = httpserver.log
     body, headers = request.get_data(as_text=True), dict(request.headers)
-    assert headers["Webhook-Id"] == shown["message_id"]
+    assert headers["Webhook-Id"] == answered["message_id"]
     for each in (secret, SECRET):
         message = Webhook(each).verify(body, headers)
-        assert (message["type"], message["data"]) == ("test", {"webhook_id": hook})
+        assert (message["type"], message["data"]) == ("test", {"receiver_id": hook})
     with pytest.raises(WebhookVerificationError):
         Webhook("whsec_" + "A" * 32).verify(body, headers)
     assert api.get(f"/webhooks/{hook}/deliveries").json()["items"] == []
 
 
 @pytest.mark.parametrize("status", [302, 410, 500])
-def test_a_test_message_that_isnt_taken_says_so_and_changes_nothing(
+def test_a_test_message_that_isnt_accepted_says_so_and_changes_nothing(
     api: httpx.Client, hook: str, httpserver: HTTPServer, status: int
 ) -> None:
     inside = {"Location": httpserver.url_for("/inside")}
     httpserver.expect_request("/hook").respond_with_data("no", status, headers=inside)
     api.patch(f"/webhooks/{hook}", json={"url": httpserver.url_for("/hook")})
-    shown = api.post(f"/webhooks/{hook}/test").json()
-    assert (shown["accepted"], shown["status"], shown["answer"]) == (False, status, "no")
-    assert shown["error"] == f"the receiver answered {status}"
+    answered = api.post(f"/webhooks/{hook}/test").json()
+    assert (answered["accepted"], answered["status"], answered["answer"]) == (False, status, "no")
+    assert answered["error"] == f"the receiver answered {status}"
     assert [request.path for request, _ in httpserver.log] == ["/hook"]
     assert api.get(f"/webhooks/{hook}").json()["enabled"]
 
 
-def test_a_receiver_that_cant_be_reached_is_told(api: httpx.Client, hook: str) -> None:
-    shown = api.post(f"/webhooks/{hook}/test").json()
-    assert (shown["accepted"], shown["status"], shown["answer"]) == (False, None, None)
-    assert "connection failed" in shown["error"]
+def test_a_receiver_that_cant_be_reached_is_reported(api: httpx.Client, hook: str) -> None:
+    answered = api.post(f"/webhooks/{hook}/test").json()
+    assert (answered["accepted"], answered["status"], answered["answer"]) == (False, None, None)
+    assert "connection failed" in answered["error"]
 
 
 def test_tests_call_no_private_address(settings: Settings, httpserver: HTTPServer) -> None:
     """Neither by its number, which can't be registered, nor by a name, which is looked up."""
     httpserver.expect_request("/").respond_with_data("secret")
-    with client(settings.model_copy(update={"allow_private_webhooks": False})) as api:
+    with client(settings.model_copy(update={"allow_private_receivers": False})) as api:
         by_name = f"http://localtest.invalid:{httpserver.port}/"
         hook = api.post("/webhooks", json={"url": by_name}).json()["id"]
         database = Database(settings.database)
         with database.write() as session:
             # As after a change of the setting, and as a name that points here would be.
-            session.get_one(WebhookRow, hook).url = httpserver.url_for("/")
+            session.get_one(ReceiverRow, hook).url = httpserver.url_for("/")
         database.close()
-        shown = api.post(f"/webhooks/{hook}/test").json()
+        answered = api.post(f"/webhooks/{hook}/test").json()
         answer = api.patch(f"/webhooks/{hook}", json={"url": "http://169.254.169.254/"})
-    assert "may not call such an address" in shown["error"]
+    assert "may not call such an address" in answered["error"]
     assert answer.status_code == 422
     assert httpserver.log == []
 
@@ -240,12 +254,12 @@ def test_few_tests_are_under_way_at_once(
     httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials, "AT_ONCE", 1)
-    made = trials.Trials(make_senders(Settings(allow_private_webhooks=True)))
+    made = trials.Trials(make_senders(Settings(allow_private_receivers=True)))
     refused: list[BacklogFull] = []
 
     def send() -> trials.Trial:
         url = httpserver.url_for("/")
-        return made.send(Receiver("hook", Way.WEBHOOK, url, SECRET))
+        return made.send(Receiver("hook", ReceiverKind.WEBHOOK, url, SECRET))
 
     def answer(_: object) -> str:
         try:
@@ -307,9 +321,9 @@ def test_a_message_shows_how_its_attempts_went(
                     error="no answer within 10 s" if status is None else "it answered 500",
                 )
             )
-    shown = api.get(f"/webhooks/{hook}/deliveries/msg_0").json()
-    assert (shown["state"], shown["body"]) == ("dead", "{}")
-    assert shown["history"] == [
+    answered = api.get(f"/webhooks/{hook}/deliveries/msg_0").json()
+    assert (answered["state"], answered["body"]) == ("dead", "{}")
+    assert answered["history"] == [
         {
             "at": "1970-01-01T00:01:40.000000Z",
             "took_s": 0.25,

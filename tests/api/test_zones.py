@@ -1,4 +1,4 @@
-"""Zones of a stream by API: taken, changed, told to the workers, refused."""
+"""Zones of a stream by API: accepted, changed, published to the workers, refused."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ def shared(module_settings: Settings) -> Iterator[httpx.Client]:
         yield made
 
 
-def _told(redis: Redis, stream_id: str) -> tuple[Zone, ...]:
+def _read_published(redis: Redis, stream_id: str) -> tuple[Zone, ...]:
     return Registry(redis).streams()[stream_id].zones
 
 
-def test_zones_are_taken_changed_and_told_to_the_workers(
+def test_zones_are_accepted_changed_and_published_to_the_workers(
     api: httpx.Client, redis: Redis, stream_id: str
 ) -> None:
     body = {"name": "gate", "source": "upload", "zones": [DOOR, PATH]}
     made = api.post("/streams", json=body).json()
     assert made["zones"] == [DOOR, PATH]
-    told = _told(redis, made["id"])
-    assert [zone.kind for zone in told] == ["ignore", "watch"]
-    assert told[1].points == ((0.0, 0.25), (1.0, 0.25), (0.5, 1.0))
+    published = _read_published(redis, made["id"])
+    assert [zone.kind for zone in published] == ["ignore", "watch"]
+    assert published[1].points == ((0.0, 0.25), (1.0, 0.25), (0.5, 1.0))
 
     path = f"/streams/{stream_id}"
     assert api.get(path).json()["zones"] is None
-    assert _told(redis, stream_id) == ()
+    assert _read_published(redis, stream_id) == ()
     changed = api.patch(path, json={"zones": [PATH]}).json()
     assert (changed["zones"], changed["revision"]) == ([PATH], 2)
     assert api.patch(path, json={"zones": [PATH]}).json()["revision"] == 2, "nothing changed"
     assert api.patch(path, json={"threshold": 0.4}).json()["zones"] == [PATH]
-    assert len(_told(redis, stream_id)) == 1
+    assert len(_read_published(redis, stream_id)) == 1
     for whole, revision in (([], 4), (None, 4)):
         changed = api.patch(path, json={"zones": whole}).json()
         assert (changed["zones"], changed["revision"]) == (None, revision)
-        assert _told(redis, stream_id) == ()
+        assert _read_published(redis, stream_id) == ()
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from redis import Redis
 from sqlalchemy import func, insert, select, update
 
-from model.events import EventRules
-from model.peaks import magnitude
+from model.events.event_detection import EventRules
+from model.events.peaks import to_magnitude
 from service.bus.registry import Registry
 from service.calibrate.calibrator import READ_SCORES, SETTLE_FRAMES, Calibrator
-from service.calibrate.thresholds import LEAST_FOOTAGE_S
+from service.calibrate.stream_thresholds import LEAST_FOOTAGE_S
 from service.errors import StaleCursor
 from service.metrics import Metrics
 from service.record.recorder import Recorder
@@ -74,7 +74,7 @@ class Camera:
             session.add(row)
 
     def visit(self, now: float = 5000.0) -> None:
-        """Until all is taken in."""
+        """Visit until all scores are collected."""
         while self.calibrator.visit("cam", now):
             pass
 
@@ -138,7 +138,7 @@ def test_scores_of_a_stream_that_is_not_live_are_no_footage(camera: Camera) -> N
     assert camera.seconds() == 0.0
 
 
-def test_scores_are_taken_in_once_whoever_goes_on(camera: Camera) -> None:
+def test_scores_are_collected_once_by_any_front_end(camera: Camera) -> None:
     for part in range(4):
         camera.record(noise(200.0, seed=part))
         camera.calibrator = Calibrator(camera.database, RULES, 1.0)
@@ -147,7 +147,7 @@ def test_scores_are_taken_in_once_whoever_goes_on(camera: Camera) -> None:
     assert camera.seconds() == pytest.approx(800.0, abs=20.0)
 
 
-def test_a_backlog_is_taken_in_part_by_part(camera: Camera) -> None:
+def test_a_backlog_is_collected_part_by_part(camera: Camera) -> None:
     camera.record(noise((READ_SCORES + 100) / FPS))
     assert camera.calibrator.visit("cam", 5000.0)  # it starts
     assert camera.calibrator.visit("cam", 5000.0)
@@ -195,7 +195,7 @@ def test_an_event_that_goes_on_is_waited_for(camera: Camera) -> None:
     [{"model": "other"}, {"gamma": 0.5}, {"zones": [{"kind": "ignore", "points": []}]}],
     ids=["model", "gamma", "zones"],
 )
-def test_another_configuration_starts_anew(camera: Camera, change: dict[str, object]) -> None:
+def test_another_configuration_starts_again(camera: Camera, change: dict[str, object]) -> None:
     camera.record(noise(1500.0))
     camera.visit()
     with camera.database.write() as session:
@@ -237,7 +237,7 @@ def test_of_two_front_ends_one_takes_the_scores_in(camera: Camera) -> None:
         found = camera.calibrator._read(session, row, camera.next - 1)
     camera.visit()
     with pytest.raises(StaleCursor):
-        camera.calibrator._take_in(found)
+        camera.calibrator._collect(found)
     assert camera.seconds() == pytest.approx(200.0, abs=20.0)
 
 
@@ -262,20 +262,20 @@ def test_what_fails_for_one_stream_is_tried_again_and_keeps_nobody_back(camera: 
     camera.record(noise(300.0))
     now = [0.0]
     calibrator = Calibrator(camera.database, RULES, 1.0, timer=lambda: now[0])
-    calibrator.look(["cam", "other"])
+    calibrator.visit_due(["cam", "other"])
     with camera.database.write() as session:
         session.execute(update(FootageRow).values(finder={"quiet_frames": "many"}))
     now[0] += 100.0
-    calibrator.look(["cam", "other"])
+    calibrator.visit_due(["cam", "other"])
     assert camera.seconds() == 0.0
     with camera.database.write() as session:
         session.execute(update(FootageRow).values(finder={}))
     now[0] += 100.0
-    calibrator.look(["cam", "other"])
+    calibrator.visit_due(["cam", "other"])
     assert camera.seconds() == pytest.approx(300.0, abs=20.0)
 
 
-def test_a_promise_or_a_label_is_heard_of_before_the_streams_turn(camera: Camera) -> None:
+def test_a_promise_or_a_label_counts_before_the_streams_turn(camera: Camera) -> None:
     add_stream(camera.database, "other")
     camera.record(noise(1500.0))
     now = [0.0]
@@ -289,30 +289,30 @@ def test_a_promise_or_a_label_is_heard_of_before_the_streams_turn(camera: Camera
 
     calibrator.visit = watched  # type: ignore[method-assign]
 
-    def look() -> list[str]:
+    def find_visited() -> list[str]:
         visited.clear()
-        for _ in range(20):  # until all is taken in
-            calibrator.look(["cam", "other"])
+        for _ in range(20):  # until all is collected
+            calibrator.visit_due(["cam", "other"])
         now[0] += 2.0
         return sorted(set(visited))
 
-    assert look() == ["cam", "other"]
-    assert look() == []
+    assert find_visited() == ["cam", "other"]
+    assert find_visited() == []
     assert len(camera.thresholds()) == 1
     with camera.database.write() as session:
         session.execute(
             update(StreamRow).where(StreamRow.id == "cam").values(false_alarms_per_day=100.0)
         )
-    assert look() == ["cam"]
+    assert find_visited() == ["cam"]
     assert [row.false_alarms_per_day for row in camera.thresholds()] == [1.0, 100.0]
-    assert look() == []
+    assert find_visited() == []
     camera.event(100, 110, "normal")
     with camera.database.write() as session:
         session.execute(update(EventRow).values(labelled_at=time.time() + 1.0))
-    assert look() == ["cam"]
-    assert look() == []
+    assert find_visited() == ["cam"]
+    assert find_visited() == []
     now[0] += 60.0
-    assert look() == ["cam", "other"]
+    assert find_visited() == ["cam", "other"]
 
 
 def test_the_recorder_calibrates_and_publishes(camera: Camera, redis: Redis) -> None:
@@ -326,6 +326,6 @@ def test_the_recorder_calibrates_and_publishes(camera: Camera, redis: Redis) -> 
         now[0] += 10.0
     threshold = camera.stream().calibrated_threshold
     assert threshold is not None
-    assert threshold > magnitude(0.1)
+    assert threshold > to_magnitude(0.1)
     (config,) = Registry(redis).streams().values()
     assert (config.threshold, config.revision) == (threshold, 2)

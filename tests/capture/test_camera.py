@@ -16,10 +16,10 @@ import psutil
 import pytest
 from pytest_httpserver import HTTPServer
 
-from service.bench.rtsp import RtspServer
 from service.capture.backoff import Backoff
-from service.capture.camera import CameraCapture, CaptureState
-from service.capture.wire import CaptureJob
+from service.capture.camera_capture import CameraCapture, CaptureState
+from service.capture.capture_messages import CaptureJob
+from service.tools.bench.rtsp import RtspServer
 from tests.support.cameras import job, numbered_folder, numbered_video, read_number, take
 from tests.support.rtsp import require_gstreamer, rtsp_server
 from tests.support.servers import free_port, wait_for
@@ -174,7 +174,27 @@ def test_a_full_ring_drops_the_oldest(capture: Open, video: Path) -> None:
 def test_a_missing_file_fails_with_a_reason(capture: Open, tmp_path: Path) -> None:
     camera = capture(job(tmp_path / "none.mp4"))
     wait_for(lambda: camera.status.state is CaptureState.FAILED, "the failure")
-    assert camera.status.reason == "there is no such file"
+    assert camera.status.reason == "there is no such file or folder"
+
+
+def test_a_dead_link_or_a_damaged_file_does_not_stop_a_folder(
+    capture: Open, tmp_path: Path
+) -> None:
+    numbered_video(tmp_path / "1.mp4", 6)
+    (tmp_path / "2.mp4").symlink_to(tmp_path / "absent")
+    (tmp_path / "3.mp4").write_bytes(b"")
+    numbered_video(tmp_path / "4.mp4", 6)
+    camera = capture(job(tmp_path))
+    wait_for(lambda: camera.status.state is CaptureState.ENDED, "the end")
+    frames = take(camera, 12)
+    assert [read_number(frame.pixels) for frame in frames] == [*range(6), *range(6)]
+    assert camera.status.reconnects == 0
+
+
+def test_one_picture_that_is_looped_keeps_the_rate(capture: Open, tmp_path: Path) -> None:
+    camera = capture(job(numbered_folder(tmp_path / "one", 1), fps=20.0, loop=True))
+    times = [frame.captured_at for frame in take(camera, 6)]
+    np.testing.assert_allclose(np.diff(times), 0.05, atol=0.02)
 
 
 def test_no_argument_of_the_process_holds_the_credentials(capture: Open) -> None:
@@ -189,7 +209,7 @@ def test_no_argument_of_the_process_holds_the_credentials(capture: Open) -> None
 _PARENT = """
 import sys, time
 from pathlib import Path
-from service.capture.camera import CameraCapture
+from service.capture.camera_capture import CameraCapture
 from tests.support.cameras import job
 camera = CameraCapture(job(sys.argv[1], loop=True), ring_frames=4)
 camera.start()

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.footage.gaps import Gaps
 from model.frames import Frame
 from service.capture.clock import SourceClock
-from service.capture.freeze import SAME_PICTURE, SAME_TIME, Freeze
-from service.capture.gaps import Gaps
+from service.capture.freeze_detection import SAME_PICTURE, SAME_TIME, Freeze
 
 NOW = 1_700_000_000.0
 Arrivals = Sequence[tuple[float | None, float]]
@@ -75,8 +75,6 @@ def test_a_clock_that_runs_at_another_speed_is_soon_not_believed(speed: float) -
 
 def test_without_times_of_its_own_a_picture_is_of_now() -> None:
     assert captured([(None, 0.0), (None, 0.4)]) == pytest.approx([0.0, 0.4], abs=1e-5)
-    believed = captured([(0.0, 0.0), (0.04, 0.4)], SourceClock(believed=False))
-    assert believed == pytest.approx([0.0, 0.4], abs=1e-5)
 
 
 def test_a_silence_is_measured_by_the_usual_gap() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.capture.camera import CameraCapture, CaptureState
-from service.soak.relay import Relay
+from service.capture.camera_capture import CameraCapture, CaptureState
+from service.tools.soak.relay import Relay
 from tests.support.cameras import job, take
 from tests.support.rtsp import LiveCamera, live_camera
 from tests.support.servers import wait_for
@@ -24,7 +24,7 @@ Misbehave = Callable[[Relay], None]
 FAULTS: dict[str, tuple[Misbehave, str, set[CaptureState]]] = {
     "refuses": (Relay.refuse, "the connection is refused", {CaptureState.DOWN}),
     "stalls": (Relay.stall, "no picture for", {CaptureState.STALLED}),
-    "garbage": (Relay.garbage, "", {CaptureState.DOWN, CaptureState.STALLED}),
+    "garbage": (Relay.send_garbage, "", {CaptureState.DOWN, CaptureState.STALLED}),
     "trickles": (
         lambda relay: relay.throttle(200),
         "",

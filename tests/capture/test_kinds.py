@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from model.footage.footage_error import FootageError
+from model.footage.locations import Location, LocationKind
+from model.footage.source_pictures import VideoPicture
+from model.footage.video_source import OpenOptions, make_ffmpeg_options, open_video
 from service.capture import live
-from service.capture.camera import CameraCapture, CaptureState
+from service.capture.camera_capture import CameraCapture, CaptureState
+from service.capture.capture_messages import CapturedFrame
 from service.capture.clock import Clock
-from service.capture.locations import Kind, for_ffmpeg, kind_of
-from service.capture.opening import OpenError, open_video, options_for
-from service.capture.wire import CapturedFrame
 from tests.support.cameras import expected_frame, job, numbered_picture, read_number, take
-from tests.support.footage import write_video
-from tests.support.http_cameras import endless, hls, http_camera, mjpeg, segments
+from tests.support.footage import jpeg, write_video
+from tests.support.http_cameras import endless, hls, http_camera, mjpeg, segments, snapshots
 from tests.support.rtmp import rtmp_camera
 from tests.support.rtsp import live_camera, rtsp_server
 from tests.support.servers import wait_for
@@ -61,6 +64,58 @@ def test_mjpeg_is_told_apart_from_its_made_up_rate_and_its_sizes_are_followed(
     assert len(cuts) >= 3
     rises_evenly(frames, 0.05)
     rises_evenly(fewer[1:], 0.2)
+
+
+@pytest.mark.parametrize("path", ["snapshot.jpg", "cgi-bin/picture?channel=1"])
+def test_a_snapshot_is_asked_for_at_the_frame_rate_and_after_an_outage(
+    captures: list[CameraCapture], path: str
+) -> None:
+    with http_camera(snapshots(lambda number: 503 if 12 <= number < 15 else 200)) as base:
+        camera = started(captures, f"{base}/{path}", fps=8.0)
+        frames = take(camera, 30)
+    numbers = [read_number(frame.pixels) for frame in frames]
+    assert numbers[:12] == list(range(12))
+    assert numbers[12:] == list(range(15, 15 + len(numbers) - 12)), "the outage is reported"
+    assert [number for number, frame in zip(numbers, frames, strict=True) if frame.cut] == [0, 15]
+    assert camera.status.reconnects >= 1
+    rises_evenly(frames, 0.125)
+
+
+def test_snapshots_that_cannot_be_decoded_are_counted_and_then_an_outage(
+    captures: list[CameraCapture],
+) -> None:
+    broken = [False]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body = jpeg(numbered_picture(1))
+        request.send_response(200)
+        request.send_header("Content-Type", "image/jpeg")
+        sent = body[:40] if broken[0] else body
+        request.send_header("Content-Length", str(len(sent)))
+        request.end_headers()
+        request.wfile.write(sent)
+
+    with http_camera(answer) as base:
+        camera = started(captures, f"{base}/snapshot.jpg", fps=10.0)
+        take(camera, 3)
+        broken[0] = True
+        wait_for(lambda: camera.status.state is CaptureState.DOWN, "the outage")
+        assert camera.status.lost >= 10
+        assert camera.status.reason == "its pictures can't be decoded"
+        broken[0] = False
+        wait_for(lambda: camera.status.state is CaptureState.PLAYING, "the return")
+
+
+def test_of_two_videos_of_a_camera_the_larger_one_is_watched(
+    captures: list[CameraCapture], tmp_path: Path
+) -> None:
+    small = write_video(
+        tmp_path / "small.mp4", (numbered_picture(200, (64, 64)) for _ in range(60))
+    )
+    large = write_video(tmp_path / "large.mp4", (numbered_picture(i, (96, 128)) for i in range(60)))
+    with rtsp_server({"/both": [small, large]}) as base:
+        frames = take(started(captures, f"{base}/both"), 10)
+    assert [read_number(frame.pixels) for frame in frames][:3] == [0, 1, 2]
 
 
 def test_a_finished_playlist_is_played_once_and_a_live_one_at_its_pace(
@@ -159,14 +214,16 @@ def test_a_live_camera_that_changes_size_and_freezes(
 
 
 def test_a_local_device_is_asked_for_by_its_path() -> None:
-    assert kind_of("/dev/video0") is Kind.DEVICE
-    assert kind_of("/dev/video0/x") is Kind.FILE
-    assert for_ffmpeg("/dev/video0") == "/dev/video0"
-    assert options_for("/dev/video0", "tcp", 10.0) == {"framerate": "10"}
-    assert options_for("/dev/video0", "tcp", None) == {}
-    assert options_for("rtsp://host/x", "udp", None)["rtsp_transport"] == "udp"
-    with pytest.raises(OpenError, match="there is no such device"):
-        open_video("/dev/video99", connect_timeout_s=1.0, read_timeout_s=1.0)
+    device = Location.parse("/dev/video0")
+    assert device.kind is LocationKind.DEVICE
+    assert Location.parse("/dev/video0/x").kind is LocationKind.FILE
+    assert device.ffmpeg_url == "/dev/video0"
+    assert make_ffmpeg_options(device, OpenOptions(device_fps=10.0)) == {"framerate": "10"}
+    assert make_ffmpeg_options(device, OpenOptions()) == {}
+    camera = Location.parse("rtsp://host/x")
+    assert make_ffmpeg_options(camera, OpenOptions(transport="udp"))["rtsp_transport"] == "udp"
+    with pytest.raises(FootageError, match="there is no such device"):
+        open_video(Location.parse("/dev/video99"))
 
 
 def test_an_absent_device_is_away_and_tried_again(captures: list[CameraCapture]) -> None:
@@ -191,7 +248,7 @@ def test_pictures_that_are_not_taken_are_not_decoded(
     decoded: list[int] = []
     real = live.PacketDecoder.decode
 
-    def counted(self: live.PacketDecoder, packet: av.Packet) -> list[av.VideoFrame]:
+    def counted(self: live.PacketDecoder, packet: av.Packet) -> list[VideoPicture]:
         decoded.append(packet.size)
         return real(self, packet)
 
@@ -199,9 +256,9 @@ def test_pictures_that_are_not_taken_are_not_decoded(
     now = [1000.0]
     clock = Clock(now=lambda: now[0], wait=lambda s: None)
     taken = []
-    with av.open(str(path)) as container:
-        played = live.Live(job(path, fps=5.0), container, clock, captured_at=0.0)
-        for each in played.play():
+    with open_video(Location.parse(str(path))) as video:
+        played = live.Live(job(path, fps=5.0), clock, captured_at=0.0)
+        for each in played.play(video):
             now[0] += 0.05
             if isinstance(each, live.LiveFrame):
                 taken.append(read_number(each.fitted))

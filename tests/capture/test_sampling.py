@@ -12,23 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.footage.footage_error import SourceFault
+from model.footage.sampling import Sampler
 from service.capture.backoff import LOCAL_S, LONGEST_S, NOT_VIDEO_S, REFUSED_S, Backoff
-from service.capture.ring import Ring
-from service.capture.sampling import Sampler
-from service.capture.wire import (
+from service.capture.capture_messages import (
     Alive,
     CapturedFrame,
     CaptureJob,
-    Connected,
-    Decoder,
     Ended,
     Failed,
-    Fault,
     Frozen,
+    LostFrames,
     Message,
+    MessageDecoder,
     encode,
     send,
 )
+from service.capture.ring import Ring
 from service.errors import SourceError
 from service.settings import Settings
 from tests.support.cameras import job
@@ -74,9 +74,11 @@ def test_pauses_grow_are_bounded_and_start_again_after_a_steady_time() -> None:
 def test_a_refused_password_isn_t_hammered_and_a_camera_is_back_within_ten_seconds() -> None:
     backoff = Backoff(jitter=lambda: 0.0)
     settings = Settings()
-    assert backoff.next_s(fault=Fault.REFUSED) == REFUSED_S >= 60.0
-    assert backoff.next_s(fault=Fault.NOT_VIDEO, is_live=False) == LOCAL_S
-    longest = max(backoff.next_s(fault=fault) for fault in (Fault.UNREACHABLE, Fault.NOT_VIDEO))
+    assert backoff.next_s(fault=SourceFault.REFUSED) == REFUSED_S >= 60.0
+    assert backoff.next_s(fault=SourceFault.NOT_VIDEO, is_live=False) == LOCAL_S
+    longest = max(
+        backoff.next_s(fault=fault) for fault in (SourceFault.UNREACHABLE, SourceFault.NOT_VIDEO)
+    )
     assert longest == NOT_VIDEO_S
     assert longest + settings.connect_timeout_s < 10.0
     assert LONGEST_S + settings.read_timeout_s < 10.0
@@ -116,11 +118,11 @@ def test_stale_frames_leave_the_ring_in_order_but_for_the_newest(
 
 
 MESSAGES: list[Message] = [
-    Connected(10.0, 640, 480),
+    LostFrames(2),
     CapturedFrame(1.5, 7, np.arange(12, dtype=np.uint8).reshape(3, 4), b"jpeg", True),
     Alive(),
     CapturedFrame(2.5, 8, np.arange(24, dtype=np.uint8).reshape(2, 4, 3)),
-    Failed("it is gone", Fault.REFUSED),
+    Failed("it is gone", SourceFault.REFUSED),
     Frozen(7, "the same picture again and again"),
     Ended(),
 ]
@@ -128,14 +130,14 @@ MESSAGES: list[Message] = [
 
 def read(data: bytes, sizes: Iterator[int]) -> list[Message]:
     """What a decoder makes of bytes that come in pieces of these sizes."""
-    decoder, position = Decoder(), 0
+    decoder, position = MessageDecoder(), 0
     found: list[Message] = []
     while position < len(data):
         room = decoder.room()
         piece = data[position : position + min(next(sizes), len(room))]
         room[: len(piece)] = piece
         position += len(piece)
-        message = decoder.filled(len(piece))
+        message = decoder.accept(len(piece))
         found += [message] if message is not None else []
     return found
 
@@ -165,9 +167,9 @@ def test_a_frame_may_be_larger_than_the_pipe() -> None:
     sent = CapturedFrame(1.0, 0, pixels, b"jpeg")
     writer = threading.Thread(target=send, args=(writing, sent))
     writer.start()
-    decoder, message = Decoder(), None
+    decoder, message = MessageDecoder(), None
     while message is None:
-        message = decoder.filled(os.readv(reading, [decoder.room()]))
+        message = decoder.accept(os.readv(reading, [decoder.room()]))
     writer.join()
     os.close(reading)
     assert isinstance(message, CapturedFrame)

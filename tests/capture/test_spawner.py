@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.capture.camera import CameraCapture, CaptureState
+from service.capture.camera_capture import CameraCapture, CaptureState
+from service.capture.capture_messages import MAX_JOB_BYTES
 from service.capture.spawner import Spawner
-from service.capture.wire import MAX_JOB_BYTES
 from service.errors import SourceError
 from tests.support.cameras import job, numbered_folder, take
 from tests.support.servers import wait_for
@@ -43,6 +43,8 @@ def test_many_at_once_are_all_different_and_own_only_their_files(
         assert len({process.pid for process in made}) == 8
         for process in made:
             assert process.running
+            # One thread reads all cameras: none of their pipes may hold it up.
+            assert not os.get_blocking(process.out) and not os.get_blocking(process.errors)
             wait_for(lambda pid=process.pid: os.getsid(pid) == pid, "a session of its own")
             # Nothing in, two pipes (one of them as standard output as well), and what it reads.
             assert psutil.Process(process.pid).num_fds() <= 6

@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from model import bundle as bundles
-from model.calibration import calibrate
-from model.config import SCORES, Calibration
-from model.footage import discover, frame_store
-from model.rules import UPDATE_RULES
+from model.bundles import bundle as bundles
+from model.bundles.calibration_config import Calibration
+from model.footage.clips import read_clips
+from model.footage.footage_search import find_footage
+from model.network.update_rules import UPDATE_RULES
+from model.scoring.score_config import SCORES
+from model.training.bundle_calibration import calibrate
 from service.cli.main import main
 from tests.support.bundles import small_bundle
 from tests.support.commands import refusal, run
@@ -62,10 +64,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An untrained bundle, calibrated on the training clips."""
     fresh = replace(small_bundle("square"), calibration=Calibration())
-    with frame_store(fresh.frame_shape) as store:
-        for source in discover([str(data / "training")]):
-            store.add(source)
-        calibrated = calibrate(fresh, store.clips())
+    sources = find_footage([str(data / "training")]).sources
+    calibrated = calibrate(fresh, read_clips(sources, fresh.frame_shape))
     path = tmp_path_factory.mktemp("models") / "square"
     bundles.save(calibrated, path)
     return str(path)
@@ -148,11 +148,11 @@ def test_figures_by_name_tables_and_curves(
     assert _number(found, "memory", "updated_share") > 0.0
     drawn = cv2.imread(str(tmp_path / "curves.png"))
     assert drawn is not None and drawn.std() > 1.0
-    told = capsys.readouterr().out
-    assert max(map(len, told.splitlines())) <= 100
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 100
     for word in ("offline", "causal", "frame difference", "MOG2", "RBDC", "at event recall 0.95"):
-        assert word in told
-    assert "--normal gives both" not in told
+        assert word in output
+    assert "--normal gives both" not in output
 
 
 def test_without_normal_footage_it_says_where_ranges_come_from(
@@ -197,14 +197,16 @@ def test_all_memory_rules_are_those_that_have_names(bundle: str, tmp_path: Path)
     assert isinstance(rules, dict) and list(rules) == list(UPDATE_RULES)
 
 
-@pytest.mark.parametrize(("chosen", "told"), [((), "frame "), (("--figure-frame", "7"), "frame 7")])
+@pytest.mark.parametrize(
+    ("chosen", "start"), [((), "frame "), (("--figure-frame", "7"), "frame 7")]
+)
 def test_a_figure_shows_a_frame_of_a_clip(
     bundle: str,
     data: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     chosen: tuple[str, ...],
-    told: str,
+    start: str,
 ) -> None:
     picture = tmp_path / "moment.png"
     figure = ("--figure", "1", "--figure-out", str(picture), "--no-baselines")
@@ -212,9 +214,9 @@ def test_a_figure_shows_a_frame_of_a_clip(
     drawn = cv2.imread(str(picture))
     assert drawn is not None and drawn.std() > 1.0
     line = next(line for line in capsys.readouterr().out.splitlines() if "of clip 1" in line)
-    assert line.startswith(told)
-    shown = int(line.split()[1])
-    assert shown == 7 if chosen else shown >= ONSET
+    assert line.startswith(start)
+    number = int(line.split()[1])
+    assert number == 7 if chosen else number >= ONSET
 
 
 def test_normal_footage_alone_has_no_figures_but_is_no_error(bundle: str, tmp_path: Path) -> None:

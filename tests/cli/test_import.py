@@ -9,9 +9,10 @@ import cv2
 import pytest
 import torch
 
-from model.bundle import load
-from model.config import SCORES, ErrorForm, Task
-from tests.model.reference_network import Shape, random_weights
+from model.bundles.bundle import load
+from model.network.network_config import Task
+from model.scoring.score_config import SCORES, ErrorForm
+from tests.model.reference_weights import Shape, random_items, random_weights
 from tests.support.commands import outcome
 from tests.support.footage import drawn_picture, write_video
 
@@ -20,12 +21,11 @@ SIZE = ("--height", "64", "--width", "64")
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """Narrow weights, with the items beside them under the reference's name."""
+    """Narrow weights, with the items next to them under the reference's name."""
     folder = tmp_path / "theirs"
     folder.mkdir()
     torch.save(random_weights(Shape(width=4)), folder / "weights.pth")
-    items = torch.nn.functional.normalize(torch.rand(10, 32), dim=1)
-    torch.save(items, folder / "keys.pt")
+    torch.save(random_items(32), folder / "keys.pt")
     return folder / "weights.pth"
 
 
@@ -109,10 +109,10 @@ def test_wrong_files_are_one_line_that_names_them(
         assert file.name in said
         assert len(said.strip().splitlines()) == 1
     code, said = outcome(
-        capsys, "import", str(weights), *out, "--normal", "rtsp://u:pw@cam/1", *SIZE
+        capsys, "import", str(weights), *out, "--normal", "rtsp://u:pw@127.0.0.1:1/1", *SIZE
     )
     assert code == 2
-    assert "record" in said
+    assert "rtsp://***@127.0.0.1:1/1: the connection is refused" in said
     assert "pw" not in said
     assert not (tmp_path / "ours").exists()
 
@@ -132,7 +132,7 @@ def test_wrong_values_name_their_option_or_file(
         ("--items", str(long), "of length 1"),
         ("--items", str(few), "M at least 2"),
         ("--items", str(narrow), "(M, C)"),
-        ("--normal", str(tmp_path / "empty"), "no images"),
+        ("--normal", str(tmp_path / "empty"), "no videos"),
         ("--normal", str(short), "too short"),
         ("--out", "/proc/x", "cannot be written"),
         ("--out", str(short), "is a file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         (("serve", "--port", "banana"), ("--port", "banana")),
         (("serve", "--port", "99999"), ("--port", "99999")),
         (("train", "/no/such/footage", "--out", "x"), ("/no/such/footage",)),
+        (("train", "/no/5.00\u202fPM\u3000x", "--out", "x"), ("/no/5.00\u202fPM\u3000x",)),
         (("train", "--out", "x"), ("sources",)),
         (("evaluate", "no-such-bundle", "/tmp"), ("no-such-bundle",)),
         (("fly",), ("fly",)),
@@ -69,8 +71,16 @@ def test_an_open_host_needs_a_key(tmp_path: Path) -> None:
     assert "NORMWATCH_API_KEYS" in done.stderr
 
 
+def test_a_taken_port_of_an_ipv6_address_is_named_with_brackets(tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        done = _run("serve", "--host", "::1", "--port", str(port), "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert f"[::1]:{port}" in done.stderr
+
+
 def test_help_and_version_name_the_commands() -> None:
-    shown = _run("--help").stdout
+    output = _run("--help").stdout
     for command in (
         "serve",
         "demo",
@@ -83,5 +93,5 @@ def test_help_and_version_name_the_commands() -> None:
         "api",
         "worker",
     ):
-        assert command in shown
+        assert command in output
     assert _run("--version").stdout.strip()[0].isdigit()

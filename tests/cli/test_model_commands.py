@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
-from model.bundle import load
-from model.catalog import DOCUMENT, SHIPPED, read_document
-from model.config import JUDGED, LIVE, SCORES, MemoryKind
+from model.bundles.bundle import load
+from model.bundles.catalog import DOCUMENT, SHIPPED, read_document
+from model.network.network_config import MemoryKind
+from model.scoring.score_config import JUDGED, LIVE, SCORES
 from tests.support.bundles import save_small_bundle
 from tests.support.commands import refusal, run
 from tests.support.footage import draw_clip, drawn_picture, write_video
@@ -95,10 +96,10 @@ def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
     one, other = load(trained), load(out)
     assert one.calibration == other.calibration
     assert np.array_equal(one.items.numpy(), other.items.numpy())
-    told = " ".join(capsys.readouterr().out.split())
-    assert "36 frames to train on, 12 held out, 8 steps" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "36 frames to train on, 12 held out, 8 steps" in output
     for words in ("loss", "frame", "compact", "separate", "/10 items used", "s left", "γ"):
-        assert words in told
+        assert words in output
 
 
 def test_train_without_pseudo_anomalies_gives_a_network_that_judges_nothing(
@@ -148,7 +149,7 @@ def test_score_prints_to_standard_output(
 ) -> None:
     run("score", str(trained), str(data / "training" / "0"))
     lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[0].startswith("clip,frame,psnr,distance,gate_error,score,threshold")
+    assert lines[0].startswith("clip,frame,time_s,psnr,distance,gate_error,score,threshold")
     assert len(lines) == 1 + LENGTH
 
 
@@ -295,3 +296,12 @@ def test_an_interrupted_run_can_be_resumed_and_is_not_overwritten(
     line = refusal(capsys, "train", *run, *_tiny("--epochs", "9999", "--seed", "4", "--resume"))
     assert "other settings" in line
     assert not (tmp_path / "x").exists()
+
+
+def test_score_keeps_an_earlier_file_where_nothing_can_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "kept.csv"
+    out.write_text("earlier")
+    assert "no such file" in refusal(capsys, "score", "demo", "typo.mp4", "--out", str(out))
+    assert out.read_text() == "earlier"

@@ -1,4 +1,4 @@
-"""train --stream: clips of events that somebody called normal are learned, too."""
+"""train --stream: clips of events that were called normal are trained on, too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.bundle import load
-from model.windows import WindowConfig
+from model.bundles.bundle import load
+from model.training.windows import WindowConfig
 from service.cli.train import CALLED_SHARE
-from service.media.clip import write_clip
-from service.media.normal import NormalFolder
+from service.media.clip import encode_clip
+from service.media.normal_clips import NormalClipFolder
 from tests.media.shots import shot
 from tests.support.commands import outcome, refusal
 from tests.support.footage import Picture, draw_clip, drawn_picture, write_video
@@ -36,11 +36,11 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NormalFolder:
+def folder(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NormalClipFolder:
     """What is kept in a data folder of the test's own; the stream `yard` has no label yet."""
     monkeypatch.setenv("NORMWATCH_DATA_DIR", str(tmp_path / "data"))
-    made = NormalFolder(tmp_path / "data" / "normal")
-    made.make("yard")
+    made = NormalClipFolder(tmp_path / "data" / "normal")
+    made.make_folder("yard")
     return made
 
 
@@ -51,7 +51,7 @@ def _other_things() -> Iterable[Picture]:
         yield picture
 
 
-def _keep(folder: NormalFolder, event_id: str, fps: int = 10) -> None:
+def _keep(folder: NormalClipFolder, event_id: str, fps: int = 10) -> None:
     clip = write_video(folder.root / "clip.mp4", _other_things(), fps)
     folder.put("yard", event_id, clip)
     clip.unlink()
@@ -66,7 +66,7 @@ def _trained(capsys: pytest.CaptureFixture[str], footage: Path, out: Path, *opti
 
 
 def test_kept_clips_are_trained_on_and_named(
-    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, folder: NormalClipFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
         _keep(folder, f"evt_{number}")
@@ -81,10 +81,10 @@ def test_kept_clips_are_trained_on_and_named(
 
 
 def test_of_a_clip_that_says_when_its_event_lasts_that_is_learned(
-    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, folder: NormalClipFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shots = [shot(frame) for frame in range(60)]
-    write_clip(tmp_path / "clip.mp4", shots, 10.0, (25, 34))
+    (tmp_path / "clip.mp4").write_bytes(encode_clip(shots, 10.0, (25, 34)))
     folder.put("yard", "evt_1", tmp_path / "clip.mp4")
     said = _trained(capsys, footage, tmp_path / "x", "--stream", "yard")
     assert "stream yard: 1 clip called normal, 6 s" in said
@@ -92,10 +92,10 @@ def test_of_a_clip_that_says_when_its_event_lasts_that_is_learned(
 
 
 def test_before_an_event_there_may_be_too_few_pictures_to_learn_from(
-    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, folder: NormalClipFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shots = [shot(frame) for frame in (*range(0, 25, 3), *range(26, 60))]
-    write_clip(tmp_path / "clip.mp4", shots, 10.0, (25, 34))
+    (tmp_path / "clip.mp4").write_bytes(encode_clip(shots, 10.0, (25, 34)))
     folder.put("yard", "evt_1", tmp_path / "clip.mp4")
     said = _trained(capsys, footage, tmp_path / "x", "--stream", "yard")
     assert "left out" not in said
@@ -103,7 +103,7 @@ def test_before_an_event_there_may_be_too_few_pictures_to_learn_from(
 
 
 def test_a_stream_without_labels_trains_the_same_bundle_and_says_so(
-    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, folder: NormalClipFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _trained(capsys, footage, tmp_path / "without")
     said = _trained(capsys, footage, tmp_path / "with", "--stream", "yard")
@@ -114,11 +114,11 @@ def test_a_stream_without_labels_trains_the_same_bundle_and_says_so(
 
 
 def test_clips_with_too_few_pictures_a_second_are_left_out_and_named(
-    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, folder: NormalClipFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _keep(folder, "evt_slow", fps=5)
     _keep(folder, "evt_fast", fps=20)
-    (folder.of_stream("yard") / "evt_broken.mp4").write_bytes(b"no video")
+    (folder.stream_folder("yard") / "evt_broken.mp4").write_bytes(b"no video")
     said = _trained(capsys, footage, tmp_path / "x", "--stream", "yard", "--stream-share", "0")
     assert "evt_slow.mp4: it has 5.0 pictures a second, and this training takes 10" in said
     assert "evt_broken.mp4: it can't be read as video" in said
@@ -141,11 +141,11 @@ def test_bad_arguments_are_refused_in_one_line(
     options: tuple[str, ...],
     words: tuple[str, ...],
     footage: Path,
-    folder: NormalFolder,
+    folder: NormalClipFolder,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert folder.of_stream("yard").is_dir()
+    assert folder.stream_folder("yard").is_dir()
     out = ("--out", str(tmp_path / "x"), *TINY, "--fps", "10")
     line = refusal(capsys, "train", str(footage), *out, *options)
     for word in words:
@@ -153,7 +153,7 @@ def test_bad_arguments_are_refused_in_one_line(
 
 
 def test_images_need_their_rate_to_be_given(
-    footage: Path, folder: NormalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, folder: NormalClipFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _keep(folder, "evt_1")
     out = ("--out", str(tmp_path / "x"), *TINY)

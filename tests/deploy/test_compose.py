@@ -1,4 +1,4 @@
-"""The image and the Compose files: what can be told from their text, without Docker."""
+"""The image and the Compose files: checks of their text, without Docker."""
 
 from __future__ import annotations
 
@@ -74,11 +74,9 @@ def test_variables_of_the_service_are_settings(name: str) -> None:
 @pytest.mark.parametrize("name", [MAIN, *OVERRIDES])
 def test_variables_of_the_operator_are_documented(name: str) -> None:
     text = (ROOT / name).read_text()
-    wanted = set(re.findall(r"\$\{([A-Z_]+)", text)) | set(
-        re.findall(r"^ +([A-Z_]+):$", text, re.M)
-    )
+    used = set(re.findall(r"\$\{([A-Z_]+)", text)) | set(re.findall(r"^ +([A-Z_]+):$", text, re.M))
     documented = (ROOT / "docs/deploy.md").read_text()
-    assert {variable for variable in wanted if f"`{variable}`" not in documented} == set()
+    assert {variable for variable in used if f"`{variable}`" not in documented} == set()
 
 
 def test_overrides_change_services_that_exist_or_bring_an_image() -> None:

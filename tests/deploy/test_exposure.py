@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.api.auth import Gate
-from service.api.guard import check_exposure
+from service.api.auth import AccessGate
+from service.api.network_exposure import check_exposure
 from service.bus.registry import Registry
 from service.errors import BadInput
 from service.messages import WorkerStatus
@@ -48,7 +48,7 @@ def test_a_port_published_elsewhere_needs_a_key(published: str) -> None:
 
 
 def _asked_as(host: str, settings: Settings) -> int:
-    app = Gate(Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello"))]), settings)
+    app = AccessGate(Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello"))]), settings)
 
     async def ask() -> int:
         transport = httpx.ASGITransport(app)
@@ -83,12 +83,12 @@ def test_a_worker_is_well_while_it_reports(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NORMWATCH_REDIS_URL", valkey_server.url)
-    assert "no worker of box" in health.worker_problem("box")
+    assert "no worker of box" in health.find_worker_problem("box")
     _report(redis, "box-7", time.time())
-    assert health.worker_problem("box") is None
-    assert "no worker of other" in health.worker_problem("other")
+    assert health.find_worker_problem("box") is None
+    assert "no worker of other" in health.find_worker_problem("other")
     _report(redis, "box-7", time.time() - 3600)
-    assert "no worker of box" in health.worker_problem("box")
+    assert "no worker of box" in health.find_worker_problem("box")
 
 
 def test_parts_that_do_not_answer_are_not_well(
@@ -97,5 +97,5 @@ def test_parts_that_do_not_answer_are_not_well(
     port = free_port()
     monkeypatch.setenv("NORMWATCH_REDIS_URL", f"redis://127.0.0.1:{port}/0")
     monkeypatch.setenv("NORMWATCH_PORT", str(port))
-    assert "Redis does not answer" in health.worker_problem("box")
-    assert "is not ready" in health.api_problem()
+    assert "Redis does not answer" in health.find_worker_problem("box")
+    assert "is not ready" in health.find_api_problem()

@@ -80,9 +80,9 @@ def test_every_metric_of_the_alerts_exists() -> None:
 
 
 def test_every_metric_is_on_the_dashboard() -> None:
-    shown = _names(_dashboard_expressions())
+    displayed = _names(_dashboard_expressions())
     kept = {name for name in _samples() if not name.endswith(("_sum", "_count"))}
-    assert kept - shown == set()
+    assert kept - displayed == set()
 
 
 @pytest.mark.parametrize("label", ["state"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ MODEL = "ped2-judged"
 ONSETS = {"01": 60, "04": 30}
 FRAMES = 180
 RATE = 10
+BURSTS = ("01", "04", "07", "10", "13")
+BURST_FRAMES = 24
 FRAMES_A_REQUEST = 20
 
 
@@ -51,7 +54,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, ped2: Path) -> Iterator[Se
     """One service for the module."""
     with running_service(
         tmp_path_factory.mktemp("data"),
-        NORMWATCH_ALLOW_PRIVATE_WEBHOOKS="true",
+        NORMWATCH_ALLOW_PRIVATE_RECEIVERS="true",
         NORMWATCH_EVENT_SILENCE_S="3",
     ) as running:
         yield running
@@ -108,6 +111,33 @@ def test_clips_as_uploads(service: Service, receiver: Receiver, ped2: Path) -> N
     for clip, stream_id in streams.items():
         _wait_for_scores(service, stream_id)
         _check(service, receiver, stream_id, ONSETS[clip])
+
+
+@pytest.mark.timeout(240)
+def test_bursts_of_ordinary_pictures_an_hour_apart_are_no_events(
+    service: Service, ped2: Path
+) -> None:
+    stream_id = service.create("/streams", name="bursts", source="upload", model=MODEL)["id"]
+    for hour, clip in enumerate(BURSTS):
+        pictures = islice(folder_pictures(ped2 / "training" / "frames" / clip), BURST_FRAMES)
+        files = [
+            ("file", (f"{i}.jpg", jpeg(each), "image/jpeg")) for i, each in enumerate(pictures)
+        ]
+        started_at = 1_795_500_000 + 3600 * hour
+        times = [str(started_at + place / RATE) for place in range(len(files))]
+        answer = service.client.post(
+            f"/streams/{stream_id}/frames", files=files, data={"captured_at": times}
+        )
+        assert answer.status_code == 202, answer.text
+    count = len(BURSTS) * BURST_FRAMES
+    wait_for(lambda: len(service.scores(stream_id)) >= count, "scores", 120)
+    items = service.scores(stream_id)
+    unscored = [item["frame"] for item in items if item["score"] is None]
+    starts = range(0, count, BURST_FRAMES)
+    assert set(unscored) >= {first + place for first in starts for place in range(4)}
+    assert len(unscored) < count / 2
+    events = service.client.get("/events", params={"stream_id": stream_id}).json()["items"]
+    assert events == []
 
 
 def _wait_for_scores(service: Service, stream_id: str) -> None:

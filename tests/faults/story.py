@@ -19,8 +19,8 @@ LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How one camera was doing at one moment, as the API told."""
+class Moment:
+    """The state of one camera at one moment, as the API reported it."""
 
     at: float
     state: str
@@ -34,24 +34,24 @@ class Watched:
 
     name: str
     stream_id: str
-    looks: list[Look] = field(default_factory=list)
+    observed: list[Moment] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     """When its scored frames were captured; once the story is over."""
 
     def states(self, start: float, end: float) -> list[str]:
         """The states it was in, in order, each once in a row."""
         seen: list[str] = []
-        for look in self.looks:
-            if start <= look.at < end and (not seen or seen[-1] != look.state):
-                seen.append(look.state)
+        for each in self.observed:
+            if start <= each.at < end and (not seen or seen[-1] != each.state):
+                seen.append(each.state)
         return seen
 
     def reasons(self, start: float, end: float) -> set[str]:
         """Why it wasn't as it should be."""
-        return {look.reason for look in self.looks if start <= look.at < end and look.reason}
+        return {each.reason for each in self.observed if start <= each.at < end and each.reason}
 
     def back_s(self, healed_at: float) -> float | None:
-        """From then to the capture of the first frame that was scored."""
+        """Return the time from then to the capture of the first frame that was scored."""
         after = [at for at in self.times if at >= healed_at]
         return min(after) - healed_at if after else None
 
@@ -62,12 +62,12 @@ class Watched:
 
     def worst_age_s(self, start: float, end: float) -> float:
         """The 99th percentile of frame age, at its worst."""
-        ages = [look.age_p99_s for look in self.looks if start <= look.at < end]
+        ages = [each.age_p99_s for each in self.observed if start <= each.at < end]
         return max((age for age in ages if age is not None), default=0.0)
 
 
 class Watchman:
-    """Looks at all cameras several times a second, in a thread of its own."""
+    """Reads the states of all cameras several times a second, in a thread of its own."""
 
     def __init__(self, service: Service, cameras: Sequence[Watched]) -> None:
         self._url = service.url
@@ -76,8 +76,8 @@ class Watchman:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """For as long as the block lasts."""
+    def watch(self) -> Iterator[None]:
+        """Watch for as long as the block lasts."""
         self._thread.start()
         try:
             yield
@@ -97,11 +97,11 @@ class Watchman:
                 for item in answer.json()["items"]:
                     camera = self._by_id.get(item["id"])
                     if camera is not None:
-                        camera.looks.append(_look(item["status"]))
+                        camera.observed.append(_parse_moment(item["status"]))
 
 
-def _look(status: dict[str, Any]) -> Look:
-    return Look(now(), status["state"], status["reason"], status["frame_age_p99_s"])
+def _parse_moment(status: dict[str, Any]) -> Moment:
+    return Moment(now(), status["state"], status["reason"], status["frame_age_p99_s"])
 
 
 def scored_times(items: Sequence[dict[str, Any]]) -> list[float]:
@@ -123,6 +123,6 @@ class Fault:
     begin: Callable[[], object]
     heal: Callable[[], object]
     expected: frozenset[str]
-    """One of these states must have been told meanwhile."""
+    """One of these states must have been reported meanwhile."""
     is_outage: bool = True
-    """Long enough to be told of by `stream.down`, once."""
+    """Whether it is long enough for one `stream.down` message."""

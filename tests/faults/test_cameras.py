@@ -1,5 +1,5 @@
-"""Every way in which a camera goes wrong, all at once: each is told by its state and comes back
-within seconds of its end, and the cameras beside them don't notice.
+"""Every way in which a camera goes wrong, all at once: each is reported by its state and comes
+back within seconds of its end, and the other cameras don't notice.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from service.bench.footage import write_clip
-from service.bench.rtsp import RtspServer
-from service.soak.relay import Relay
+from service.tools.bench.camera_clips import write_clip
+from service.tools.bench.rtsp import RtspServer
+from service.tools.soak.relay import Relay
 from tests.faults.story import Fault, Watched, Watchman, scored_times
 from tests.faults.table import note
 from tests.support.rtsp import live_camera, require_gstreamer
@@ -38,7 +38,7 @@ SETTINGS = {
     "NORMWATCH_FREEZE_AFTER_S": "5",
     "NORMWATCH_DOWN_AFTER_S": "6",
     "NORMWATCH_RECOVERED_AFTER_S": "3",
-    "NORMWATCH_ALLOW_PRIVATE_WEBHOOKS": "true",
+    "NORMWATCH_ALLOW_PRIVATE_RECEIVERS": "true",
     "NORMWATCH_MAX_FRAME_AGE_S": "0.5",
     "NORMWATCH_CAPTURE_RING_FRAMES": "32",
     "NORMWATCH_TORCH_THREADS": "1",
@@ -48,7 +48,7 @@ RIGHT, WRONG = "viewer:right", "viewer:wr@ng"
 
 @dataclass
 class Story:
-    """What happened."""
+    """The cameras, and what was done to them when."""
 
     cameras: dict[str, Watched]
     faults: dict[str, Fault]
@@ -67,10 +67,10 @@ def story(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterato
     require_gstreamer()
     folder = tmp_path_factory.mktemp("story")
     with ExitStack() as stack:
-        yield _told(stack, folder, models_dir)
+        yield _play_story(stack, folder, models_dir)
 
 
-def _told(stack: ExitStack, folder: Path, models_dir: Path) -> Story:
+def _play_story(stack: ExitStack, folder: Path, models_dir: Path) -> Story:
     video = folder / "camera.mp4"
     write_clip(video, round(2 * FPS), 300.0)
     server = RtspServer({"/one": video})
@@ -97,7 +97,7 @@ def _told(stack: ExitStack, folder: Path, models_dir: Path) -> Story:
     urls |= {name: live.url for name, live in lives.items()}
     urls |= {name: f"{server.base}/one" for name in HEALTHY}
     urls["wrong password"] = f"rtsp://{WRONG}@127.0.0.1:{door.port}/one"
-    cameras = {name: _registered(service, name, url) for name, url in urls.items()}
+    cameras = {name: _register(service, name, url) for name, url in urls.items()}
     faults = {
         fault.name: fault
         for fault in (
@@ -140,7 +140,7 @@ def _told(stack: ExitStack, folder: Path, models_dir: Path) -> Story:
             Fault(
                 "garbage",
                 "sends noise instead of RTSP",
-                relays["garbage"].garbage,
+                relays["garbage"].send_garbage,
                 relays["garbage"].pass_through,
                 frozenset({"down"}),
             ),
@@ -178,14 +178,14 @@ def _told(stack: ExitStack, folder: Path, models_dir: Path) -> Story:
         )
     }
     watchman = Watchman(service, list(cameras.values()))
-    with watchman.watching():
+    with watchman.watch():
         ready = [
             camera for name, camera in cameras.items() if name not in ("absent", "wrong password")
         ]
         for camera in ready:
-            wait_for(partial(_is, camera, "live"), f"{camera.name}: {camera.looks[-1:]}", 90)
+            wait_for(partial(_is, camera, "live"), f"{camera.name}: {camera.observed[-1:]}", 90)
         locked_out = cameras["wrong password"]
-        wait_for(partial(_is, locked_out, "failed"), f"{locked_out.looks[-1:]}", 90)
+        wait_for(partial(_is, locked_out, "failed"), f"{locked_out.observed[-1:]}", 90)
         began, attempts = time.time(), door.accepted
         for fault in faults.values():
             fault.begin()
@@ -228,13 +228,13 @@ def _receiver(stack: ExitStack) -> tuple[str, Counter[tuple[str, str]]]:
     return receiver.url_for("/hook"), messages
 
 
-def _registered(service: Service, name: str, url: str) -> Watched:
+def _register(service: Service, name: str, url: str) -> Watched:
     stream = service.create("/streams", name=name, source=url, model="small", fps=FPS)
     return Watched(name, stream["id"])
 
 
 def _is(camera: Watched, state: str) -> bool:
-    return bool(camera.looks) and camera.looks[-1].state == state
+    return bool(camera.observed) and camera.observed[-1].state == state
 
 
 FAULTS = (
@@ -253,7 +253,7 @@ FAULTS = (
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_told_and_the_camera_is_back_within_seconds(story: Story, name: str) -> None:
+def test_a_fault_is_reported_and_the_camera_is_back_within_seconds(story: Story, name: str) -> None:
     camera, fault, healed = story.cameras[name], story.faults[name], story.healed[name]
     states = camera.states(story.began, healed)
     back = camera.back_s(healed)
@@ -261,12 +261,15 @@ def test_a_fault_is_told_and_the_camera_is_back_within_seconds(story: Story, nam
     assert back is not None and back < BACK_S, camera.states(healed, story.ended)
     gap = camera.longest_gap_s(healed + back, story.ended - 2.0)
     assert gap < 3.0
-    told = {kind: story.messages[name, f"stream.{kind}"] for kind in ("down", "recovered")}
-    assert told == ({"down": 1, "recovered": 1} if fault.is_outage else {"down": 0, "recovered": 0})
+    sent = {kind: story.messages[name, f"stream.{kind}"] for kind in ("down", "recovered")}
+    expected = {"down": 1, "recovered": 1} if fault.is_outage else {"down": 0, "recovered": 0}
+    assert sent == expected, [(each.at, each.state, each.reason) for each in camera.observed]
     why = "; ".join(sorted(camera.reasons(story.began, healed)))
     note(
         fault.promise,
-        f"back within {BACK_S:.0f} s, told once" if fault.is_outage else "no outage is told",
+        f"back within {BACK_S:.0f} s, notified once"
+        if fault.is_outage
+        else "no outage is notified",
         f"{' → '.join(states)}{f' ({why})' if why else ''}; scored again {back:.1f} s after",
     )
 
@@ -295,7 +298,7 @@ def test_a_wrong_password_is_named_and_not_hammered(story: Story) -> None:
     )
 
 
-def test_the_cameras_beside_them_do_not_notice(story: Story) -> None:
+def test_the_other_cameras_do_not_notice(story: Story) -> None:
     ages, gaps = [], []
     for name in HEALTHY:
         camera = story.cameras[name]
@@ -305,7 +308,7 @@ def test_the_cameras_beside_them_do_not_notice(story: Story) -> None:
         assert story.messages[name, "stream.down"] == 0
     assert max(ages) < AGE_S
     note(
-        "all of these at once, beside two healthy cameras",
+        "all of these at once, next to two healthy cameras",
         f"the healthy ones' frame age stays under {AGE_S:.0f} s",
         f"p99 of frame age {max(ages):.2f} s at its worst, longest gap {max(gaps):.1f} s",
     )

@@ -31,7 +31,7 @@ TMPFS_BYTES = 192 * 1024 * 1024
 
 
 @contextmanager
-def watched(data: Path, models: Path, pictures: Path) -> Iterator[tuple[Service, str]]:
+def run_watched(data: Path, models: Path, pictures: Path) -> Iterator[tuple[Service, str]]:
     """The service with one camera, a folder that is played for ever."""
     settings = {
         "NORMWATCH_MODELS_DIR": str(models),
@@ -48,7 +48,7 @@ def watched(data: Path, models: Path, pictures: Path) -> Iterator[tuple[Service,
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the camera shows."""
+    """The pictures that the camera plays."""
     folder = tmp_path_factory.mktemp("pictures") / "yard"
     draw_clip(folder, 0, 80)
     return folder
@@ -66,8 +66,8 @@ def status(service: Service, stream_id: str) -> dict[str, Any]:
     return found
 
 
-def missing(frames: list[int]) -> int:
-    """Numbers that are left out."""
+def count_missing(frames: list[int]) -> int:
+    """Count the numbers that are left out."""
     return frames[-1] - frames[0] + 1 - len(frames) if frames else 0
 
 
@@ -87,15 +87,15 @@ def check_all_there(service: Service, stream_id: str) -> tuple[int, int]:
     items = service.scores(stream_id)
     frames = [item["frame"] for item in items]
     assert frames == sorted(set(frames))
-    told = status(service, stream_id)
-    lost = missing(frames)
-    assert lost <= sum(told["dropped"].values())
+    reported = status(service, stream_id)
+    lost = count_missing(frames)
+    assert lost <= sum(reported["dropped"].values())
     return len(frames), lost
 
 
 def test_a_locked_database_loses_no_score(tmp_path: Path, models_dir: Path, pictures: Path) -> None:
     data = tmp_path / "data"
-    with watched(data, models_dir, pictures) as (service, stream_id):
+    with run_watched(data, models_dir, pictures) as (service, stream_id):
         with closing(sqlite3.connect(data / "normwatch.db", isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             locked_at = time.time()
@@ -130,7 +130,7 @@ def test_a_locked_database_loses_no_score(tmp_path: Path, models_dir: Path, pict
 def test_a_killed_redis_comes_back_with_its_data(
     tmp_path: Path, models_dir: Path, pictures: Path
 ) -> None:
-    with watched(tmp_path / "data", models_dir, pictures) as (service, stream_id):
+    with run_watched(tmp_path / "data", models_dir, pictures) as (service, stream_id):
         service.kill("redis")
         more(service, stream_id, NEW, "scores after Redis was killed")
         count, lost = check_all_there(service, stream_id)
@@ -147,7 +147,7 @@ def test_a_redis_that_lost_its_data_is_filled_again(
     tmp_path: Path, models_dir: Path, pictures: Path
 ) -> None:
     data = tmp_path / "data"
-    with watched(data, models_dir, pictures) as (service, stream_id):
+    with run_watched(data, models_dir, pictures) as (service, stream_id):
         before = service.scores(stream_id)
         victim = service.child("redis")
         victim.kill()
@@ -186,7 +186,7 @@ def test_a_full_disk_stops_nothing_for_good(
 ) -> None:
     with (
         small_disk(tmp_path / "disk") as disk,
-        watched(disk / "data", models_dir, pictures) as (service, stream_id),
+        run_watched(disk / "data", models_dir, pictures) as (service, stream_id),
     ):
         before = service.scores(stream_id)
         ballast = disk / "ballast"
@@ -203,7 +203,7 @@ def test_a_full_disk_stops_nothing_for_good(
             except httpx.HTTPError:
                 return False
 
-        wait_for(suffers, "a failure that is told", 60)
+        wait_for(suffers, "a failure that is reported", 60)
         time.sleep(5.0)
         assert service.client.get("/healthz").is_success
         ballast.unlink()

@@ -10,18 +10,19 @@ from pydantic import ValidationError
 from redis import Redis
 from sqlalchemy import func, select
 
-from model.events import Detection
+from model.events.event_detection import DetectionState
 from service.errors import StaleCursor
-from service.history import deletion, retention, rollups
-from service.history.deletion import mark_deleted
-from service.history.retention import EVERY_S, Keeping, Retention
+from service.history import deletion, history_retention, rollups
+from service.history.deletion import hide_stream
+from service.history.history_retention import EVERY_S, HistoryRetention, RetentionTimes
 from service.messages import FrameScore
 from service.metrics import Metrics
+from service.record.cursors import Cursor
 from service.record.recorder import Recorder
-from service.record.storing import Position, Recording, store
+from service.record.stream_updates import StreamUpdate, store_updates
 from service.settings import Settings
 from service.store.database import Database
-from service.store.hidden import WITH_DELETED
+from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import (
     Base,
     CursorRow,
@@ -44,11 +45,13 @@ def _store(database: Database, scores: Sequence[FrameScore], stream_id: str = "c
     with database.write() as session:
         session.add_all(
             ScoreRow(
-                stream_id=stream_id, **score.model_dump(exclude={"region", "state"}), state="live"
+                stream_id=stream_id,
+                **score.model_dump(exclude={"cut", "region", "state"}),
+                state="live",
             )
             for score in scores
         )
-        rollups.add(session, {stream_id: scores})
+        rollups.add_scores(session, {stream_id: scores})
 
 
 def _old(ages_s: Sequence[float], *, captured_s: float | None = None) -> list[FrameScore]:
@@ -76,18 +79,20 @@ def _counts(database: Database, stream_id: str = "cam") -> list[int]:
         ]
 
 
-def _turns(made: Retention, database: Database, now: float = NOW) -> int:
+def _turns(made: HistoryRetention, database: Database, now: float = NOW) -> int:
     """Let it come to the end of a round; how many turns that took."""
-    made.turn(now - EVERY_S)
+    made.take_turn(now - EVERY_S)
     for turns in range(1, 200):
-        made.turn(now)
+        made.take_turn(now)
         if made._round is None:
             return turns
     raise RuntimeError("the round doesn't end")
 
 
-def _retention(database: Database, metrics: Metrics | None = None, **changes: float) -> Retention:
-    return Retention(database, Settings(**changes), metrics or Metrics())
+def _retention(
+    database: Database, metrics: Metrics | None = None, **changes: float
+) -> HistoryRetention:
+    return HistoryRetention(database, Settings(**changes), metrics or Metrics())
 
 
 def test_each_grain_is_kept_for_its_time(each_database: Database) -> None:
@@ -119,9 +124,9 @@ def test_a_time_is_a_time(value: str) -> None:
 
 
 def test_what_is_coarser_is_kept_no_shorter() -> None:
-    kept = Keeping.of(Settings(keep_scores_hours=24.0 * 60, keep_minutes_days=0))
-    assert kept == Keeping(60 * DAY_S, 60 * DAY_S, None, 90 * DAY_S)
-    assert Keeping.of(Settings(keep_scores_hours=0)).by_minute_s is None
+    kept = RetentionTimes.from_settings(Settings(keep_scores_hours=24.0 * 60, keep_minutes_days=0))
+    assert kept == RetentionTimes(60 * DAY_S, 60 * DAY_S, None, 90 * DAY_S)
+    assert RetentionTimes.from_settings(Settings(keep_scores_hours=0)).by_minute_s is None
 
 
 def test_footage_of_long_ago_that_was_scored_today_stays(each_database: Database) -> None:
@@ -170,17 +175,17 @@ def test_events_go_in_steps_unless_they_go_on(each_database: Database) -> None:
 def test_a_turn_is_short_and_another_goes_on(
     each_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "TURN_S", 0.0)
+    monkeypatch.setattr(history_retention, "TURN_S", 0.0)
     monkeypatch.setattr(deletion, "STEP_ROWS", 10)
     add_stream(each_database)
     add_stream(each_database, "other")
     _store(each_database, _old([60 * HOUR_S] * 35 + [1.0] * 5))
     _store(each_database, _old([60 * HOUR_S] * 5), "other")
     made = _retention(each_database)
-    made.turn(NOW - EVERY_S)
+    made.take_turn(NOW - EVERY_S)
     left = [45]
     for _ in range(5):
-        made.turn(NOW)
+        made.take_turn(NOW)
         left.append(_counts(each_database)[0] + _counts(each_database, "other")[0])
     assert sorted(before - after for before, after in pairwise(left)) == [5, 5, 10, 10, 10]
     assert _counts(each_database)[0] == 5
@@ -189,15 +194,15 @@ def test_a_turn_is_short_and_another_goes_on(
 def test_a_turn_keeps_pace_with_what_comes_however_slow_it_is(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "TURN_S", 0.0)
+    monkeypatch.setattr(history_retention, "TURN_S", 0.0)
     monkeypatch.setattr(deletion, "STEP_ROWS", 10)
     add_stream(database)
     _store(database, _old([60 * HOUR_S] * 100))
     made = _retention(database)
-    made.turn(NOW - EVERY_S)
-    made.turn(NOW, 24)
+    made.take_turn(NOW - EVERY_S)
+    made.take_turn(NOW, 24)
     assert _counts(database)[0] == 50
-    made.turn(NOW)
+    made.take_turn(NOW)
     assert _counts(database)[0] == 40
 
 
@@ -243,7 +248,7 @@ def _delete(database: Database, stream_id: str) -> None:
     with database.write() as session:
         stream = session.get(StreamRow, stream_id)
         assert stream is not None
-        mark_deleted(session, stream, NOW)
+        hide_stream(session, stream, NOW)
 
 
 def test_a_deleted_stream_is_hidden_at_once_and_erased_in_steps(
@@ -287,9 +292,9 @@ def test_a_recorder_that_has_just_read_a_deleted_stream_is_rolled_back(
     with each_database.read() as session:
         stream = session.get(StreamRow, "cam")
     assert stream is not None
-    position = Position(version=7, last_frame=299, recorded_at=NOW, detection=Detection())
-    late = Recording(stream, position, [frame_score(300, 0.1)], Detection(), ())
+    position = Cursor(version=7, last_frame=299, recorded_at=NOW, detection=DetectionState())
+    late = StreamUpdate(stream, position, [frame_score(300, 0.1)], DetectionState(), ())
     _delete(each_database, "cam")
     with pytest.raises(StaleCursor), each_database.write() as session:
-        store(session, late, NOW)
+        store_updates(session, [late], NOW)
     assert _counts(each_database)[0] == 300

@@ -1,4 +1,4 @@
-"""Roll-ups hold what a reader would compute from the scores, in whatever order these come."""
+"""Roll-ups hold what a reader would compute from the scores, in any order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis import Redis
 from sqlalchemy import event
 
 from service.history import rollups
-from service.history.reading import Resolution, Rollup, choose, read_rollups
+from service.history.rollup_queries import Resolution, Rollup, choose_resolution, read_rollups
 from service.messages import FrameScore
 from service.metrics import Metrics
 from service.record.recorder import Recorder
@@ -26,7 +26,7 @@ AT = 1_795_500_000
 
 def _add(database: Database, scores: Sequence[FrameScore], stream_id: str = "cam") -> None:
     with database.write() as session:
-        rollups.add(session, {stream_id: scores})
+        rollups.add_scores(session, {stream_id: scores})
 
 
 def _read(
@@ -106,7 +106,7 @@ def test_many_streams_take_two_statements(database: Database, statements: list[s
         scores[f"cam{number}"] = group
     statements.clear()
     with database.write() as session:
-        rollups.add(session, scores)
+        rollups.add_scores(session, scores)
     assert sum("INSERT" in text for text in statements) == 2
     assert sum(each.count for each in _read(database, stream_id="cam19")) == 30
 
@@ -160,8 +160,10 @@ def test_the_length_of_a_span_decides_where_all_is_there(
     add_stream(database)
     _store(database, [frame_score(i, 0.1, at=AT + 60.0 * i) for i in range(130)])
     with database.read() as session:
-        assert choose(session, "cam", AT, AT + span_s) is expected
-        assert choose(session, "cam", 0.0, span_s) is expected, "of which there is nothing"
+        assert choose_resolution(session, "cam", AT, AT + span_s) is expected
+        assert choose_resolution(session, "cam", 0.0, span_s) is expected, (
+            "of which there is nothing"
+        )
 
 
 def test_a_coarser_grain_is_chosen_where_the_finer_is_gone(each_database: Database) -> None:
@@ -170,15 +172,19 @@ def test_a_coarser_grain_is_chosen_where_the_finer_is_gone(each_database: Databa
     _add(each_database, scores)
     _store(each_database, scores[600:], rolled=False)
     with each_database.read() as session:
-        assert choose(session, "cam", AT + 300.0, AT + 500.0) is Resolution.FRAME
-        assert choose(session, "cam", AT + 100.0, AT + 500.0) is Resolution.SECOND
-        assert choose(session, "cam", AT + 100.0, AT + 200.0) is Resolution.SECOND
+        assert choose_resolution(session, "cam", AT + 300.0, AT + 500.0) is Resolution.FRAME
+        assert choose_resolution(session, "cam", AT + 100.0, AT + 500.0) is Resolution.SECOND
+        assert choose_resolution(session, "cam", AT + 100.0, AT + 200.0) is Resolution.SECOND
 
 
 def _store(database: Database, scores: Sequence[FrameScore], *, rolled: bool = True) -> None:
     with database.write() as session:
         session.add_all(
-            ScoreRow(stream_id="cam", **score.model_dump(exclude={"region", "state"}), state="live")
+            ScoreRow(
+                stream_id="cam",
+                **score.model_dump(exclude={"cut", "region", "state"}),
+                state="live",
+            )
             for score in scores
         )
     if rolled:

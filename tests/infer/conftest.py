@@ -18,7 +18,8 @@ from service.bus.connection import connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Picture, Uploads
-from service.infer.worker import SourceOpener, Worker
+from service.infer.source_opening import OpenSource
+from service.infer.worker import Worker
 from service.messages import FrameScore, StreamConfig, StreamState, StreamStatus
 from service.settings import Settings
 from tests.support.footage import drawn_picture, jpeg
@@ -30,7 +31,7 @@ RECENT = 100_000
 
 @dataclass
 class Bus:
-    """What a front end would do on Redis, in short words."""
+    """Does what a front end would do on Redis, in short words."""
 
     redis: Redis
     url: str
@@ -73,45 +74,45 @@ class Bus:
             max_bytes=10**9,
         )
 
-    def published(self, stream_id: str) -> list[FrameScore]:
-        """All scores that were published, in order: nobody records here."""
+    def read_published(self, stream_id: str) -> list[FrameScore]:
+        """Return all scores that were published, in order: nobody records here."""
         found = self.scores.read([stream_id], RECENT).get(stream_id, [])
         return [incoming.score for incoming in found]
 
     def wait_scores(self, stream_id: str, count: int) -> list[FrameScore]:
         """Wait for so many scores."""
-        wait_for(lambda: len(self.published(stream_id)) >= count, f"{count} scores")
-        return self.published(stream_id)
+        wait_for(lambda: len(self.read_published(stream_id)) >= count, f"{count} scores")
+        return self.read_published(stream_id)
 
     def status(self, stream_id: str) -> StreamStatus | None:
-        """What its owner says."""
+        """Return what its owner reports."""
         return self.registry.statuses([stream_id]).get(stream_id)
 
     def wait_status(
         self, stream_id: str, condition: Callable[[StreamStatus], bool]
     ) -> StreamStatus:
-        """Wait until its owner says what is wanted."""
-        told: list[StreamStatus] = []
+        """Wait until its owner reports a status that meets the condition."""
+        seen: list[StreamStatus] = []
 
-        def reached() -> bool:
+        def is_reached() -> bool:
             status = self.status(stream_id)
             if status is not None:
-                told.append(status)
+                seen.append(status)
             return status is not None and condition(status)
 
-        wait_for(reached, f"a status of {stream_id}")
-        return told[-1]
+        wait_for(is_reached, f"a status of {stream_id}")
+        return seen[-1]
 
     def wait_state(self, stream_id: str, state: StreamState) -> StreamStatus:
         """Wait for a state."""
-        return self.wait_status(stream_id, lambda told: told.state is state)
+        return self.wait_status(stream_id, lambda status: status.state is state)
 
     @contextmanager
     def worker(
         self,
         *,
         clock: Callable[[], float] = time.time,
-        open_source: SourceOpener | None = None,
+        open_source: OpenSource | None = None,
         **changes: object,
     ) -> Iterator[Worker]:
         """A worker in a thread, with a connection of its own."""
@@ -146,7 +147,7 @@ def bus(redis: Redis, valkey_server: object, models_dir: Path) -> Bus:
     return Bus(redis, url, models_dir)
 
 
-def measures(scores: list[FrameScore]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """psnr, distance, gate error and score by frame; NaN while warming."""
+def stack_measures(scores: list[FrameScore]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return psnr, distance, gate error and score by frame; NaN while warming."""
     rows = [(s.psnr, s.distance, s.gate_error, s.score) for s in scores]
     return np.array(rows, dtype=np.float64)

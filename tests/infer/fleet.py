@@ -73,19 +73,17 @@ class Fleet:
     def wait_scored(self, cameras: list[str], count: int, after: float) -> None:
         """Wait until each of these cameras has so many scores with a value after a time."""
 
-        def scored() -> bool:
+        def are_scored() -> bool:
             return all(
                 sum(s.score is not None and s.scored_at > after for s in self.newest(each)) >= count
                 for each in cameras
             )
 
-        wait_for(scored, f"{count} scores of {', '.join(cameras)}", 60)
+        wait_for(are_scored, f"{count} scores of {', '.join(cameras)}", 60)
 
     def newest(self, camera: str) -> list[FrameScore]:
         """The newest few scores, the newest first."""
-        found = self.bus.redis.xrevrange(keys.scores(camera), count=100)
-        rows = cast(list[tuple[bytes, dict[bytes, bytes]]], found)
-        return [FrameScore.model_validate_json(fields[b"score"]) for _, fields in rows]
+        return self.bus.read_published(camera)[:-101:-1]
 
 
 @contextmanager
@@ -100,7 +98,7 @@ def fleet(bus: Bus, workers: int, cameras: list[str], **environment: str) -> Ite
         yield made
 
 
-def longest_gap_s(scores: list[FrameScore], *, valued: bool) -> float:
-    """Between scored frames that follow each other, of those with a value or of all."""
+def find_longest_gap_s(scores: list[FrameScore], *, valued: bool) -> float:
+    """Find the longest time between scores that follow each other, of those with a value or all."""
     times = [score.scored_at for score in scores if score.score is not None or not valued]
     return max((later - earlier for earlier, later in pairwise(times)), default=0.0)

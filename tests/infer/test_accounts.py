@@ -1,17 +1,18 @@
-"""Captured = scored + dropped by reason + what is on its way, whatever happens to a camera."""
+"""Captured = scored + dropped by reason + what is on its way, at any time in a camera's life."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 
-from service.capture.camera import CaptureState
+from service.capture.camera_capture import CaptureState
+from service.capture.capture_messages import CapturedFrame
 from service.capture.ring import Ring
-from service.capture.wire import CapturedFrame
-from service.infer.camera import Camera
-from service.infer.sources import FrameSource, SourceFrame, SourceStatus
+from service.infer.frame_sources import FrameSource, SourceStatus
+from service.infer.source_opening import SourceRequest
 from service.messages import DropReason, StreamState, StreamStatus
 from tests.infer.conftest import Bus
+from tests.infer.sources import EndlessRingSource
 from tests.support.cameras import SHAPE, expected_frame
 from tests.support.servers import wait_for
 
@@ -19,21 +20,21 @@ RING = 8
 BURST = 20
 EVERY_S = 0.1
 KEPT = 2
-"""Frames that are always about to be looked at, so that closing finds some."""
+"""Frames that always stay in the ring, so that closing finds some."""
 OLD_S = 100.0
 
 
-class Bursts:
+class Bursts(EndlessRingSource):
     """Gives frames in bursts: too many for its ring, some too old to be scored, one that the
     detector refuses; after each burst it says that a frame was the same again."""
 
     def __init__(self, first_frame: int) -> None:
-        self._first_frame = first_frame
         self._ring = Ring(RING)
+        super().__init__(self._ring, first_frame)
         self._captured = self._frozen = self._bursts = 0
         self._due = time.monotonic()
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + EVERY_S
             self._burst()
@@ -52,19 +53,6 @@ class Bursts:
         self._captured += 1
         self._frozen += 1
 
-    def look_closely(self) -> None: ...
-
-    def pop_stale(self, before: float) -> list[SourceFrame]:
-        return [self._numbered(frame) for frame in self._ring.pop_stale(before)]
-
-    def pop(self) -> SourceFrame | None:
-        frame = self._ring.pop()
-        return None if frame is None else self._numbered(frame)
-
-    def _numbered(self, frame: CapturedFrame) -> SourceFrame:
-        number = self._first_frame + frame.sequence
-        return SourceFrame(number, frame.captured_at, frame.pixels, frame.cut)
-
     def status(self) -> SourceStatus:
         dropped = {DropReason.CAPTURE_RING: self._ring.dropped, DropReason.FROZEN: self._frozen}
         captured, waiting = self._captured, len(self._ring)
@@ -72,19 +60,13 @@ class Bursts:
             CaptureState.PLAYING, "", captured, Counter(dropped), self._bursts, waiting
         )
 
-    def stop(self) -> None:
-        """Nothing to stop."""
 
-    def close(self) -> None:
-        """Nothing to close."""
+def _open_bursts(request: SourceRequest, _: object) -> FrameSource:
+    return Bursts(request.first_frame)
 
 
-def _bursts(camera: Camera, _: object) -> FrameSource:
-    return Bursts(camera.next_frame)
-
-
-def _missing(told: StreamStatus) -> int:
-    return told.captured - told.scored - sum(told.dropped.values()) - told.waiting
+def _count_missing(status: StreamStatus) -> int:
+    return status.captured - status.scored - sum(status.dropped.values()) - status.waiting
 
 
 def test_every_captured_frame_is_accounted_for(bus: Bus) -> None:
@@ -96,27 +78,27 @@ def test_every_captured_frame_is_accounted_for(bus: Bus) -> None:
         DropReason.FAULT,
         DropReason.CLOSED,
     }
-    with bus.worker(open_source=_bursts, max_frame_age_s=5.0):
+    with bus.worker(open_source=_open_bursts, max_frame_age_s=5.0):
         for revision in (2, 4):
             seen: list[StreamStatus] = []
 
             def goes_on(seen: list[StreamStatus] = seen) -> bool:
-                told = bus.status("one")
-                if told is not None and told.state is not StreamState.PAUSED:
-                    seen.append(told)
+                status = bus.status("one")
+                if status is not None and status.state is not StreamState.PAUSED:
+                    seen.append(status)
                 return len({each.scored for each in seen}) > 3
 
             # After a pause it starts with the statuses of the source that is open now.
             wait_for(goes_on, "statuses with ever more scores")
-            # Another thread tells of it than scores it: by then a burst may have come.
-            assert all(abs(_missing(told)) <= BURST + 1 for told in seen)
+            # Another thread reports than scores: between the two, a burst may have come.
+            assert all(abs(_count_missing(status)) <= BURST + 1 for status in seen)
             bus.add("one", source="/cameras/one", paused=True, revision=revision)
             still = bus.wait_status(
-                "one", lambda told: told.state is StreamState.PAUSED and told.waiting == 0
+                "one", lambda status: status.state is StreamState.PAUSED and status.waiting == 0
             )
-            assert _missing(still) == 0
-            assert still.scored == len(bus.published("one"))
+            assert _count_missing(still) == 0
+            assert still.scored == len(bus.read_published("one"))
             bus.add("one", source="/cameras/one", revision=revision + 1)
-        last = bus.wait_status("one", lambda told: told.captured > still.captured)
+        last = bus.wait_status("one", lambda status: status.captured > still.captured)
     assert set(last.dropped) == reasons
     assert last.reconnects > still.reconnects

@@ -1,4 +1,4 @@
-"""Three workers and twelve cameras: whatever happens to one of them, the cameras go on."""
+"""Three workers and twelve cameras: when one worker is stopped or killed, the cameras go on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.bundle import load
-from model.detector import Detector
+from model.bundles.bundle import load
+from model.detect.detector import Detector
 from service import keys
 from service.infer.snapshots import Snapshot
 from tests.faults.table import note
 from tests.infer.conftest import Bus
-from tests.infer.fleet import Fleet, fleet, longest_gap_s
+from tests.infer.fleet import Fleet, find_longest_gap_s, fleet
 from tests.support.footage import draw_clip
 from tests.support.servers import wait_for
 
@@ -76,14 +76,14 @@ def test_cameras_of_a_stopped_and_of_a_killed_worker_go_on_and_no_others_move(
         assert {each for each in CAMERAS if after[each] != before[each]} == set(orphans)
         went_on = _items(bus, detector, orphans[0])
 
-        def told() -> bool:
+        def are_counted() -> bool:
             return sum(w.takeovers for w in bus.registry.workers(time.time())) >= len(orphans)
 
-        wait_for(told, "heartbeats that tell of it")
+        wait_for(are_counted, "heartbeats that count them")
     # The memory has learned on from where it was, and not from the start.
     assert not torch.equal(learned, trained)
     assert (went_on - learned).norm() < (learned - trained).norm()
-    published = {name: bus.published(name) for name in CAMERAS}
+    published = {name: bus.read_published(name) for name in CAMERAS}
     for scores in published.values():
         frames, epochs = [s.frame for s in scores], [s.epoch for s in scores]
         assert frames == sorted(set(frames)), "no score twice"
@@ -94,7 +94,9 @@ def test_cameras_of_a_stopped_and_of_a_killed_worker_go_on_and_no_others_move(
         ("its worker is killed (kill -9)", killed_at, time.time()),
     ):
         gap = max(
-            longest_gap_s([s for s in scores if start - 1.0 <= s.scored_at <= end], valued=True)
+            find_longest_gap_s(
+                [s for s in scores if start - 1.0 <= s.scored_at <= end], valued=True
+            )
             for scores in published.values()
         )
         note(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from model import bundle as bundles
-from model.config import NetConfig
-from model.detector import Detector
+from model.bundles import bundle as bundles
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions
 from model.frames import fit
-from model.observation import CameraOptions
-from model.rules import UPDATE_RULES
-from service.capture.camera import CaptureState
-from service.infer.camera import Camera
-from service.infer.sources import FrameSource, SourceFrame, SourceStatus
+from model.network.network_config import NetConfig
+from model.network.update_rules import UPDATE_RULES
+from model.scene.features import extract
+from service.capture.camera_capture import CaptureState
+from service.infer.frame_sources import SourceFrame, SourceStatus
+from service.infer.source_opening import OpenSource
 from service.messages import DropReason, StreamState
 from tests.infer.conftest import Bus
 from tests.support.bundles import small_bundle
@@ -43,12 +43,12 @@ class Day:
         return self.now_s
 
     def score_one(self) -> None:
-        """A frame goes to the network."""
+        """Let the time pass that a frame takes in the network."""
         with self.lock:
             self.now_s += self.frame_s
 
     def skip_to(self, time_s: float) -> None:
-        """Nothing happens until then."""
+        """Let the time pass until then."""
         with self.lock:
             self.now_s = max(self.now_s, time_s)
 
@@ -74,8 +74,8 @@ class DayCamera:
             preview = PREVIEW if number % 10 == 1 else None
             self._frames.append(SourceFrame(number, at, FRAMES[number % 32], cut, preview))
 
-    def waiting(self) -> int:
-        """Frames that have come by now."""
+    def count_waiting(self) -> int:
+        """Count the frames that have come by now."""
         self._arrive()
         if self._alone and not self._frames:
             self._day.skip_to(min(self._come / self._fps, self._day.ends_s))
@@ -84,8 +84,10 @@ class DayCamera:
 
     def look_closely(self) -> None: ...
 
+    def pop_if(self, fits: object) -> None: ...
+
     def pop_stale(self, before: float) -> list[SourceFrame]:
-        """As a capture's."""
+        """Take the old frames, as a capture does."""
         self._arrive()
         stale = []
         while len(self._frames) > 1 and self._frames[0].captured_at < before:
@@ -93,29 +95,27 @@ class DayCamera:
         return stale
 
     def pop(self) -> SourceFrame | None:
-        """One of them, which takes the day on."""
+        """Take one, which lets the day go on."""
         if not self._frames:
             return None
         self._day.score_one()
         return self._frames.popleft()
 
     def status(self) -> SourceStatus:
-        """It has ended with the day."""
+        """Return a status that ends with the day."""
         over = self._day.now_s >= self._day.ends_s and not self._frames
         state = CaptureState.ENDED if over else CaptureState.PLAYING
         return SourceStatus(state, "", self._come, Counter())
 
     def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
-def _cameras(
-    day: Day, *, cut_at: int | None = None, alone: bool = False
-) -> Callable[[Camera, object], FrameSource]:
-    return lambda camera, on_frame: DayCamera(day, 10.0, cut_at=cut_at, alone=alone)
+def _make_opener(day: Day, *, cut_at: int | None = None, alone: bool = False) -> OpenSource:
+    return lambda request, on_frame: DayCamera(day, 10.0, cut_at=cut_at, alone=alone)
 
 
 def test_shares_follow_weights_and_ages_stay_bounded(bus: Bus) -> None:
@@ -123,35 +123,35 @@ def test_shares_follow_weights_and_ages_stay_bounded(bus: Bus) -> None:
     weights = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 8.0}
     for name, weight in weights.items():
         bus.add(name, source=f"/cameras/{name}", weight=weight)
-    with bus.worker(clock=day.time, open_source=_cameras(day), max_frame_age_s=0.5):
+    with bus.worker(clock=day.time, open_source=_make_opener(day), max_frame_age_s=0.5):
         last = {name: bus.wait_state(name, StreamState.ENDED) for name in weights}
-        scores = {name: bus.published(name) for name in weights}
+        scores = {name: bus.read_published(name) for name in weights}
         assert all(bus.registry.preview(name) for name in weights)
     # 20 frames/s in all: d needs 10 of them, less than its part; the others share what is left.
-    wanted = {"a": 50, "b": 50, "c": 100, "d": 200}
-    for name, count in wanted.items():
+    expected = {"a": 50, "b": 50, "c": 100, "d": 200}
+    for name, count in expected.items():
         assert len(scores[name]) == pytest.approx(count, abs=12)
         ages = [score.scored_at - score.captured_at for score in scores[name]]
         assert max(ages) <= 0.5 + 4 * day.frame_s + 1e-6
         assert last[name].dropped.get(DropReason.OVERLOAD, 0) == 201 - len(scores[name])
         assert all(score.score is not None for score in scores[name] if score.frame >= 8)
-    shown = last["a"]
-    assert (shown.weight, shown.target_fps, shown.degraded) == (1.0, 10.0, True)
-    assert shown.frame_age_p50_s is not None and shown.frame_age_p99_s is not None
-    assert shown.frame_age_p50_s <= shown.frame_age_p99_s <= 0.7
+    status = last["a"]
+    assert (status.weight, status.target_fps, status.degraded) == (1.0, 10.0, True)
+    assert status.frame_age_p50_s is not None and status.frame_age_p99_s is not None
+    assert status.frame_age_p50_s <= status.frame_age_p99_s <= 0.7
     assert sum(status.share for status in last.values()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_camera_that_is_given_up_on_now_and_then_says_so_while_it_lasts(bus: Bus) -> None:
     day = Day(frame_s=1 / 5, ends_s=1e9)
     bus.add("one", source="/cameras/one")
-    alone = _cameras(day, alone=True)
+    alone = _make_opener(day, alone=True)
     with bus.worker(clock=day.time, open_source=alone, max_frame_age_s=0.5):
-        status = bus.wait_status("one", lambda told: told.degraded and told.fps > 4.0)
+        status = bus.wait_status("one", lambda status: status.degraded and status.fps > 4.0)
         assert status.state is StreamState.LIVE
         assert "overloaded" in status.reason and "of 10 frames a second" in status.reason
         day.frame_s = 1 / 50  # another 40 frames/s are to spare from now on
-        status = bus.wait_status("one", lambda told: not told.degraded and told.fps > 9.0)
+        status = bus.wait_status("one", lambda status: not status.degraded and status.fps > 9.0)
         assert (status.state, status.reason) == (StreamState.LIVE, "")
 
 
@@ -163,7 +163,7 @@ def test_frames_without_a_score_leave_the_others_what_they_were(steps: int) -> N
     for number, frame in enumerate(FRAMES):
         (seen,) = detector.observe([whole], [frame], options)
         if number % steps:
-            spared.take_in(frame)
+            spared.append_unscored(frame, extract(frame))
             continue
         (too,) = detector.observe([spared], [frame], options)
         assert (too.psnr, too.distance, too.gate_error) == (
@@ -175,9 +175,9 @@ def test_frames_without_a_score_leave_the_others_what_they_were(steps: int) -> N
 
 @pytest.fixture
 def slow_bus(bus: Bus, tmp_path: Path) -> Bus:
-    """With a model `slow`, a wide network of random weights, which takes some ten times as long as
-    `small`; in a folder of its own, since a second model in the shared one is one too many for
-    tests that name none."""
+    """A bus with a model `slow`, a wide network of random weights, which takes some ten times as
+    long as `small`. It is in a folder of its own: tests that name no model expect one in the
+    shared folder."""
     folder = tmp_path / "models"
     wide = small_bundle("slow", net=NetConfig(base_width=32, height=64, width=64))
     bundles.save(wide, folder / "slow")
@@ -189,23 +189,23 @@ def test_uploads_and_cameras_do_not_starve_each_other(slow_bus: Bus, tmp_path: P
     folder = numbered_folder(tmp_path / "pictures", 20)
     bus.add("camera", model="slow", source=str(folder), loop=True, fps=100.0)
     with bus.worker(max_frame_age_s=0.5):
-        bus.wait_status("camera", lambda told: told.degraded)
+        bus.wait_status("camera", lambda status: status.degraded)
         bus.add("uploads", model="slow")
         bus.upload("uploads", 40)
         uploads = bus.wait_scores("uploads", 40)
-        status = bus.wait_status("uploads", lambda told: told.scored == 40)
-        camera = bus.wait_status("camera", lambda told: told.degraded)
+        status = bus.wait_status("uploads", lambda status: status.scored == 40)
+        camera = bus.wait_status("camera", lambda status: status.degraded)
     assert [score.frame for score in uploads] == list(range(40))
     assert (status.dropped, status.degraded, status.target_fps) == ({}, False, None)
     meanwhile = [
         score
-        for score in bus.published("camera")
+        for score in bus.read_published("camera")
         if uploads[0].scored_at <= score.scored_at <= uploads[-1].scored_at
     ]
     # Both always had frames, and the same weight.
     assert 27 <= len(meanwhile) <= 60
     assert camera.dropped[DropReason.OVERLOAD] > 0
-    frames = [score.frame for score in bus.published("camera")]
+    frames = [score.frame for score in bus.read_published("camera")]
     assert frames == sorted(set(frames))
 
 
@@ -213,24 +213,24 @@ def test_a_weight_changes_while_it_runs(bus: Bus) -> None:
     day = Day(frame_s=1 / 10, ends_s=1e9)
     for name in ("a", "b"):
         bus.add(name, source=f"/cameras/{name}")
-    with bus.worker(clock=day.time, open_source=_cameras(day), max_frame_age_s=0.5):
-        bus.wait_status("a", lambda told: told.fps > 4.0)
+    with bus.worker(clock=day.time, open_source=_make_opener(day), max_frame_age_s=0.5):
+        bus.wait_status("a", lambda status: status.fps > 4.0)
         bus.add("a", source="/cameras/a", weight=4.0, revision=2)
-        bus.wait_status("a", lambda told: told.weight == 4.0 and told.share > 0.75)
-        status = bus.wait_status("b", lambda told: told.share < 0.25)
+        bus.wait_status("a", lambda status: status.weight == 4.0 and status.share > 0.75)
+        status = bus.wait_status("b", lambda status: status.share < 0.25)
         assert status.fps > 0.0, "the light one goes on"
-    epochs = {score.epoch for score in bus.published("a")}
-    states = [score.state for score in bus.published("a")[8:]]
-    assert (len(epochs), set(states)) == (1, {StreamState.LIVE}), "nothing was started anew"
+    epochs = {score.epoch for score in bus.read_published("a")}
+    states = [score.state for score in bus.read_published("a")[8:]]
+    assert (len(epochs), set(states)) == (1, {StreamState.LIVE}), "nothing was started again"
 
 
 def test_a_break_in_the_footage_counts_for_what_is_scored_after_it(bus: Bus) -> None:
     day = Day(frame_s=1 / 5, ends_s=30.0)
     bus.add("one", source="/cameras/one")
-    cut = _cameras(day, cut_at=151)
+    cut = _make_opener(day, cut_at=151)
     with bus.worker(clock=day.time, open_source=cut, max_frame_age_s=0.5):
         bus.wait_state("one", StreamState.ENDED)
-        scores = bus.published("one")
+        scores = bus.read_published("one")
     # Every other frame is scored; so are two of the four that the break is warmed up with.
     warming = [score.frame for score in scores if score.state is StreamState.WARMING]
     assert all(frame < 4 or 151 <= frame < 155 for frame in warming)

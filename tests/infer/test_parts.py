@@ -11,41 +11,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from model.catalog import DOCUMENT, BundleError
-from service.bus.scores import Published, Verdict
+from model.bundles.catalog import DOCUMENT, BundleError
+from service.bus.scores import PublishResult, PublishVerdict
 from service.errors import BadInput
+from service.infer.camera_outbox import MAX_HELD, MAX_NOTES, CameraOutbox, PreviewPicture
 from service.infer.device import choose_device, choose_threads, usable_cores
-from service.infer.models import RETRY_S, LoadedModel, ModelPool
-from service.infer.outbox import MAX_HELD, MAX_NOTES, Outbox, Shown
-from service.infer.rates import AGE_WINDOW_S, Ages, Rate
-from service.infer.snapshots import Snapshot, identity
+from service.infer.model_pool import RETRY_S, LoadedModel, ModelPool
+from service.infer.rates import AGE_WINDOW_S, FrameAges, FrameRate
+from service.infer.snapshots import Snapshot, compute_identity
 from service.messages import DropReason, FrameScore, NoteKind, StreamNote, StreamState
 from tests.support.servers import wait_for
 
 
 def test_a_rate_forgets() -> None:
-    rate = Rate()
+    rate = FrameRate()
     for step in range(50):
         rate.add(step / 10)
-    assert rate.per_second(5.0) == pytest.approx(10.0, rel=0.05)
-    assert rate.per_second(60.0) == 0.0
+    assert rate.compute_per_second(5.0) == pytest.approx(10.0, rel=0.05)
+    assert rate.compute_per_second(60.0) == 0.0
 
 
-def test_ages_are_those_of_late() -> None:
-    ages = Ages()
-    assert ages.quantiles(0.0) is None
+def test_ages_are_those_of_the_last_half_minute() -> None:
+    ages = FrameAges()
+    assert ages.compute_quantiles(0.0) is None
     for step in range(100):
         ages.add(step / 10, step / 100)
-    found = ages.quantiles(10.0)
+    found = ages.compute_quantiles(10.0)
     assert found is not None
     assert found.p50 == pytest.approx(0.5, abs=0.01)
     assert found.p99 == pytest.approx(0.98, abs=0.01)
-    assert ages.quantiles(11.0 + AGE_WINDOW_S) is None
+    assert ages.compute_quantiles(11.0 + AGE_WINDOW_S) is None
 
 
 @given(st.binary(), st.booleans())
 def test_a_snapshot_survives(state: bytes, ended: bool) -> None:
-    snapshot = Snapshot(identity("rtsp://u:p@h/x", "sum"), state, ended)
+    snapshot = Snapshot(compute_identity("rtsp://u:p@h/x", "sum"), state, ended)
     assert Snapshot.unpack(snapshot.pack()) == snapshot
     assert b"u:p@" not in snapshot.pack()[: len(snapshot.pack()) - len(state)]
 
@@ -101,7 +101,7 @@ def test_a_model_edited_by_hand_is_refused_with_its_reason(
     pool = ModelPool([tmp_path], "cpu")
     reasons: list[str] = []
 
-    def failed() -> bool:
+    def fails() -> bool:
         try:
             pool.get("edited")
         except BundleError as error:
@@ -109,61 +109,64 @@ def test_a_model_edited_by_hand_is_refused_with_its_reason(
         return bool(reasons)
 
     with capture_logs() as logged:
-        wait_for(failed, "the failure")
+        wait_for(fails, "the failure")
     pool.close()
     assert logged == []
     assert "score.judgement" in reasons[0] and "net.judges false" in reasons[0]
 
 
-def score(frame: int) -> FrameScore:
+def make_score(frame: int) -> FrameScore:
     return FrameScore(frame=frame, epoch=1, captured_at=0.0, scored_at=0.0)
 
 
 def test_an_outbox_is_bounded_and_takes_the_epoch_of_now() -> None:
-    outbox = Outbox("one", 1)
+    outbox = CameraOutbox("one", 1)
     for frame in range(MAX_HELD + 3):
-        outbox.put(score(frame), None)
+        outbox.put(make_score(frame), None)
     assert outbox.dropped[DropReason.BACKLOG] == 3
     outbox.epoch = 2
     taken = outbox.take(2)
     assert [(out.score.frame, out.score.epoch) for out in taken] == [(3, 2), (4, 2)]
     outbox.put_back(taken)
     assert [out.score.frame for out in outbox.take(3)] == [3, 4, 5]
-    outbox.shut()
-    outbox.put(score(9999), None)
+    outbox.close()
+    outbox.put(make_score(9999), None)
     assert not outbox.waiting
     assert outbox.dropped[DropReason.STALE_OWNER] == MAX_HELD - 3 + 1
 
 
 def test_what_an_outbox_sends_is_counted_once() -> None:
-    outbox = Outbox("one", 1)
+    outbox = CameraOutbox("one", 1)
     for frame in range(5):
-        outbox.put(score(frame), None)
+        outbox.put(make_score(frame), None)
     taken = outbox.take(4)
     assert (outbox.held, outbox.is_empty) == (5, False)
     outbox.put_back(taken)
     assert outbox.held == 5
     taken = outbox.take(5)
-    duplicate, evicting = Published(Verdict.DUPLICATE), Published(Verdict.PUBLISHED, evicted=1)
-    outbox.settle([duplicate, evicting, *[Published(Verdict.PUBLISHED)] * 3])
+    duplicate, evicting = (
+        PublishResult(PublishVerdict.DUPLICATE),
+        PublishResult(PublishVerdict.PUBLISHED, evicted=1),
+    )
+    outbox.settle([duplicate, evicting, *[PublishResult(PublishVerdict.PUBLISHED)] * 3])
     assert (outbox.held, outbox.is_empty) == (0, True)
     assert (outbox.scored, outbox.dropped[DropReason.BACKLOG]) == (4, 1)
 
 
-def note(at: float) -> StreamNote:
+def make_note(at: float) -> StreamNote:
     return StreamNote(kind=NoteKind.STATE, at=at, state=StreamState.LIVE, epoch=1)
 
 
 def test_notes_are_bounded_keep_their_order_and_take_the_epoch_of_now() -> None:
-    outbox = Outbox("one", 1)
+    outbox = CameraOutbox("one", 1)
     for number in range(MAX_NOTES + 2):
-        outbox.note(note(float(number)))
+        outbox.add_note(make_note(float(number)))
     assert outbox.lost.notes == 2
     outbox.adopt(7)
     first = outbox.next_note()
     assert first is not None and (first.at, first.epoch) == (2.0, 7)
-    outbox.noted(first)
-    outbox.refuse_for_a_moment()
+    outbox.remove_note(first)
+    outbox.suspend()
     assert outbox.next_note() is None
     outbox.adopt(8)
     second = outbox.next_note()
@@ -171,10 +174,10 @@ def test_notes_are_bounded_keep_their_order_and_take_the_epoch_of_now() -> None:
 
 
 def test_a_preview_that_is_replaced_before_it_is_sent_is_counted() -> None:
-    outbox = Outbox("one", 1)
+    outbox = CameraOutbox("one", 1)
     for frame in range(3):
-        outbox.show(Shown(b"jpeg", None, frame, 0.0))
-    shown = outbox.take_shown()
-    assert shown is not None and shown.frame == 2
-    assert outbox.take_shown() is None
+        outbox.put_preview(PreviewPicture(b"jpeg", None, frame, 0.0))
+    preview = outbox.take_preview()
+    assert preview is not None and preview.frame == 2
+    assert outbox.take_preview() is None
     assert outbox.lost.previews == 2

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.infer.members import Members
-from service.infer.rendezvous import shared_out
+from service.infer.rendezvous import assign_cameras
+from service.infer.worker_list import Members
 from service.messages import WorkerStatus
 
 CAMERAS = [f"camera-{number}" for number in range(400)]
@@ -17,16 +17,16 @@ AMPLE = {"a": 500, "b": 500, "c": 1000, "d": 2000}
 
 
 def test_shares_follow_capacities() -> None:
-    counts = Counter(shared_out(CAMERAS, AMPLE).values())
+    counts = Counter(assign_cameras(CAMERAS, AMPLE).values())
     for worker, capacity in AMPLE.items():
-        wanted = 400 * capacity / 4000
-        assert abs(counts[worker] - wanted) < 4 * wanted**0.5
+        expected = 400 * capacity / 4000
+        assert abs(counts[worker] - expected) < 4 * expected**0.5
 
 
 @pytest.mark.parametrize("lost", AMPLE)
 def test_only_a_lost_worker_s_cameras_move_and_a_new_one_takes_only_its_own(lost: str) -> None:
     rest = {worker: capacity for worker, capacity in AMPLE.items() if worker != lost}
-    with_it, without = shared_out(CAMERAS, AMPLE), shared_out(CAMERAS, rest)
+    with_it, without = assign_cameras(CAMERAS, AMPLE), assign_cameras(CAMERAS, rest)
     moved = {camera for camera in CAMERAS if with_it[camera] != without[camera]}
     assert moved == {camera for camera in CAMERAS if with_it[camera] == lost}
     assert moved, "the share of a worker"
@@ -39,7 +39,7 @@ def test_only_a_lost_worker_s_cameras_move_and_a_new_one_takes_only_its_own(lost
 def test_nobody_has_more_than_it_takes_and_all_that_can_be_is_placed(
     cameras: int, capacities: dict[str, int]
 ) -> None:
-    owners = shared_out(CAMERAS[:cameras], capacities)
+    owners = assign_cameras(CAMERAS[:cameras], capacities)
     counts = Counter(owners.values())
     assert all(counts[worker] <= capacities[worker] for worker in counts)
     assert len(owners) == min(cameras, sum(capacities.values()))
@@ -48,8 +48,8 @@ def test_nobody_has_more_than_it_takes_and_all_that_can_be_is_placed(
 @given(st.sets(st.sampled_from(CAMERAS[:40])), st.permutations(["a", "b", "c"]))
 def test_the_order_of_things_does_not_matter(cameras: set[str], order: list[str]) -> None:
     room = {"a": 7, "b": 20, "c": 9}
-    once = shared_out(sorted(cameras), room)
-    assert once == shared_out(reversed(sorted(cameras)), {key: room[key] for key in order})
+    once = assign_cameras(sorted(cameras), room)
+    assert once == assign_cameras(reversed(sorted(cameras)), {key: room[key] for key in order})
 
 
 def beat(worker_id: str, seen_at: float, capacity: int = 5) -> WorkerStatus:

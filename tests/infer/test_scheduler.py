@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.infer.scheduler import BATCH_S, MAX_BATCH, BatchSizes, FairTurns, Ready
+from model.scene.stillness import REFRESH_S
+from service.infer.scheduler import (
+    BATCH_S,
+    LONGEST_REFRESH_S,
+    MAX_BATCH,
+    BatchSizes,
+    FairTurns,
+    ReadyCamera,
+    Refreshes,
+)
 
 WEIGHTS = st.sampled_from([0.01, 0.25, 0.5, 1.0, 1.0, 2.0, 7.0, 100.0])
 CAMERAS = st.text("abcdefgh", min_size=1, max_size=2)
@@ -28,10 +37,10 @@ def test_a_batch_is_of_one_model_and_holds_a_camera_once(
     cameras: dict[str, tuple[str, float]], limit: int
 ) -> None:
     turns = FairTurns()
-    ready = {name: Ready(*each) for name, each in cameras.items()}
+    ready = {name: ReadyCamera(*each) for name, each in cameras.items()}
     for _ in range(30):
         batch = turns.next_batch(ready, lambda group: limit)
-        assert bool(batch) == bool(ready), "whatever is ready is served"
+        assert bool(batch) == bool(ready), "any camera that is ready is served"
         assert len(set(batch)) == len(batch) <= limit
         assert len({ready[camera].group for camera in batch}) <= 1
 
@@ -42,7 +51,7 @@ def test_cameras_that_always_have_frames_share_by_weight(
     weights: dict[str, float], limit: int, data: st.DataObject
 ) -> None:
     turns = FairTurns()
-    ready = {name: Ready("model", weight, waiting=9) for name, weight in weights.items()}
+    ready = {name: ReadyCamera("model", weight, waiting=9) for name, weight in weights.items()}
     warm_up, length = data.draw(st.integers(0, 50)), data.draw(st.integers(1, 400))
     for _ in range(warm_up):
         turns.next_batch(ready, lambda group: limit)
@@ -65,7 +74,7 @@ def test_with_models_that_differ_nobody_is_a_batch_too_late(
     cameras: dict[str, tuple[str, float]], limit: int
 ) -> None:
     turns = FairTurns()
-    ready = {name: Ready(*each, waiting=9) for name, each in cameras.items()}
+    ready = {name: ReadyCamera(*each, waiting=9) for name, each in cameras.items()}
     served: Counter[str] = Counter()
     for _ in range(300):
         served.update(turns.next_batch(ready, lambda group: limit))
@@ -77,17 +86,17 @@ def test_with_models_that_differ_nobody_is_a_batch_too_late(
 
 def test_equal_cameras_take_turns() -> None:
     turns = FairTurns()
-    ready = {name: Ready("model") for name in "abc"}
+    ready = {name: ReadyCamera("model") for name in "abc"}
     order = [turns.next_batch(ready, lambda group: 1)[0] for _ in range(6)]
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
 def test_who_has_no_frame_is_passed_over_and_saves_up_one_turn() -> None:
     turns = FairTurns()
-    both = {"a": Ready("model"), "b": Ready("model")}
+    both = {"a": ReadyCamera("model"), "b": ReadyCamera("model")}
     assert turns.next_batch(both, lambda group: 1) == ["a"]
     for _ in range(50):
-        assert turns.next_batch({"a": Ready("model")}, lambda group: 1) == ["a"]
+        assert turns.next_batch({"a": ReadyCamera("model")}, lambda group: 1) == ["a"]
     order = [turns.next_batch(both, lambda group: 1)[0] for _ in range(20)]
     assert order[0] == "b"
     assert order.count("b") <= 12, "what wasn't used isn't made up for"
@@ -95,10 +104,12 @@ def test_who_has_no_frame_is_passed_over_and_saves_up_one_turn() -> None:
 
 def test_a_new_camera_neither_waits_nor_takes_everything() -> None:
     turns = FairTurns()
-    old = {"a": Ready("model"), "b": Ready("model")}
+    old = {"a": ReadyCamera("model"), "b": ReadyCamera("model")}
     for _ in range(100):
         turns.next_batch(old, lambda group: 1)
-    order = [turns.next_batch(old | {"new": Ready("model")}, lambda group: 1)[0] for _ in range(30)]
+    order = [
+        turns.next_batch(old | {"new": ReadyCamera("model")}, lambda group: 1)[0] for _ in range(30)
+    ]
     assert "new" in order[:3]
     assert order.count("new") in (10, 11)
     turns.forget("new")
@@ -137,7 +148,7 @@ class Crowd:
                     waiting[name].popleft()
                     self.unscored[name] += 1
             ready = {
-                name: Ready("model", self.weights[name], len(frames))
+                name: ReadyCamera("model", self.weights[name], len(frames))
                 for name, frames in waiting.items()
                 if frames
             }
@@ -213,7 +224,7 @@ def test_batches_grow_until_they_take_too_long() -> None:
     sizes = BatchSizes()
     assert (sizes.limit("m"), sizes.expected_s("m")) == (1, 0.0)
     sizes.learn("m", 0, 0.001)
-    assert sizes.limit("m") == 1, "frames that only warmed up tell nothing"
+    assert sizes.limit("m") == 1, "frames that that only warmed up teach nothing"
     for _ in range(30):
         sizes.learn("m", 1, BATCH_S / 4.5)
     assert sizes.limit("m") == 4
@@ -224,5 +235,33 @@ def test_batches_grow_until_they_take_too_long() -> None:
     for _ in range(30):
         sizes.learn("m", 1, 3.0)
     assert sizes.limit("m") == 1
+    for _ in range(60):
+        sizes.learn("m", 0.25, BATCH_S / 4 / 4.5)
+    assert sizes.limit("m") == 4, "a quarter of a picture is a quarter of a frame"
     sizes.keep_only(["other"])
     assert sizes.expected_s("m") == 0.0
+
+
+def test_refreshes_become_rare_under_load_and_frequent_again() -> None:
+    refreshes = Refreshes()
+    unscored, now = 0, 100.0
+    for _ in range(200):  # 10 s of load
+        unscored, now = unscored + 1, now + 0.05
+        refreshes.observe(unscored, now)
+    assert refreshes.every_s == LONGEST_REFRESH_S
+    for _ in range(80):  # 4 s without
+        now += 0.05
+        refreshes.observe(unscored, now)
+    assert refreshes.every_s == LONGEST_REFRESH_S
+    for _ in range(1200):  # a minute without
+        now += 0.05
+        refreshes.observe(unscored, now)
+    assert refreshes.every_s == REFRESH_S
+
+
+def test_a_camera_that_leaves_takes_its_count_along_and_is_no_load() -> None:
+    refreshes = Refreshes()
+    refreshes.observe(100, 1.0)
+    before = refreshes.every_s
+    refreshes.observe(10, 2.0)
+    assert refreshes.every_s == before

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.capture.camera import CaptureState
-from service.infer.states import LEAST_STAY_S, UNWATCHED, Change, Facts, Life, step
-from service.messages import StreamState
+from model.detect.observation import Withheld
+from service.capture.camera_capture import CaptureState
+from service.infer import reasons
+from service.infer.stream_life import LEAST_STAY_S, UNWATCHED, Facts, Life, LifeChange, step
+from service.messages import PAUSED, StreamState
 
 PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
 
@@ -19,14 +21,15 @@ PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
 @pytest.mark.parametrize(
     ("facts", "state", "reason"),
     [
-        (Facts(), StreamState.CONNECTING, ""),
-        (Facts(paused=True, failure="x", source=PLAYING), StreamState.PAUSED, ""),
+        (Facts(), StreamState.CONNECTING, reasons.OPENING),
+        (Facts(paused=True, failure="x", source=PLAYING), StreamState.PAUSED, PAUSED),
         (Facts(failure="no such model"), StreamState.FAILED, "no such model"),
         (Facts(loaded=False), StreamState.CONNECTING, "the model is loading"),
-        (Facts(source=CaptureState.CONNECTING), StreamState.CONNECTING, ""),
-        (Facts(source=PLAYING), StreamState.WARMING, ""),
-        (Facts(source=PLAYING, warming=False), LIVE, ""),
-        (Facts(source=PLAYING, warming=False, overload="slow"), LIVE, "slow"),
+        (Facts(source=CaptureState.CONNECTING), StreamState.CONNECTING, reasons.CONNECTING),
+        (Facts(source=PLAYING, warming="few"), StreamState.WARMING, "few"),
+        (Facts(source=PLAYING, warming="few", overload="slow"), StreamState.WARMING, "few; slow"),
+        (Facts(source=PLAYING, warming=""), LIVE, ""),
+        (Facts(source=PLAYING, warming="", overload="slow"), LIVE, "slow"),
         (
             Facts(source=PLAYING, obscured="covered", overload="slow"),
             StreamState.OBSCURED,
@@ -40,17 +43,56 @@ PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
             "off",
         ),
         (Facts(source=CaptureState.FAILED, source_reason="gone"), StreamState.FAILED, "gone"),
-        (Facts(source=CaptureState.DOWN, waiting=True, warming=False), LIVE, ""),
-        (Facts(source=CaptureState.DOWN, obscured="covered"), StreamState.DOWN, ""),
-        (Facts(source=CaptureState.ENDED, waiting=True, warming=False), LIVE, ""),
-        (Facts(source=CaptureState.ENDED), StreamState.ENDED, ""),
-        (Facts(ended=True), StreamState.ENDED, ""),
+        (Facts(source=CaptureState.DOWN, waiting=True, warming=""), LIVE, ""),
+        (Facts(source=CaptureState.DOWN, obscured="covered"), StreamState.DOWN, reasons.UNREADABLE),
+        (Facts(source=CaptureState.ENDED, waiting=True, warming=""), LIVE, ""),
+        (Facts(source=CaptureState.ENDED), StreamState.ENDED, reasons.ENDED),
+        (Facts(ended=True), StreamState.ENDED, reasons.ENDED),
     ],
 )
 def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState, reason: str) -> None:
     after, changes = step(Life(), facts, 100.0)
     assert after == Life(state, reason, 100.0)
-    assert changes == (Change(StreamState.PENDING, after),)
+    assert changes == (LifeChange(StreamState.PENDING, after),)
+
+
+def test_every_state_without_scores_has_a_reason() -> None:
+    reasons_by_state: dict[StreamState, set[str]] = {}
+    for paused, failure, loaded, source, waiting, warming, obscured, ended, retried in product(
+        (False, True),
+        ("", "no such model"),
+        (False, True),
+        (None, *CaptureState),
+        (False, True),
+        ("", "few"),
+        ("", "covered"),
+        (False, True),
+        (False, True),
+    ):
+        facts = Facts(
+            paused=paused,
+            failure=failure,
+            loaded=loaded,
+            source=source,
+            waiting=waiting,
+            warming=warming,
+            obscured=obscured,
+            ended=ended,
+            retried=retried,
+        )
+        life, _ = step(Life(), facts, 100.0)
+        reasons_by_state.setdefault(life.state, set()).add(life.reason)
+    assert reasons_by_state.keys() == set(StreamState) - {StreamState.PENDING}
+    assert {state for state, reasons in reasons_by_state.items() if "" in reasons} == {LIVE}
+    assert Life().reason
+
+
+@pytest.mark.parametrize("withheld", Withheld)
+def test_every_cause_of_a_missing_score_is_a_sentence(withheld: Withheld) -> None:
+    sentences = {each: reasons.warming_reason(each, 2, 4) for each in Withheld}
+    assert sentences[withheld]
+    assert list(sentences.values()).count(sentences[withheld]) == 1
+    assert sentences[Withheld.FEW_FRAMES] == "2 of 4 frames seen before the next score"
 
 
 def test_a_reason_changes_without_a_change_of_state() -> None:
@@ -68,14 +110,14 @@ def test_a_new_attempt_is_no_news_where_nothing_was_changed(state: StreamState) 
     assert step(life, Facts(source=PLAYING, retried=True), 90.0)[0].state is StreamState.WARMING
 
 
-def test_a_flicker_is_told_only_a_few_times_a_second() -> None:
-    live, warming = Facts(source=PLAYING, warming=False), Facts(source=PLAYING)
+def test_a_flicker_is_logged_only_a_few_times_a_second() -> None:
+    live, warming = Facts(source=PLAYING, warming=""), Facts(source=PLAYING)
     life = Life()
-    told: list[Change] = []
+    logged: list[LifeChange] = []
     for number in range(1000):
         life, changes = step(life, warming if number % 2 else live, number / 100)
-        told += changes
-    assert 10.0 / LEAST_STAY_S / 2 <= len(told) <= 10.0 / LEAST_STAY_S + 1
+        logged += changes
+    assert 10.0 / LEAST_STAY_S / 2 <= len(logged) <= 10.0 / LEAST_STAY_S + 1
 
 
 def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
@@ -92,7 +134,7 @@ def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
             failure=st.sampled_from(["", "x"]),
             source=st.sampled_from([None, *CaptureState]),
             waiting=st.booleans(),
-            warming=st.booleans(),
+            warming=st.sampled_from(["", "x"]),
             obscured=st.sampled_from(["", "x"]),
             retried=st.booleans(),
         )
@@ -100,13 +142,13 @@ def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
 )
 def test_changes_join_up_and_tell_the_whole_story(story: list[Facts]) -> None:
     life = Life()
-    told: list[Change] = []
+    logged: list[LifeChange] = []
     for number, facts in enumerate(story):
         life, changes = step(life, facts, float(number + 1))
-        told += changes
+        logged += changes
         assert not changes or changes[-1].after == life
-    for one, next_one in pairwise(told):
+    for one, next_one in pairwise(logged):
         assert one.after.state is next_one.before
         assert one.after.since < next_one.after.since
-    assert all(change.before is not change.after.state for change in told)
-    assert life.state is (told[-1].after.state if told else StreamState.PENDING)
+    assert all(change.before is not change.after.state for change in logged)
+    assert life.state is (logged[-1].after.state if logged else StreamState.PENDING)

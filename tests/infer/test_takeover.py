@@ -11,12 +11,12 @@ import psutil
 import pytest
 import torch
 
-from model.bundle import load
-from model.detector import Detector
+from model.bundles.bundle import load
+from model.detect.detector import Detector
 from service import keys
 from service.bus.connection import connect
 from service.bus.leases import Leases
-from service.bus.scores import Outgoing, Verdict
+from service.bus.scores import OutgoingScore, PublishVerdict
 from service.infer.snapshots import Snapshot
 from service.messages import DropReason, FrameScore, StreamState
 from tests.faults.table import note
@@ -45,7 +45,7 @@ def test_a_killed_worker_is_replaced_and_no_upload_is_lost_or_doubled(
         first.kill()
         first.wait()
     wait_for(lambda: not any(child.is_running() for child in children), "the captures' end")
-    before = len(bus.published("one"))
+    before = len(bus.read_published("one"))
     with bus.worker() as second:
         scores = bus.wait_scores("one", 330)
         bus.wait_state("one", StreamState.LIVE)
@@ -54,9 +54,9 @@ def test_a_killed_worker_is_replaced_and_no_upload_is_lost_or_doubled(
     assert before < 330
     assert [score.frame for score in scores] == list(range(330))
     assert len({score.epoch for score in scores}) == 2
-    frames = [score.frame for score in bus.published("folder")]
+    frames = [score.frame for score in bus.read_published("folder")]
     assert frames == sorted(set(frames))
-    assert bus.uploads.waiting("one") == 0
+    assert bus.uploads.count_waiting("one") == 0
 
 
 def test_a_new_owner_goes_on_with_the_old_one_s_memory(bus: Bus) -> None:
@@ -78,24 +78,39 @@ def test_a_new_owner_goes_on_with_the_old_one_s_memory(bus: Bus) -> None:
     assert not torch.equal(items[0], detector.start().items)
 
 
+def _steal(bus: Bus, thief: Leases) -> int:
+    """Take the camera away from its running worker, which may renew a lost lease first."""
+    epochs: list[int] = []
+
+    def acquire() -> bool:
+        bus.redis.delete(keys.lease("one"))
+        epoch = thief.acquire("one")
+        if epoch is not None:
+            epochs.append(epoch)
+        return bool(epochs)
+
+    wait_for(acquire, "a moment between two renewals")
+    return epochs[0]
+
+
 def test_a_stale_owner_is_refused_and_gives_up(bus: Bus) -> None:
     bus.add("one")
     with bus.worker():
         bus.upload("one", 5)
         bus.wait_scores("one", 5)
-        bus.redis.delete(keys.lease("one"))
         other = Leases(bus.redis, "other", 30.0)
-        epoch = other.acquire("one")
-        assert epoch is not None
+        epoch = _steal(bus, other)
         bus.upload("one", 5, 5)
 
         def given_up() -> bool:
             return all(w.streams == 0 for w in bus.registry.workers(time.time()))
 
         wait_for(given_up, "the first owner's leaving")
-        assert len(bus.published("one")) == 5
+        assert len(bus.read_published("one")) == 5
         score = FrameScore(frame=5, epoch=epoch, captured_at=0.0, scored_at=0.0)
-        assert bus.scores.publish([Outgoing("one", score)])[0].verdict is Verdict.PUBLISHED
+        assert (
+            bus.scores.publish([OutgoingScore("one", score)])[0].verdict is PublishVerdict.PUBLISHED
+        )
         other.release("one", epoch)
         scores = bus.wait_scores("one", 10)
     assert [score.frame for score in scores] == list(range(10))
@@ -143,16 +158,16 @@ def test_scores_wait_while_redis_is_away(
         server.kill()
         time.sleep(2 * LEASE_S)
         server.start()
-        count = len(bus.published("one"))
+        count = len(bus.read_published("one"))
         scores = bus.wait_scores("one", count + 60)
         missing = scores[-1].frame + 1 - len(scores)
 
-        def explained() -> bool:
-            told = bus.status("one")
-            return told is not None and sum(told.dropped.values()) >= missing
+        def is_explained() -> bool:
+            status = bus.status("one")
+            return status is not None and sum(status.dropped.values()) >= missing
 
-        # A busy machine may let the ring overflow: then that is told, and nothing else is missing.
-        wait_for(explained, "a reason for each missing frame")
+        # A busy machine may let the ring overflow: that is counted, and nothing else is missing.
+        wait_for(is_explained, "a reason for each missing frame")
         status = bus.status("one")
     frames = [score.frame for score in scores]
     assert frames == sorted(set(frames))
@@ -210,7 +225,7 @@ def test_a_stopping_worker_hands_all_over_and_waits_for_no_redis(
     for hangs in (False, True):
         with worker_process(bus, NORMWATCH_LEASE_S="60") as process:
             for name in CAMERAS:
-                before = len(bus.published(name))
+                before = len(bus.read_published(name))
                 bus.wait_scores(name, before + 3)
             if hangs:
                 assert server.process is not None

@@ -16,8 +16,8 @@ def test_another_threshold_cuts_no_frames_and_warms_nothing_up(bus: Bus, tmp_pat
     with bus.worker():
         bus.wait_scores("one", 8)
         bus.add("one", source=str(video), fps=10.0, revision=2, threshold=0.83)
-        wait_for(lambda: bus.published("one")[-1].threshold == 0.83, "the new threshold")
-        count = len(bus.published("one"))
+        wait_for(lambda: bus.read_published("one")[-1].threshold == 0.83, "the new threshold")
+        count = len(bus.read_published("one"))
         scores = bus.wait_scores("one", count + 5)
         status = bus.wait_state("one", StreamState.LIVE)
     numbers = [score.frame for score in scores]

@@ -16,7 +16,7 @@ def _within_top(score: FrameScore) -> bool:
 
 
 def _upload(bus: Bus, count: int) -> list[FrameScore]:
-    done = len(bus.published("one"))
+    done = len(bus.read_published("one"))
     bus.upload("one", count, done)
     return bus.wait_scores("one", done + count)[done:]
 
@@ -30,7 +30,7 @@ def test_zones_change_while_it_runs_and_go_with_it_to_another_worker(bus: Bus) -
         wait_for(lambda: _within_top(_upload(bus, 1)[0]), "the zones")
         changed = _upload(bus, 8)
         assert all(map(_within_top, changed))
-        scores = bus.published("one")
+        scores = bus.read_published("one")
     assert [score.frame for score in scores] == list(range(len(scores)))
     assert all(score.state is StreamState.LIVE for score in scores[4:]), "no frame was lost to it"
     with bus.worker(worker_id="second"):

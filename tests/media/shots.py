@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from service.bus.footage import SentShot
-from service.infer.publisher import heat_png
+from service.bus.picture_requests import SentShot
+from service.infer.result_publisher import encode_heat_map
 from service.messages import Shot
 from tests.support.cameras import numbered_picture, read_number
 from tests.support.footage import jpeg
@@ -33,12 +33,12 @@ def shot(
         score=score,
         peak=peak,
     )
-    heat = heat_png(np.eye(8, dtype=np.float32)) if peak else b""
+    heat = encode_heat_map(np.eye(8, dtype=np.float32)) if peak else b""
     return SentShot(meta, jpeg(numbered_picture(frame % 256)) if image is None else image, heat)
 
 
-def played(path: Path) -> tuple[list[int], list[float]]:
-    """The numbers that a clip shows, and when it shows them, in seconds."""
+def play_clip(path: Path) -> tuple[list[int], list[float]]:
+    """Return the numbers that a clip shows, and when it shows them, in seconds."""
     numbers: list[int] = []
     times: list[float] = []
     with av.open(str(path)) as container:

@@ -6,18 +6,18 @@ import pytest
 from redis import Redis
 
 from service import keys
-from service.bus.footage import MAX_WAITING, SHOTS_TTL_S, WANTED_TTL_S, Footage, SentShot
 from service.bus.leases import Leases
+from service.bus.picture_requests import MAX_WAITING, REQUEST_TTL_S, SHOTS_TTL_S, SentShot, Shots
 from service.bus.registry import Registry
-from service.infer.footage import Filmed, FootageSender
-from service.infer.reel import Reel, Taken
-from service.messages import WantedEvent, WantedFootage
+from service.infer.reel import Reel, ReelPicture
+from service.infer.shot_sender import OwnedReel, ShotSender
+from service.messages import RequestedEvent, ShotRequest
 from tests.media.shots import EVENT, shot
 
 
-def _wanted(after_frame: int = -1, **changes: object) -> WantedFootage:
+def _make_request(after_frame: int = -1, **changes: object) -> ShotRequest:
     fields = {"event_id": EVENT, "first_frame": 20, "after_frame": after_frame, **changes}
-    return WantedFootage(before_s=1.0, events=(WantedEvent.model_validate(fields),))
+    return ShotRequest(before_s=1.0, events=(RequestedEvent.model_validate(fields),))
 
 
 def _epoch(redis: Redis) -> int:
@@ -31,20 +31,23 @@ def _frames(shots: list[SentShot]) -> list[int]:
 
 
 def test_what_is_asked_for_is_sent_once_in_order(each_redis: Redis) -> None:
-    footage, epoch = Footage(each_redis), _epoch(each_redis)
-    footage.ask({"cam": _wanted(), "other": _wanted(7)})
-    assert footage.asked(["cam", "third", "other"]) == {"cam": _wanted(), "other": _wanted(7)}
+    footage, epoch = Shots(each_redis), _epoch(each_redis)
+    footage.request({"cam": _make_request(), "other": _make_request(7)})
+    assert footage.read_requests(["cam", "third", "other"]) == {
+        "cam": _make_request(),
+        "other": _make_request(7),
+    }
     sent = [shot(20), shot(21, score=0.5, peak=True)]
     assert footage.send("cam", epoch, sent) == 2
     assert footage.receive(["cam", "other"], 9) == {"cam": sent}
     assert footage.receive(["cam"], 9) == {}
-    footage.ask({})
+    footage.request({})
 
 
 def test_nothing_is_sent_that_nobody_asks_for_or_by_an_old_owner(each_redis: Redis) -> None:
-    footage, epoch = Footage(each_redis), _epoch(each_redis)
+    footage, epoch = Shots(each_redis), _epoch(each_redis)
     assert footage.send("cam", epoch, [shot(20)]) == -1
-    footage.ask({"cam": _wanted()})
+    footage.request({"cam": _make_request()})
     assert footage.send("cam", epoch - 1, [shot(20)]) == -1
     assert footage.send("cam", epoch, [shot(20)]) == 1
     footage.withdraw(["cam"])
@@ -53,23 +56,23 @@ def test_nothing_is_sent_that_nobody_asks_for_or_by_an_old_owner(each_redis: Red
 
 
 def test_what_waits_is_bounded_and_goes_by_itself(redis: Redis) -> None:
-    footage, epoch = Footage(redis), _epoch(redis)
-    footage.ask({"cam": _wanted()})
+    footage, epoch = Shots(redis), _epoch(redis)
+    footage.request({"cam": _make_request()})
     shots = [shot(20 + number, image=b"jpeg") for number in range(MAX_WAITING + 5)]
     assert footage.send("cam", epoch, shots) == MAX_WAITING
     assert footage.send("cam", epoch, shots) == 0
-    assert 0 < redis.ttl(keys.wanted("cam")) <= WANTED_TTL_S
+    assert 0 < redis.ttl(keys.shot_request("cam")) <= REQUEST_TTL_S
     assert 0 < redis.ttl(keys.shots("cam")) <= SHOTS_TTL_S
     Registry(redis).remove("cam")
-    assert not redis.exists(keys.wanted("cam"), keys.shots("cam"))
+    assert not redis.exists(keys.shot_request("cam"), keys.shots("cam"))
 
 
 def test_what_cannot_be_read_is_no_obstacle(redis: Redis) -> None:
-    footage, epoch = Footage(redis), _epoch(redis)
-    redis.set(keys.wanted("cam"), "{}")
-    assert footage.asked(["cam"]) == {}
+    footage, epoch = Shots(redis), _epoch(redis)
+    redis.set(keys.shot_request("cam"), "{}")
+    assert footage.read_requests(["cam"]) == {}
     redis.xadd(keys.shots("cam"), {"shot": "nonsense", "jpeg": "", "heat": ""})
-    footage.ask({"cam": _wanted()})
+    footage.request({"cam": _make_request()})
     footage.send("cam", epoch, [shot(20)])
     assert [_frames(shots) for shots in footage.receive(["cam"], 9).values()] == [[20]]
 
@@ -79,13 +82,13 @@ def reel() -> Reel:
     """Pictures 0 to 39, ten a second."""
     made = Reel(before_s=60.0, fps=10.0)
     for frame in range(40):
-        made.add(Taken(frame, 1000.0 + frame / 10, b"jpeg", frame / 100))
+        made.add(ReelPicture(frame, 1000.0 + frame / 10, b"jpeg", frame / 100))
     return made
 
 
 def test_a_worker_sends_what_is_new_and_the_peak_when_it_rises(redis: Redis, reel: Reel) -> None:
-    footage = Footage(redis)
-    sender = FootageSender(footage, lambda: {"cam": Filmed(reel, epoch)})
+    footage = Shots(redis)
+    sender = ShotSender(footage, lambda: {"cam": OwnedReel(reel, epoch)})
     epoch = _epoch(redis)
 
     def received() -> list[tuple[int, bool]]:
@@ -94,24 +97,24 @@ def test_a_worker_sends_what_is_new_and_the_peak_when_it_rises(redis: Redis, ree
         return [(each.meta.frame, each.meta.peak) for each in shots]
 
     assert received() == []
-    footage.ask({"cam": _wanted()})
+    footage.request({"cam": _make_request()})
     assert received() == [(39, True), *((frame, False) for frame in range(10, 40))]
-    assert received() == [], "what the front end hasn't told of yet isn't sent again"
-    reel.add(Taken(40, 1004.0, b"jpeg", 0.1))
-    reel.add(Taken(41, 1004.1, b"jpeg", 0.9))
-    footage.ask({"cam": _wanted(after_frame=40, peak_above=0.39)})
+    assert received() == [], "what the front end hasn't confirmed yet isn't sent again"
+    reel.add(ReelPicture(40, 1004.0, b"jpeg", 0.1))
+    reel.add(ReelPicture(41, 1004.1, b"jpeg", 0.9))
+    footage.request({"cam": _make_request(after_frame=40, peak_above=0.39)})
     assert received() == [(41, True), (41, False)]
-    reel.add(Taken(42, 1004.2, b"jpeg", 0.95))
-    footage.ask({"cam": _wanted(after_frame=41, clip=False)})
+    reel.add(ReelPicture(42, 1004.2, b"jpeg", 0.95))
+    footage.request({"cam": _make_request(after_frame=41, clip=False)})
     assert received() == [], "one peak a second"
     assert received() == [(42, True)]
 
 
 def test_a_worker_that_finds_no_room_goes_on_where_it_was(redis: Redis, reel: Reel) -> None:
-    footage = Footage(redis)
+    footage = Shots(redis)
     epoch = _epoch(redis)
-    sender = FootageSender(footage, lambda: {"cam": Filmed(reel, epoch)})
-    footage.ask({"cam": _wanted()})
+    sender = ShotSender(footage, lambda: {"cam": OwnedReel(reel, epoch)})
+    footage.request({"cam": _make_request()})
     footage.send("cam", epoch, [shot(1, image=b"") for _ in range(MAX_WAITING - 10)])
     sender.tick()
     sender.tick()
@@ -121,14 +124,14 @@ def test_a_worker_that_finds_no_room_goes_on_where_it_was(redis: Redis, reel: Re
     assert first[1:] + rest == list(range(10, 40))
 
 
-def test_a_camera_that_was_taken_over_is_shown_by_its_new_owner(redis: Redis, reel: Reel) -> None:
-    footage = Footage(redis)
+def test_a_camera_that_was_taken_over_is_filmed_by_its_new_owner(redis: Redis, reel: Reel) -> None:
+    footage = Shots(redis)
     old = _epoch(redis)
-    footage.ask({"cam": _wanted(after_frame=30)})
+    footage.request({"cam": _make_request(after_frame=30)})
     Leases(redis, "worker", 60.0).release("cam", old)
     new = Leases(redis, "other", 60.0).acquire("cam")
     assert new is not None
-    FootageSender(footage, lambda: {"cam": Filmed(reel, old)}).tick()
+    ShotSender(footage, lambda: {"cam": OwnedReel(reel, old)}).tick()
     assert footage.receive(["cam"], 100) == {}
-    FootageSender(footage, lambda: {"cam": Filmed(reel, new)}).tick()
+    ShotSender(footage, lambda: {"cam": OwnedReel(reel, new)}).tick()
     assert _frames(footage.receive(["cam"], 100)["cam"])[1:] == list(range(31, 40))

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 
-from service.history.deletion import mark_deleted
-from service.media import normal_keeper as following
-from service.media.kinds import Kind
-from service.media.normal import SEEN_EVERY_S, NormalFolder
+from service.history.deletion import hide_stream
+from service.media import normal_keeper
+from service.media.media_kinds import MediaKind
+from service.media.media_retention import MediaRetention
+from service.media.normal_clips import MARK_EVERY_S, NormalClipFolder
 from service.media.normal_keeper import NormalKeeper
-from service.media.retention import Retention
-from service.media.shelf import NewFile, Shelf, place_of
+from service.media.shelf import Shelf, make_media_path
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
@@ -33,7 +33,7 @@ class Machine:
         self.settings = Settings.model_validate(limits)
         self.metrics = Metrics()
         self.shelf = Shelf(root / "media", database)
-        self.folder = NormalFolder(root / "normal")
+        self.folder = NormalClipFolder(root / "normal")
         self.now = NOW
         self.keeping = NormalKeeper(
             database,
@@ -46,18 +46,15 @@ class Machine:
 
     def clip(self, event_id: str, data: bytes = b"clip", written_at: float = NOW) -> None:
         """The event's clip is written."""
+        assert self.shelf.put(event_id, {MediaKind.CLIP: data}, written_at)
+        path = self.shelf.root / make_media_path(event_id, MediaKind.CLIP)
+        os.utime(path, (written_at, written_at))
 
-        def write(path: Path) -> None:
-            path.write_bytes(data)
-            os.utime(path, (written_at, written_at))
-
-        assert self.shelf.put(event_id, [NewFile(Kind.CLIP, write)], written_at)
-
-    def label(self, event_id: str, label: str | None, *, told: bool = True) -> None:
-        """Somebody judges."""
+    def label(self, event_id: str, label: str | None, *, noticed: bool = True) -> None:
+        """Label an event."""
         with self.database.write() as session:
             session.execute(update(EventRow).where(EventRow.id == event_id).values(label=label))
-        if told:
+        if noticed:
             self.keeping.notice(event_id)
 
     def kept(self, stream_id: str = "cam") -> list[str]:
@@ -65,7 +62,7 @@ class Machine:
         return [clip.event_id for clip in self.folder.clips(stream_id)]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Of a metric."""
+        """Return a metric's value."""
         return self.metrics.registry.get_sample_value(name, labels)
 
 
@@ -84,7 +81,7 @@ def test_a_label_keeps_the_clip_and_another_lets_it_go(
         machine.clip(f"evt_{number}")
     machine.keeping.step()
     assert machine.kept() == []
-    assert machine.folder.of_stream("cam").is_dir(), "a stream without labels has a folder, too"
+    assert machine.folder.stream_folder("cam").is_dir(), "a stream without labels has a folder, too"
     for number, label in enumerate(("normal", "real", "normal")):
         machine.label(f"evt_{number}", label)
     machine.keeping.step()
@@ -99,14 +96,14 @@ def test_a_label_keeps_the_clip_and_another_lets_it_go(
     assert machine.value("normwatch_normal_footage_bytes") == 0
 
 
-def test_what_nobody_told_of_is_found_page_by_page(
+def test_what_nobody_noticed_is_found_page_by_page(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PAGE", 2)
+    monkeypatch.setattr(normal_keeper, "PAGE", 2)
     machine = _machine(tmp_path, database, 5)
     for number in range(5):
         machine.clip(f"evt_{number}", written_at=NOW + number)
-        machine.label(f"evt_{number}", "normal", told=False)
+        machine.label(f"evt_{number}", "normal", noticed=False)
     machine.keeping.step()
     assert machine.kept() == ["evt_0", "evt_1"]
     for _ in range(2):
@@ -114,22 +111,22 @@ def test_what_nobody_told_of_is_found_page_by_page(
     assert machine.kept() == [f"evt_{number}" for number in range(5)]
     # Of clips that have left the shelf, the kept files are looked at.
     _retention(machine, event_media_days=0.001).step()
-    machine.label("evt_1", "real", told=False)
-    machine.label("evt_4", None, told=False)
+    machine.label("evt_1", "real", noticed=False)
+    machine.label("evt_4", None, noticed=False)
     for _ in range(4):
         machine.keeping.step()
     assert machine.kept() == ["evt_0", "evt_2", "evt_3"]
 
 
-def _retention(machine: Machine, **limits: float) -> Retention:
+def _retention(machine: Machine, **limits: float) -> MediaRetention:
     settings = Settings.model_validate(limits)
-    later = NOW + following.SURVEY_EVERY_S + 86_400.0
-    return Retention(machine.database, machine.shelf, settings, Metrics(), clock=lambda: later)
+    later = NOW + normal_keeper.SURVEY_EVERY_S + 86_400.0
+    return MediaRetention(machine.database, machine.shelf, settings, Metrics(), clock=lambda: later)
 
 
 def test_a_clip_that_is_written_after_the_label_is_kept(database: Database, tmp_path: Path) -> None:
     machine = _machine(tmp_path, database)
-    machine.shelf.name()
+    machine.shelf.make_name()
     machine.label("evt_0", "normal")
     machine.keeping.step()
     assert machine.kept() == []
@@ -150,11 +147,11 @@ def test_it_stays_when_the_event_and_its_media_go_for_their_age(
     machine.label("evt_0", "normal")
     machine.keeping.step()
     _retention(machine, event_media_days=0.5).step()
-    assert not (machine.shelf.root / place_of("evt_0", Kind.CLIP)).exists()
+    assert not (machine.shelf.root / make_media_path("evt_0", MediaKind.CLIP)).exists()
     with database.write() as session:
         session.execute(delete(EventRow))
     for _ in range(3):
-        machine.now += following.SURVEY_EVERY_S
+        machine.now += normal_keeper.SURVEY_EVERY_S
         machine.keeping.notice("evt_0")
         machine.keeping.step()
     assert machine.kept() == ["evt_0"]
@@ -169,8 +166,8 @@ def test_the_folder_of_a_deleted_stream_goes(each_database: Database, tmp_path: 
     machine.keeping.step()
     assert machine.folder.stream_ids() == ["cam", "other"]
     with each_database.write() as session:
-        mark_deleted(session, session.get_one(StreamRow, "cam"), NOW)
-    machine.now += following.SURVEY_EVERY_S
+        hide_stream(session, session.get_one(StreamRow, "cam"), NOW)
+    machine.now += normal_keeper.SURVEY_EVERY_S
     machine.keeping.notice("evt_0")
     machine.keeping.step()
     assert machine.folder.stream_ids() == ["other"]
@@ -187,7 +184,7 @@ def test_a_folder_that_another_database_knows_waits_for_it_for_a_week(
     machine.clip("evt_0")
     machine.label("evt_0", "normal")
     machine.keeping.step()
-    machine.now += 2 * SEEN_EVERY_S
+    machine.now += 2 * MARK_EVERY_S
     machine.keeping.step()
     with database.write() as session:
         session.execute(delete(StreamRow))
@@ -219,7 +216,7 @@ def test_of_too_much_the_oldest_goes_and_does_not_come_back(
     deleted = machine.value("normwatch_normal_footage_deleted_total", reason="bytes")
     assert deleted == 1, "evt_1; evt_0 was older than all that was kept"
     for _ in range(3):
-        machine.now += following.SURVEY_EVERY_S
+        machine.now += normal_keeper.SURVEY_EVERY_S
         machine.keeping.step()
     assert machine.kept() == ["evt_2", "evt_3"]
     assert machine.value("normwatch_normal_footage_deleted_total", reason="bytes") == deleted
@@ -233,7 +230,7 @@ def test_what_another_machine_recorded_is_its_own_to_keep(
 ) -> None:
     machine = _machine(tmp_path / "a", database)
     other = Machine(tmp_path / "b", database)
-    other.shelf.name()
+    other.shelf.make_name()
     machine.clip("evt_0")
     machine.label("evt_0", "normal")
     other.keeping.notice("evt_0")

@@ -18,11 +18,11 @@ from sqlalchemy import update
 
 from service.bus.connection import connect
 from service.infer.worker import Worker
-from service.media.clip import length_of
+from service.media.clip import read_clip_length
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import EventMediaRow
-from tests.media.shots import played
+from tests.media.shots import play_clip
 from tests.support.cameras import numbered_picture
 from tests.support.footage import Picture, drawn_picture, write_video
 from tests.support.front_end import client, make_settings
@@ -140,7 +140,7 @@ def test_events_can_be_looked_at(settings: Settings, tmp_path: Path) -> None:
         (tmp_path / "uploaded.mp4").write_bytes(
             api.get(f"/events/{uploaded['id']}/clip.mp4").content
         )
-        numbers, _ = played(tmp_path / "uploaded.mp4")
+        numbers, _ = play_clip(tmp_path / "uploaded.mp4")
         assert numbers == sorted(set(numbers)) and len(numbers) > 20
         _check_elsewhere(api, settings, event)
         text = api.get("/metrics").text
@@ -163,7 +163,7 @@ def _check_clip(api: httpx.Client, event: dict[str, Any], folder: Path) -> None:
     assert whole.headers["cache-control"] == "private, no-cache"
     assert {"etag", "last-modified"} <= {*whole.headers}
     (folder / "clip.mp4").write_bytes(whole.content)
-    numbers, times = played(folder / "clip.mp4")
+    numbers, times = play_clip(folder / "clip.mp4")
     first, last = event["first_frame"], event["last_frame"]
     assert first - FPS <= numbers[0] < first - FPS // 2
     assert last + FPS // 2 < numbers[-1] <= last + FPS + 1
@@ -174,7 +174,7 @@ def _check_clip(api: httpx.Client, event: dict[str, Any], folder: Path) -> None:
     before = [number for number in numbers if number < first - 3]
     assert 0 < len(before) < 0.7 * (first - 3 - numbers[0])
     assert times[-1] == pytest.approx((numbers[-1] - numbers[0]) / FPS, abs=1.0)
-    length = length_of(folder / "clip.mp4")
+    length = read_clip_length(folder / "clip.mp4")
     assert length is not None
     lasts_s = [(frame - numbers[0]) / FPS for frame in (first, last)]
     assert length.event_s == pytest.approx(lasts_s, abs=0.5)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select
 
-from service.media import retention as cleaning
-from service.media.kinds import Kind
-from service.media.retention import DAY_S, FOLDERS, YOUNG_S, Retention
-from service.media.shelf import MARK, NewFile, Shelf, kinds_of, place_of
+from service.media import media_retention
+from service.media.media_kinds import MediaKind
+from service.media.media_retention import DAY_S, FOLDERS, YOUNG_S, MediaRetention
+from service.media.shelf import MARK, Shelf, find_media_kinds, make_media_path
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database
@@ -23,12 +22,7 @@ from tests.support.front_end import add_event
 NOW = 1_800_000_000.0
 
 
-def _write(data: bytes, path: Path) -> None:
-    path.write_bytes(data)
-
-
-def _file(kind: Kind = Kind.CLIP, data: bytes = b"data") -> NewFile:
-    return NewFile(kind, partial(_write, data))
+CLIP = {MediaKind.CLIP: b"data"}
 
 
 def _shelf(root: Path, database: Database, events: int = 1) -> Shelf:
@@ -55,12 +49,12 @@ def _retention(
     *,
     now: float = NOW,
     **limits: float,
-) -> Retention:
+) -> MediaRetention:
     settings = Settings.model_validate(limits)
-    return Retention(database, shelf, settings, metrics or Metrics(), clock=lambda: now)
+    return MediaRetention(database, shelf, settings, metrics or Metrics(), clock=lambda: now)
 
 
-def _sweep(retention: Retention) -> None:
+def _sweep(retention: MediaRetention) -> None:
     for _ in range(FOLDERS + 1):
         retention.step()
 
@@ -69,41 +63,41 @@ def test_a_file_has_its_row_and_a_newer_one_takes_its_place(
     each_database: Database, tmp_path: Path
 ) -> None:
     shelf = _shelf(tmp_path, each_database)
-    assert shelf.put("evt_0", [_file(Kind.PEAK), _file(Kind.HEAT)], NOW)
-    assert shelf.put("evt_0", [_file(Kind.PEAK, b"better")], NOW + 1)
+    assert shelf.put("evt_0", {MediaKind.PEAK: b"data", MediaKind.HEAT: b"data"}, NOW)
+    assert shelf.put("evt_0", {MediaKind.PEAK: b"better"}, NOW + 1)
     with each_database.read() as session:
-        assert kinds_of(session, ["evt_0"]) == {"evt_0": [Kind.PEAK, Kind.HEAT]}
+        assert find_media_kinds(session, ["evt_0"]) == {"evt_0": [MediaKind.PEAK, MediaKind.HEAT]}
         row = session.get_one(EventMediaRow, ("evt_0", "peak"))
     assert (row.size, row.created_at, row.content_type) == (6, NOW + 1, "image/jpeg")
-    path = shelf.path_of(row)
+    path = shelf.find_path(row)
     assert path is not None and path.read_bytes() == b"better"
     assert _files(shelf) == {"evt_0.peak.jpg", "evt_0.heat.jpg"}
 
 
 def test_an_event_that_has_gone_leaves_no_file(database: Database, tmp_path: Path) -> None:
     shelf = _shelf(tmp_path, database, events=0)
-    assert not shelf.put("evt_0", [_file()], NOW)
+    assert not shelf.put("evt_0", CLIP, NOW)
     assert (_files(shelf), _rows(database)) == (set(), [])
 
 
 def test_what_fails_half_way_leaves_neither_file_nor_row(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = _shelf(tmp_path, database)
 
-    def fail(path: Path) -> None:
-        path.write_bytes(b"half")
+    def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space"):
-        shelf.put("evt_0", [NewFile(Kind.CLIP, fail)], NOW)
+        shelf.put("evt_0", CLIP, NOW)
     assert (_files(shelf), _rows(database)) == (set(), [])
 
 
 @pytest.mark.parametrize("ident", ["", "..", "../evt", "a/b", "a" * 33, "evt\0"])
 def test_no_id_leads_out_of_the_folder(ident: str) -> None:
     with pytest.raises(ValueError, match="event_id must be"):
-        place_of(ident, Kind.CLIP)
+        make_media_path(ident, MediaKind.CLIP)
 
 
 def test_no_row_leads_out_of_the_folder(database: Database, tmp_path: Path) -> None:
@@ -113,44 +107,44 @@ def test_no_row_leads_out_of_the_folder(database: Database, tmp_path: Path) -> N
     (shelf.root / "ab").mkdir(parents=True)
     (shelf.root / "ab" / "link").symlink_to(secret)
     for path in ("../secret", str(secret), "ab/link", "ab/../../secret"):
-        row = EventMediaRow(event_id="evt_0", kind="clip", shelf=shelf.name(), path=path)
-        assert shelf.path_of(row) is None
+        row = EventMediaRow(event_id="evt_0", kind="clip", shelf=shelf.make_name(), path=path)
+        assert shelf.find_path(row) is None
 
 
-def test_a_file_of_another_machine_is_not_taken_for_one_s_own(
+def test_a_file_of_another_machine_is_not_mistaken_for_an_own_one(
     database: Database, tmp_path: Path
 ) -> None:
     shelf = _shelf(tmp_path / "a", database)
     other = Shelf(tmp_path / "b" / "media", database)
-    shelf.put("evt_0", [_file()], NOW)
-    other.name()
-    assert shelf.name() == shelf.name() != other.name()
+    shelf.put("evt_0", CLIP, NOW)
+    other.make_name()
+    assert shelf.make_name() == shelf.make_name() != other.make_name()
     with database.read() as session:
         row = session.get_one(EventMediaRow, ("evt_0", "clip"))
-    assert shelf.path_of(row) is not None
-    assert other.path_of(row) is None
+    assert shelf.find_path(row) is not None
+    assert other.find_path(row) is None
 
 
 def test_the_old_goes(database: Database, tmp_path: Path) -> None:
     shelf, metrics = _shelf(tmp_path, database, 3), Metrics()
     for number, age_days in enumerate((9.0, 7.5, 6.5)):
-        shelf.put(f"evt_{number}", [_file()], NOW - age_days * DAY_S)
+        shelf.put(f"evt_{number}", CLIP, NOW - age_days * DAY_S)
     retention = _retention(database, shelf, metrics, event_media_days=7.0)
     assert not retention.step()
     assert _rows(database) == [("evt_2", "clip")]
     assert _files(shelf) == {"evt_2.clip.mp4"}
     value = metrics.registry.get_sample_value
-    assert value("normwatch_event_media_deleted_total", {"reason": cleaning.AGE}) == 2
+    assert value("normwatch_event_media_deleted_total", {"reason": media_retention.AGE}) == 2
     assert value("normwatch_event_media_bytes") == 4
 
 
 def test_of_too_much_the_oldest_goes_in_steps(
     each_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "STEP_ROWS", 2)
+    monkeypatch.setattr(media_retention, "STEP_ROWS", 2)
     shelf = _shelf(tmp_path, each_database, 6)
     for number in range(6):
-        shelf.put(f"evt_{number}", [_file(data=bytes(10))], NOW - number)
+        shelf.put(f"evt_{number}", {MediaKind.CLIP: bytes(10)}, NOW - number)
     retention = _retention(each_database, shelf, event_media_bytes=25)
     assert retention.step(), "there is more to do"
     assert len(_rows(each_database)) == 4
@@ -162,8 +156,8 @@ def test_of_too_much_the_oldest_goes_in_steps(
 def test_files_of_deleted_events_and_of_crashes_go(database: Database, tmp_path: Path) -> None:
     shelf = _shelf(tmp_path, database, 2)
     for number in range(2):
-        shelf.put(f"evt_{number}", [_file(Kind.PEAK), _file()], NOW)
-    folder = (shelf.root / place_of("evt_1", Kind.CLIP)).parent
+        shelf.put(f"evt_{number}", {MediaKind.PEAK: b"data"} | CLIP, NOW)
+    folder = (shelf.root / make_media_path("evt_1", MediaKind.CLIP)).parent
     (folder / "evt_1.clip.mp4.part").write_bytes(b"half")
     (folder / "evt_9.heat.jpg").write_bytes(b"no row")
     with database.write() as session:
@@ -183,12 +177,12 @@ def test_files_of_deleted_events_and_of_crashes_go(database: Database, tmp_path:
 def test_rows_without_a_file_go_and_others_stay(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "STEP_ROWS", 3)
+    monkeypatch.setattr(media_retention, "STEP_ROWS", 3)
     shelf, metrics = _shelf(tmp_path, database, 8), Metrics()
     for number in range(8):
-        shelf.put(f"evt_{number}", [_file()], NOW)
+        shelf.put(f"evt_{number}", CLIP, NOW)
     for number in (0, 3, 7):
-        (shelf.root / place_of(f"evt_{number}", Kind.CLIP)).unlink()
+        (shelf.root / make_media_path(f"evt_{number}", MediaKind.CLIP)).unlink()
     retention = _retention(database, shelf, metrics)
     for _ in range(4):
         retention.step()
@@ -199,14 +193,14 @@ def test_rows_without_a_file_go_and_others_stay(
         "evt_5",
         "evt_6",
     ]
-    labels = {"reason": cleaning.MISSING}
+    labels = {"reason": media_retention.MISSING}
     deleted = metrics.registry.get_sample_value("normwatch_event_media_deleted_total", labels)
     assert deleted == 3
 
 
 def test_a_disk_that_is_not_there_costs_no_row(database: Database, tmp_path: Path) -> None:
     shelf = _shelf(tmp_path, database)
-    shelf.put("evt_0", [_file()], NOW)
+    shelf.put("evt_0", CLIP, NOW)
     shelf.root.rename(tmp_path / "unmounted")
     shelf.root.mkdir()
     _sweep(_retention(database, shelf, now=NOW + 90 * DAY_S, event_media_bytes=0))
@@ -218,9 +212,9 @@ def test_rows_of_another_machine_are_its_own_until_they_are_past_their_time(
 ) -> None:
     shelf = _shelf(tmp_path / "a", database, 2)
     other = Shelf(tmp_path / "b" / "media", database)
-    other.name()
-    shelf.put("evt_0", [_file()], NOW - 7.5 * DAY_S)
-    shelf.put("evt_1", [_file()], NOW - 8.5 * DAY_S)
+    other.make_name()
+    shelf.put("evt_0", CLIP, NOW - 7.5 * DAY_S)
+    shelf.put("evt_1", CLIP, NOW - 8.5 * DAY_S)
     limits = {"event_media_days": 7.0, "event_media_bytes": 0}
     _sweep(_retention(database, other, **limits))
     assert _rows(database) == [("evt_0", "clip")]
@@ -231,8 +225,8 @@ def test_a_damaged_mark_is_an_error_and_nothing_is_cleaned(
     database: Database, tmp_path: Path
 ) -> None:
     shelf = _shelf(tmp_path, database)
-    shelf.put("evt_0", [_file()], NOW)
+    shelf.put("evt_0", CLIP, NOW)
     (shelf.root / MARK).write_text("damaged")
-    assert shelf.known_name() is None
+    assert shelf.read_name() is None
     with pytest.raises(OSError, match=r"\.shelf"):
-        shelf.name()
+        shelf.make_name()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from model import bundle as bundles
+from model.bundles import bundle as bundles
 from tests.support.bundles import small_bundle
 
 settings.register_profile(
@@ -20,7 +20,7 @@ settings.load_profile("model")
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread() -> Iterator[None]:
-    """The networks are too small to share, and other tests run beside these."""
+    """The networks are too small to share, and other tests run at the same time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

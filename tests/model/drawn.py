@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.config import NetConfig
-from model.footage import Clip
+from model.footage.clips import Clip
+from model.network.network_config import NetConfig
 
 NET = NetConfig(base_width=2, height=16, width=24, memory_items=3)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.config import ErrorForm
+from model.scoring.score_config import ErrorForm
 
 FORMS = st.sampled_from(list(ErrorForm))
 

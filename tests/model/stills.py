@@ -1,4 +1,4 @@
-"""Drawn scenes, and what is seen in pictures of them."""
+"""Drawn scenes, pictures of them, and how a `Scene` reads those."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.looks import Look
-from model.scene import Scene
-from model.scene_rules import SceneRules
+from model.scene.features import extract
+from model.scene.scene import Scene
+from model.scene.scene_phases import SceneReading
+from model.scene.scene_rules import SceneRules
 
 Frame = NDArray[np.uint8]
 Drawn = NDArray[np.float32]
@@ -18,7 +19,7 @@ STILL = 60
 
 
 def draw_scene(seed: int = 0, size: int = SIZE) -> Drawn:
-    """Walls, windows and paths, all with edges, of mean about 110."""
+    """Draw walls, windows and paths, all with edges, with a mean level of about 110."""
     random = np.random.default_rng(seed)
     picture = np.full((size, size), 110.0, np.float32)
     for _ in range(60):
@@ -28,8 +29,8 @@ def draw_scene(seed: int = 0, size: int = SIZE) -> Drawn:
     return picture
 
 
-def shot(pictures: Iterable[Drawn], *, noise: float = 2.0) -> list[Frame]:
-    """As a camera has them: noisy, 8 bits."""
+def shoot(pictures: Iterable[Drawn], *, noise: float = 2.0) -> list[Frame]:
+    """Take the pictures with a camera: noisy, 8 bits."""
     random = np.random.default_rng(1)
     return [
         (picture + random.normal(0.0, noise, picture.shape)).round().clip(0, 255).astype(np.uint8)
@@ -37,27 +38,28 @@ def shot(pictures: Iterable[Drawn], *, noise: float = 2.0) -> list[Frame]:
     ]
 
 
-def still(picture: Drawn, count: int, *, noise: float = 2.0) -> list[Frame]:
-    """The same, so many times."""
-    return shot([picture] * count, noise=noise)
+def shoot_still(picture: Drawn, count: int, *, noise: float = 2.0) -> list[Frame]:
+    """Take the same picture `count` times."""
+    return shoot([picture] * count, noise=noise)
 
 
-def look_at(scene: Scene, frames: Iterable[Frame]) -> list[Look]:
-    """Take frames in; what the scene said of each."""
-    looks = []
+def read_all(scene: Scene, frames: Iterable[Frame]) -> list[SceneReading]:
+    """Append frames to the scene's past; returns their readings."""
+    readings = []
     for frame in frames:
-        looks.append(scene.look(frame))
-        scene.take_in(looks[-1])
-    return looks
+        readings.append(scene.read(extract(frame).thumb))
+        scene.append(readings[-1])
+    return readings
 
 
-def settled(rules: SceneRules | None = None) -> Scene:
-    """One that knows the drawn scene."""
+def make_settled_scene(rules: SceneRules | None = None) -> Scene:
+    """Make a `Scene` that knows the drawn scene."""
     scene = Scene(rules or SceneRules())
-    assert not any(look.quiet for look in look_at(scene, still(draw_scene(), STILL)))
+    readings = read_all(scene, shoot_still(draw_scene(), STILL))
+    assert not any(reading.quiet for reading in readings)
     return scene
 
 
-def changes_in(looks: Sequence[Look]) -> list[str]:
-    """The changes of the light that were told."""
-    return [look.change.reason for look in looks if look.change is not None]
+def list_changes(readings: Sequence[SceneReading]) -> list[str]:
+    """List the reasons of the changes that were found."""
+    return [reading.change.reason for reading in readings if reading.change is not None]

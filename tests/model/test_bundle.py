@@ -1,4 +1,4 @@
-"""Bundles on disk: what comes back, from each version of the document, and how they are found."""
+"""Bundles on disk: what comes back of them, and how they are found."""
 
 from __future__ import annotations
 
@@ -10,30 +10,26 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model import bundle as bundles
-from model.catalog import DOCUMENT, WEIGHTS, BundleError, Provenance, available, find
-from model.config import (
-    PAPER,
-    Calibration,
-    ErrorForm,
-    ErrorKind,
-    ErrorStep,
-    InputRange,
-    Int8,
-    NetConfig,
-    Normalisation,
-    NormalisationKind,
-    NormalRange,
-    PsnrPeak,
-    ScoreConfig,
-    Span,
+from model.bundles import bundle as bundles
+from model.bundles.calibration_config import Calibration, InputRange, Int8, Interval, NormalRange
+from model.bundles.catalog import (
+    DOCUMENT,
+    WEIGHTS,
+    BundleError,
+    Provenance,
+    find_bundle,
+    list_bundles,
 )
-from model.engines.quantisation import convolution_names
+from model.engines.quantisation import list_convolution_names
+from model.network.network_config import NetConfig
+from model.scoring.score_config import PAPER, ErrorForm, ErrorKind, ErrorStep, ScoreConfig
 from tests.support.bundles import SMALL, small_bundle
 
 
 def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
-    normal = NormalRange(Span(1, 2), {"squared.4.4.2.30": Span(3, 4), "psnr.unit": Span(-5, 6)})
+    normal = NormalRange(
+        Interval(1, 2), {"squared.4.4.2.30": Interval(3, 4), "psnr.unit": Interval(-5, 6)}
+    )
     bundle = replace(
         small_bundle(
             net=NetConfig(base_width=3, channels=3, height=32, width=48, memory_channels=7)
@@ -58,7 +54,7 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_bundle_keeps_its_8_bit_ranges(tmp_path: Path) -> None:
     bundle = small_bundle()
-    names = convolution_names(bundle.network)
+    names = list_convolution_names(bundle.network)
     int8 = Int8({name: InputRange(-0.1, 0.2 + n) for n, name in enumerate(names)}, 0.995, 12)
     bundles.save(replace(bundle, int8=int8), tmp_path / "x")
     assert bundles.load(tmp_path / "x").int8 == int8
@@ -70,8 +66,8 @@ def test_saving_again_replaces_both_files_and_leaves_no_others(saved: Path) -> N
     assert sorted(file.name for file in saved.iterdir()) == [DOCUMENT, WEIGHTS]
 
 
-def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
-    """Bundles of version 2 are out there: these names may not change."""
+def test_a_bundles_document_has_these_names(saved: Path) -> None:
+    """Shipped bundles have them: a change needs their documents rewritten."""
     document = json.loads((saved / DOCUMENT).read_text())
     assert set(document) == {
         "format", "version", "name", "weights_sha256", "net", "score", "calibration", "provenance",
@@ -92,7 +88,9 @@ def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
     assert set(document["score"]["normalisation"]) == {
         "kind", "headroom", "relax_frames", "window_frames", "tail", "abnormal_gain",
     }  # fmt: skip
-    assert set(document["calibration"]) == {"gamma", "error_form", "normal", "thresholds"}
+    assert set(document["calibration"]) == {
+        "gamma", "error_form", "normal", "thresholds", "skips_still",
+    }  # fmt: skip
     assert set(document["calibration"]["normal"]) == {"distance", "errors"}
     assert set(document["calibration"]["normal"]["errors"]) == {
         "psnr.frame", "absolute.1.1.0.0", "absolute.8.4.2.30",
@@ -104,85 +102,35 @@ def test_version_2_is_written_as_it_is_read_elsewhere(saved: Path) -> None:
     )
 
 
-VERSION_1_SCORE = {
-    "name": "mine", "pooling": "cells", "appearance_weight": 0.8, "peak": "unit", "cell": 4,
-    "stride": 2, "blur_cells": 1.5, "top_cells": 20, "headroom": 3.0, "relax_frames": 200.0,
-    "smoothing": 0.25,
-}  # fmt: skip
-VERSION_1_NORMAL = {
-    "psnr": {"low": 30.0, "high": 40.0},
-    "distance": {"low": 0.1, "high": 0.2},
-    "pooled": {"low": 0.02, "high": 0.04},
-}
-
-
-def _as_version_1(path: Path, **score: object) -> None:
-    document = json.loads((path / DOCUMENT).read_text())
-    document["version"] = 1
-    document["score"] = VERSION_1_SCORE | score
-    document["calibration"]["normal"] = VERSION_1_NORMAL
-    document["calibration"]["thresholds"] = {"mine": 0.5}
-    del document["net"]["memory"], document["net"]["memory_shrinkage"]
-    (path / DOCUMENT).write_text(json.dumps(document))
-
-
-def test_version_1_is_read_to_the_same_score_and_ranges(saved: Path) -> None:
-    _as_version_1(saved)
-    bundle = bundles.load(saved)
-    pooled = ErrorStep(ErrorKind.ABSOLUTE, PsnrPeak.UNIT, 4, 2, 1.5, 20)
-    assert bundle.score == ScoreConfig(
-        "mine", pooled, Normalisation(NormalisationKind.DECAYED, 3.0, 200.0), 0.8, smoothing=0.25
-    )
-    assert bundle.calibration.normal == NormalRange(
-        Span(0.1, 0.2), {"psnr.unit": Span(-40.0, -30.0), pooled.key: Span(0.02, 0.04)}
-    )
-
-
-def test_version_1_with_the_papers_score_is_read(saved: Path) -> None:
-    _as_version_1(saved, pooling="psnr", peak="frame", relax_frames=0.0, headroom=1.0)
-    score = bundles.load(saved).score
-    assert (score.error.form, score.error.key) == (ErrorKind.PSNR, PAPER.error.key)
-    assert score.normalisation == PAPER.normalisation
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("cell", "x"), ("cell", 65), ("smoothing", 0), ("relax_frames", -1.0)]
-)
-def test_a_bad_value_of_version_1_is_named(field: str, value: object, saved: Path) -> None:
-    _as_version_1(saved, **{field: value})
-    with pytest.raises(BundleError, match=field):
-        bundles.load(saved)
-
-
 def test_bundles_are_found_by_path_and_by_name(saved: Path) -> None:
     folders = [saved.parent]
-    assert find(str(saved)) == saved
-    assert find("camera", folders) == saved
-    assert [(b.name, b.shipped, b.config) for b in available(folders) if not b.shipped] == [
+    assert find_bundle(str(saved)) == saved
+    assert find_bundle("camera", folders) == saved
+    assert [(b.name, b.shipped, b.config) for b in list_bundles(folders) if not b.shipped] == [
         ("camera", False, SMALL)
     ]
     with pytest.raises(BundleError, match=r"no bundle 'camcorder'; there are: .*camera"):
-        find("camcorder", folders)
+        find_bundle("camcorder", folders)
     with pytest.raises(BundleError, match="holds no bundle"):
-        find(str(saved.parent))
+        find_bundle(str(saved.parent))
 
 
 def test_the_first_of_two_with_one_name_counts(saved: Path, tmp_path: Path) -> None:
     other = tmp_path / "more"
     bundles.save(small_bundle(net=replace(SMALL, base_width=5)), other / "camera")
-    assert find("camera", [other, saved.parent]) == other / "camera"
-    listed = {info.name: info.config.base_width for info in available([other, saved.parent])}
+    assert find_bundle("camera", [other, saved.parent]) == other / "camera"
+    listed = {info.name: info.config.base_width for info in list_bundles([other, saved.parent])}
     assert listed["camera"] == 5
 
 
 def test_a_damaged_bundle_is_left_out_of_the_list_but_named_when_asked_for(saved: Path) -> None:
     (saved / DOCUMENT).write_text("{")
-    assert "camera" not in [info.name for info in available([saved.parent])]
+    assert "camera" not in [info.name for info in list_bundles([saved.parent])]
     with pytest.raises(BundleError, match="damaged"):
-        bundles.load(find("camera", [saved.parent]))
+        bundles.load(find_bundle("camera", [saved.parent]))
 
 
 def test_every_shipped_bundle_loads() -> None:
-    for info in available():
+    for info in list_bundles():
         assert info.shipped
         assert isinstance(bundles.load(info.path).score, ScoreConfig)

@@ -12,23 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from model.bundle import Bundle
-from model.calibration import calibrate, causal_scores, measure, split, threshold
-from model.config import LIVE, PAPER, SCORES, Calibration, NormalRange, Span
-from model.detector import Detector
-from model.evaluation.accuracy import Labels, accuracy
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import Calibration, Interval, NormalRange
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions
+from model.evaluation.accuracy import Labels, compute_accuracy
 from model.evaluation.comparison import Comparison, Plan, compare
-from model.evaluation.protocol import offline_scores, smooth
+from model.evaluation.protocol import score_offline, smooth
 from model.evaluation.truth import Truth
-from model.footage import Clip
-from model.observation import CameraOptions
-from model.rules import LIVE_UPDATE, UPDATE_RULES
-from model.score import Measures
+from model.footage.clips import Clip
+from model.network.network_config import NetConfig
+from model.network.update_rules import LIVE_UPDATE, UPDATE_RULES
+from model.scoring.measures import Measures
+from model.scoring.score_config import LIVE, PAPER, SCORES
+from model.training import bundle_calibration as calibration
+from model.training.bundle_calibration import (
+    calibrate,
+    compute_threshold,
+    measure_clips,
+    score_causally,
+    split_clips,
+)
 from tests.model.drawn import NET, clip
 from tests.support.bundles import small_bundle
 
 PSNR, POOLED = PAPER.error.key, LIVE.error.key
-NORMAL = NormalRange(Span(0.1, 0.2), {PSNR: Span(-40.0, -30.0), POOLED: Span(0.02, 0.04)})
+NORMAL = NormalRange(
+    Interval(0.1, 0.2), {PSNR: Interval(-40.0, -30.0), POOLED: Interval(0.02, 0.04)}
+)
 
 
 def _bundle() -> Bundle:
@@ -41,7 +52,7 @@ def _row(psnr: float, distance: float = 0.15, pooled: float = 0.03) -> Measures:
 
 def test_of_many_clips_whole_ones_are_held_out() -> None:
     clips = [clip(str(number), 10) for number in range(16)]
-    training, held = split(clips, 0.125, context=4)
+    training, held = split_clips(clips, 0.125, context=4)
     assert [c.name for c in held] == ["4", "12"]
     assert len(training) == 14
     assert all(len(c) == 10 for c in (*training, *held))
@@ -49,14 +60,14 @@ def test_of_many_clips_whole_ones_are_held_out() -> None:
 
 def test_of_few_clips_the_end_of_each_is_held_out() -> None:
     clips = [clip("a", 80), clip("b", 40, seed=3)]
-    training, held = split(clips, 0.25, context=4)
+    training, held = split_clips(clips, 0.25, context=4)
     assert [len(c) for c in training] == [60, 30]
     for whole, first, last in zip(clips, training, held, strict=True):
         assert np.array_equal(np.concatenate([first.frames, last.frames]), whole.frames)
 
 
 def test_the_end_that_is_held_out_is_long_enough_to_be_measured() -> None:
-    training, held = split([clip("a", 20), clip("b", 7)], 0.125, context=4)
+    training, held = split_clips([clip("a", 20), clip("b", 7)], 0.125, context=4)
     assert [len(c) for c in held] == [6]  # 4 before the first score, and 2 to make a range
     assert [len(c) for c in training] == [14, 7]
 
@@ -68,13 +79,13 @@ def test_the_end_that_is_held_out_is_long_enough_to_be_measured() -> None:
 )
 def test_footage_too_short_to_hold_any_out_is_refused(clips: list[Clip]) -> None:
     with pytest.raises(ValueError, match="too short: 6 frames"):
-        split(clips, 0.125, context=4)
+        split_clips(clips, 0.125, context=4)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 0.6, math.nan])
 def test_a_share_that_leaves_nothing_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=f"share.*{share}"):
-        split([clip("a", 50)], share)
+        split_clips([clip("a", 50)], share)
 
 
 @given(
@@ -85,7 +96,7 @@ def test_a_share_that_leaves_nothing_is_refused(share: float) -> None:
 def test_no_frame_is_lost_or_in_both_parts(lengths: list[int], share: float, context: int) -> None:
     clips = [clip(str(i), length, seed=i) for i, length in enumerate(lengths)]
     try:
-        training, held = split(clips, share, context)
+        training, held = split_clips(clips, share, context)
     except ValueError:
         return
     assert sum(map(len, training)) + sum(map(len, held)) == sum(lengths)
@@ -108,22 +119,55 @@ def _compared(
 def test_calibration_measures_gate_ranges_and_thresholds() -> None:
     held = [clip("a", 30), clip("b", 25, seed=4)]
     bundle = calibrate(_bundle(), held)
-    calibration = bundle.calibration
-    frozen = measure(Detector(_bundle()), held, CameraOptions(update=UPDATE_RULES["held"]))
+    found = bundle.calibration
+    frozen = measure_clips(Detector(_bundle()), held, CameraOptions(update=UPDATE_RULES["held"]))
     errors = [row.gate_error for rows in frozen for row in rows if row]
     assert len(errors) == 26 + 21
-    assert calibration.gamma == pytest.approx(np.quantile(errors, 0.99))
+    assert found.gamma == pytest.approx(np.quantile(errors, 0.99))
     live = CameraOptions(update=LIVE_UPDATE)  # ranges are those of a live camera
-    rows = [row for clip_rows in measure(Detector(bundle), held, live) for row in clip_rows if row]
-    assert calibration.normal is not None
+    rows = [
+        row for clip_rows in measure_clips(Detector(bundle), held, live) for row in clip_rows if row
+    ]
+    assert found.normal is not None
     distances = [row.distance for row in rows]
-    assert calibration.normal.distance == Span(min(distances), max(distances))
+    assert found.normal.distance == Interval(min(distances), max(distances))
     detector = Detector(bundle, scores=tuple(SCORES.values()))
-    measured = [row for each in measure(detector, held, live) for row in each if row]
+    measured = [row for each in measure_clips(detector, held, live) for row in each if row]
     for score in SCORES.values():
         values = [row.errors[score.error.key] for row in measured]
-        assert calibration.normal.errors[score.error.key] == Span(min(values), max(values))
-    assert set(calibration.thresholds) == set(SCORES)
+        assert found.normal.errors[score.error.key] == Interval(min(values), max(values))
+    assert set(found.thresholds) == set(SCORES)
+
+
+def _still(count: int, net: NetConfig = NET) -> Clip:
+    """An empty scene, with the noise of a sensor."""
+    rng = np.random.default_rng(8)
+    room = rng.integers(60, 190, (net.height, net.width))
+    noise = rng.integers(-1, 2, (count, net.height, net.width))
+    return Clip("still", (room + noise).astype(np.uint8))
+
+
+def test_still_frames_are_skipped_where_scores_stay_what_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = [clip("a", 30), _still(60)]
+    assert calibrate(_bundle(), held).calibration.skips_still
+    # Skipping takes the noise out of the scores: no two are equal to the last digit.
+    monkeypatch.setattr(calibration, "MOST_STILL_DIFFERENCE", 0.0)
+    assert not calibrate(_bundle(), [_still(60)]).calibration.skips_still
+    assert calibrate(_bundle(), held[:1]).calibration.skips_still, "nothing is still in it"
+
+
+def test_footage_of_which_only_parts_would_be_computed_decides_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Something always moves in a corner, so that no frame is still."""
+    bundle = replace(small_bundle(), calibration=Calibration())
+    room = np.array(_still(60, bundle.config).frames)
+    for number, frame in enumerate(room):
+        frame[: frame.shape[0] // 8, : frame.shape[1] // 8] = 40 * (number % 5)
+    monkeypatch.setattr(calibration, "MOST_STILL_DIFFERENCE", 0.0)
+    assert not calibrate(bundle, [Clip("corner", room)]).calibration.skips_still
 
 
 def test_no_score_of_the_held_out_footage_reaches_the_threshold() -> None:
@@ -136,16 +180,16 @@ def test_no_score_of_the_held_out_footage_reaches_the_threshold() -> None:
         threshold = bundle.calibration.thresholds[name]
         if evaluation.score.normalisation.headroom > 1.0 or name == "paper":
             assert np.nanmax(scores) < threshold <= 1.0
-        else:  # the highest of normal footage is 1, as is whatever is higher
+        else:  # the highest of normal footage is 1, as is all that is higher
             assert threshold == 1.0
 
 
 def test_the_threshold_can_be_reached_and_is_never_0() -> None:
     worst = [[_row(30.0, 0.2, 0.04)]]  # scores 1 under plain min-max without headroom
-    assert threshold(worst, PAPER, NORMAL) == 1.0
-    assert threshold([[_row(40.0, 0.1, 0.02)]], LIVE, NORMAL) == 0.1
+    assert compute_threshold(worst, PAPER, NORMAL) == 1.0
+    assert compute_threshold([[_row(40.0, 0.1, 0.02)]], LIVE, NORMAL) == 0.1
     middle = [[_row(35.0, 0.15, 0.03)]]
-    assert threshold(middle, PAPER, NORMAL) == pytest.approx(1.15 * 0.5)
+    assert compute_threshold(middle, PAPER, NORMAL) == pytest.approx(1.15 * 0.5)
 
 
 def test_footage_without_one_measure_is_refused() -> None:
@@ -163,8 +207,8 @@ def test_causal_scores_use_the_past_only(
     past: list[Measures], future: list[Measures], score: object
 ) -> None:
     config = PAPER if score is PAPER else LIVE
-    whole = causal_scores([past, past + future], config, NORMAL)
-    cut_short = causal_scores([past, past], config, NORMAL)
+    whole = score_causally([past, past + future], config, NORMAL)
+    cut_short = score_causally([past, past], config, NORMAL)
     assert whole[0] == cut_short[0]
     assert whole[1][: len(past)] == cut_short[1]
 
@@ -187,29 +231,29 @@ def test_causal_scores_of_a_recording_stay_when_its_future_is_cut_off() -> None:
 
 def test_ranges_are_carried_from_clip_to_clip_and_averages_are_not() -> None:
     rows = [_row(10.0, 0.15, 0.5)]
-    again = causal_scores([rows, [_row(35.0)]], PAPER, NORMAL)[1][0]
-    alone = causal_scores([[_row(35.0)]], PAPER, NORMAL)[0][0]
+    again = score_causally([rows, [_row(35.0)]], PAPER, NORMAL)[1][0]
+    alone = score_causally([[_row(35.0)]], PAPER, NORMAL)[0][0]
     assert again is not None and alone is not None
     assert again < alone  # the extreme of the first clip squeezes
-    smoothed = causal_scores(
+    smoothed = score_causally(
         [[_row(35.0, pooled=0.02)] * 3, [_row(35.0, pooled=0.04)]], LIVE, NORMAL
     )
-    alone = causal_scores([[_row(35.0, pooled=0.04)]], LIVE, NORMAL)[0][0]
+    alone = score_causally([[_row(35.0, pooled=0.04)]], LIVE, NORMAL)[0][0]
     assert smoothed[1] == [pytest.approx(alone, abs=1e-3)]  # quantiles moved by a thousandth
 
 
 def test_offline_scores_take_the_extremes_of_the_whole_clip() -> None:
     rows = [None, _row(40.0, 0.1), _row(30.0, 0.3), _row(35.0, 0.2)]
-    scores = offline_scores(rows, PAPER)
+    scores = score_offline(rows, PAPER)
     assert np.isnan(scores[0])
     assert scores[1:] == pytest.approx([0.0, 1.0, 0.5])
-    assert offline_scores([_row(40.0)] * 3, PAPER) == pytest.approx([0.0] * 3)
-    assert np.isnan(offline_scores([None, None], LIVE)).all()
+    assert score_offline([_row(40.0)] * 3, PAPER) == pytest.approx([0.0] * 3)
+    assert np.isnan(score_offline([None, None], LIVE)).all()
 
 
 def test_a_collapsed_distance_is_no_noise_in_offline_scores() -> None:
     rows = [_row(40.0, 0.1 + 1e-12 * step) for step in range(5)]
-    assert offline_scores(rows, PAPER) == pytest.approx([0.0] * 5, abs=1e-3)
+    assert score_offline(rows, PAPER) == pytest.approx([0.0] * 5, abs=1e-3)
 
 
 def test_smoothing_starts_at_the_first_value() -> None:
@@ -225,7 +269,7 @@ def test_figures_are_those_of_sklearn_and_leave_unscored_frames_out() -> None:
         np.array([0.3, 0.2, 0.8]),
         np.array([0.95, 0.0]),
     ]
-    figures = accuracy(labels, scores)
+    figures = compute_accuracy(labels, scores)
     flat_labels = [0, 1, 1, 0, 1, 0, 1, 0, 0]
     flat_scores = [0.1, 0.9, 0.4, 0.5, 0.3, 0.2, 0.8, 0.95, 0.0]
     assert figures.micro == pytest.approx(100 * roc_auc_score(flat_labels, flat_scores))
@@ -235,12 +279,12 @@ def test_figures_are_those_of_sklearn_and_leave_unscored_frames_out() -> None:
 
 
 def test_labels_of_one_kind_have_no_figures() -> None:
-    figures = accuracy([np.zeros(3, bool)], [np.arange(3.0)])
+    figures = compute_accuracy([np.zeros(3, bool)], [np.arange(3.0)])
     assert (figures.micro, figures.macro, figures.equal_error_rate) == (None, None, None)
 
 
 def test_perfect_scores_have_no_equal_error() -> None:
-    figures = accuracy([np.array([0, 0, 1, 1], bool)], [np.array([0.1, 0.2, 0.8, 0.9])])
+    figures = compute_accuracy([np.array([0, 0, 1, 1], bool)], [np.array([0.1, 0.2, 0.8, 0.9])])
     assert (figures.micro, figures.equal_error_rate) == (100.0, 0.0)
 
 

@@ -14,20 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model import bundle as bundles
-from model.catalog import DOCUMENT, WEIGHTS, BundleError, read_document
-from model.config import (
-    JUDGED,
-    Calibration,
-    ErrorKind,
-    ErrorStep,
-    InputRange,
-    Int8,
-    NormalRange,
-    Span,
-)
-from model.detector import Detector
-from model.engines.quantisation import convolution_names
+from model.bundles import bundle as bundles
+from model.bundles.calibration_config import Calibration, InputRange, Int8, Interval, NormalRange
+from model.bundles.catalog import DOCUMENT, WEIGHTS, BundleError, read_document
+from model.detect.detector import Detector
+from model.engines.quantisation import list_convolution_names
+from model.scoring.score_config import JUDGED, ErrorKind, ErrorStep
 from tests.support.bundles import SMALL, small_bundle
 
 
@@ -121,7 +113,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "foreign JSON": (lambda p: (p / DOCUMENT).write_text('{"a": 1}'), "damaged or foreign"),
     "a list": (lambda p: (p / DOCUMENT).write_text("[]"), "damaged or foreign"),
     "version 3": (_set("version", value=3), "version"),
-    "version 1 of another kind": (_set("version", value=1), "version"),
+    "version 1": (_set("version", value=1), "version"),
     "no range for the score": (
         _set("calibration", "normal", "errors", value={}), "lacks the range of absolute"
     ),
@@ -210,7 +202,9 @@ def judging(tmp_path: Path) -> Path:
     """A bundle on disk whose network judges, and whose score takes that."""
     path = tmp_path / "judging"
     bundle = small_bundle(net=replace(SMALL, judges=True))
-    normal = NormalRange(Span(0.0, 0.1), {step.key: Span(0.0, 0.5) for step in JUDGED.steps})
+    normal = NormalRange(
+        Interval(0.0, 0.1), {step.key: Interval(0.0, 0.5) for step in JUDGED.steps}
+    )
     calibration = Calibration(1.0, normal=normal, thresholds={"judged": 0.5})
     bundles.save(replace(bundle, score=JUDGED, calibration=calibration), path)
     return path
@@ -288,7 +282,7 @@ INT8: dict[str, tuple[Callable[[Path], object], str]] = {
         _edit(lambda d: _ranges(d).update(judge={"low": 0.0, "high": 1.0})),
         "int8.ranges has 'judge', which no convolution takes",
     ),
-    "a range beside 0": (
+    "a range without 0": (
         _set("int8", "ranges", "picture", value={"low": 0.5, "high": 1.0}),
         "two finite numbers around 0",
     ),
@@ -308,7 +302,7 @@ INT8: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("what", INT8)
 def test_damaged_8_bit_ranges_are_one_clear_error(what: str, tmp_path: Path) -> None:
     bundle = small_bundle()
-    ranges = dict.fromkeys(convolution_names(bundle.network), InputRange(-1.0, 1.0))
+    ranges = dict.fromkeys(list_convolution_names(bundle.network), InputRange(-1.0, 1.0))
     path = tmp_path / "camera"
     bundles.save(replace(bundle, int8=Int8(ranges, 0.995, 12)), path)
     damage, words = INT8[what]

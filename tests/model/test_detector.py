@@ -11,13 +11,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.bundle import Bundle
-from model.camera_state import CameraState
-from model.config import PAPER, Calibration, NetConfig, Span, Task
-from model.detector import Detector
-from model.observation import CameraOptions, Observation
-from model.rules import UPDATE_RULES
-from model.zones import region_of
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import Calibration, Interval
+from model.detect.camera_state import CameraState
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions, Observation, Withheld
+from model.network.network_config import NetConfig, Task
+from model.network.update_rules import UPDATE_RULES
+from model.scoring.score_config import PAPER
+from model.scoring.zones import find_region
 from tests.support.bundles import small_bundle
 
 Frame = NDArray[np.uint8]
@@ -148,7 +150,7 @@ def test_the_first_frames_are_warming_and_so_are_those_after_a_cut() -> None:
     assert [result.warming for result in first] == [True] * 4 + [False] * 2
     camera.cut()
     second = _play(detector, camera, frames[6:], CameraOptions())
-    assert [result.warming for result in second] == [True] * 4 + [False] * 2
+    assert [result.withheld for result in second] == [Withheld.FEW_FRAMES] * 4 + [None] * 2
     assert all(result.score is None and result.heat is None for result in second[:4])
 
 
@@ -161,6 +163,7 @@ def test_without_a_normal_range_there_are_measures_but_no_score() -> None:
     bundle = replace(_bundle(), calibration=Calibration())
     result = _play(Detector(bundle), Detector(bundle).start(), _footage(6), CameraOptions())[-1]
     assert result.warming
+    assert result.withheld is Withheld.NO_RANGE
     assert result.score is None
     assert result.psnr is not None
 
@@ -178,12 +181,12 @@ def test_options_override_the_bundles_threshold_and_weight() -> None:
 
 
 def test_a_state_of_other_ranges_or_another_score_is_refused() -> None:
-    """Calibrated anew, the same weights make other numbers of the same frames."""
+    """Calibrated again, the same weights make other numbers of the same frames."""
     bundle = _bundle()
     normal = bundle.calibration.normal
     assert normal is not None
     saved = Detector(bundle).start().save()
-    wider = {key: Span(span.low, 3.0 * span.high) for key, span in normal.errors.items()}
+    wider = {key: Interval(span.low, 3.0 * span.high) for key, span in normal.errors.items()}
     others = (
         replace(
             bundle, calibration=replace(bundle.calibration, normal=replace(normal, errors=wider))
@@ -381,5 +384,5 @@ def test_a_region_is_the_box_around_the_largest_cells_that_touch() -> None:
     cells[2, 4] = 0.6
     cells[0, 7] = 0.9  # strong, but elsewhere
     cells[3, 4] = 0.3
-    assert region_of(cells) == (2 / 8, 1 / 4, 5 / 8, 3 / 4)
-    assert region_of(np.zeros((4, 8), np.float32)) == (0.0, 0.0, 1.0, 1.0)
+    assert find_region(cells) == (2 / 8, 1 / 4, 5 / 8, 3 / 4)
+    assert find_region(np.zeros((4, 8), np.float32)) == (0.0, 0.0, 1.0, 1.0)

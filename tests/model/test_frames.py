@@ -1,4 +1,4 @@
-"""Pictures as the network takes them."""
+"""Pictures fitted to what the network takes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_is_no_picture_is_refused(picture: np.typing.NDArray[np.uint8]) -> 
         fit(picture, GREY)
 
 
-def test_grey_is_told_from_colour() -> None:
+def test_grey_is_distinguished_from_colour() -> None:
     random = np.random.default_rng(0)
     grey = np.repeat(random.integers(0, 255, (32, 32, 1), dtype=np.uint8), 3, axis=2)
     assert is_grey(grey)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.labels import LabelError, read_labels
+from model.data.labels import LabelError, read_labels
 
 
 def _write(path: Path, *rows: str, header: str = "clip,frame,abnormal") -> Path:

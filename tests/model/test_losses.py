@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from model.config import ErrorForm
-from model.losses import (
+from model.network.losses import (
     LossTerms,
     LossWeights,
     compactness_loss,
@@ -19,6 +18,7 @@ from model.losses import (
     separateness_loss,
     total_loss,
 )
+from model.scoring.score_config import ErrorForm
 from tests.model import reference
 from tests.model.inputs import FORMS, frame_pairs, memories, tensor
 
@@ -45,7 +45,7 @@ def test_separateness_is_the_papers(case: Pair, form: ErrorForm, margin: float) 
     assert value == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-def _case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _make_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     random = torch.Generator().manual_seed(0)
     predicted, actual = torch.rand(2, 2, 1, 8, 8, generator=random)
     queries = functional.normalize(torch.randn(1, 12, 6, generator=random), dim=2)
@@ -55,13 +55,13 @@ def _case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_the_total_is_the_weighted_sum() -> None:
     weights = LossWeights(compact=0.3, separate=0.7, margin=0.5)
-    parts = total_loss(*_case(), LossTerms(weights, ErrorForm.MEAN_SQUARE))
+    parts = total_loss(*_make_case(), LossTerms(weights, ErrorForm.MEAN_SQUARE))
     total = parts.frame + 0.3 * parts.compact + 0.7 * parts.separate
     torch.testing.assert_close(parts.total, total)
 
 
 def test_separateness_may_have_a_norm_of_its_own() -> None:
-    case = _case()
+    case = _make_case()
     terms = LossTerms(form=ErrorForm.MEAN_SQUARE, separation_form=ErrorForm.NORM)
     parts = total_loss(*case, terms)
     torch.testing.assert_close(
@@ -73,7 +73,7 @@ def test_separateness_may_have_a_norm_of_its_own() -> None:
 
 
 def test_losses_train_the_encoder_and_leave_the_items_alone() -> None:
-    predicted, actual, queries, items = _case()
+    predicted, actual, queries, items = _make_case()
     parts = total_loss(predicted, actual, queries, items, LossTerms(form=ErrorForm.NORM))
     gradients = torch.autograd.grad(parts.total, (predicted, queries, items), allow_unused=True)
     assert gradients[0] is not None and gradients[0].any()

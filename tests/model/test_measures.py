@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from numpy.typing import NDArray
 
-from model import measures, memory
-from model.config import ErrorForm, PsnrPeak
+from model.network import mnad_memory
+from model.scoring import measures
+from model.scoring.score_config import ErrorForm, PsnrPeak
 from tests.model import reference
 from tests.model.inputs import FORMS, frame_pairs, memories, tensor
 
@@ -38,7 +39,7 @@ def test_psnr_is_the_papers(pair: Pair) -> None:
 @given(memories(), FORMS)
 def test_distance_is_the_papers(case: Pair, form: ErrorForm) -> None:
     queries, items = map(tensor, case)
-    chosen = memory.select(items, memory.nearest(queries, items)[..., 0])
+    chosen = mnad_memory.select(items, mnad_memory.find_nearest(queries, items)[..., 0])
     value = measures.query_distance(queries, chosen, form).item()
     expected = reference.distance(*case, squared=form is not ErrorForm.NORM)
     assert value == pytest.approx(expected, rel=1e-9)
@@ -50,12 +51,12 @@ def test_a_batch_of_cameras_equals_each_alone(one: Pair, other: Pair, form: Erro
     predicted, actual = (torch.cat([tensor(one[i]), tensor(other[i])]) for i in (0, 1))
     gates = measures.gate_error(predicted, actual, form)
     peaks = measures.psnr(predicted, actual)
-    maps = measures.error_map(predicted, actual)
+    maps = measures.absolute_error(predicted, actual)
     for index, pair in enumerate((one, other)):
         alone = tuple(map(tensor, pair))
         torch.testing.assert_close(gates[index, None], measures.gate_error(*alone, form))
         torch.testing.assert_close(peaks[index, None], measures.psnr(*alone))
-        torch.testing.assert_close(maps[index, None], measures.error_map(*alone))
+        torch.testing.assert_close(maps[index, None], measures.absolute_error(*alone))
 
 
 @pytest.mark.parametrize("form", list(ErrorForm))
@@ -64,7 +65,7 @@ def test_equal_frames_have_no_error(level: float, form: ErrorForm) -> None:
     frame = torch.full((1, 1, 4, 4), level)
     assert measures.gate_error(frame, frame, form).item() == 0.0
     assert measures.psnr(frame, frame, PsnrPeak.UNIT).item() == pytest.approx(100.0)
-    assert not measures.error_map(frame, frame).any()
+    assert not measures.absolute_error(frame, frame).any()
 
 
 def test_a_black_frame_has_a_finite_psnr() -> None:
@@ -108,6 +109,6 @@ def test_unequal_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         measures.gate_error(one, other, ErrorForm.NORM)
     with pytest.raises(ValueError, match="shape"):
-        measures.error_map(one, other)
+        measures.absolute_error(one, other)
     with pytest.raises(ValueError, match="shape"):
         measures.query_distance(torch.zeros(1, 5, 4), torch.zeros(1, 1, 4), ErrorForm.NORM)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from model import memory
-from model.config import NetConfig, Task
-from model.network import MemoryNetwork, build, folded
+from model.network import mnad_memory
+from model.network.network_config import NetConfig, Task
+from model.network.unet import MemoryNetwork, build_network, fold_batch_norms
 
 TINY = NetConfig(base_width=4, height=32, width=48)
 BOTH = pytest.mark.parametrize("task", list(Task))
@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("task", list(Task))
 
 def _items(config: NetConfig, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return memory.initial_items(config.memory_items, config.memory_channels, generator)
+    return mnad_memory.draw_items(config.memory_items, config.memory_channels, generator)
 
 
 def _pictures(config: NetConfig, count: int = 2, seed: int = 0) -> torch.Tensor:
@@ -43,7 +43,7 @@ def test_a_picture_of_the_same_size_and_unit_queries_come_out(
         memory_items=memory_shape[0],
         memory_channels=memory_shape[1],
     )
-    pictures, queries = build(config).eval()(_pictures(config), _items(config))
+    pictures, queries = build_network(config).eval()(_pictures(config), _items(config))
     assert pictures.shape == (2, channels, *size)
     assert bool((pictures.abs() <= 1.0).all())
     assert queries.shape == (2, config.queries, config.memory_channels)
@@ -54,7 +54,7 @@ def test_a_picture_of_the_same_size_and_unit_queries_come_out(
 def test_the_context_may_have_another_length(history: int) -> None:
     config = replace(TINY, history=history)
     assert config.input_channels == history
-    pictures, _ = build(config).eval()(_pictures(config), _items(config))
+    pictures, _ = build_network(config).eval()(_pictures(config), _items(config))
     assert pictures.shape == (2, 1, 32, 48)
 
 
@@ -81,7 +81,7 @@ def _parameters(w: int, n_in: int, n_out: int, *, skips: bool) -> int:
 def test_there_are_as_many_parameters_as_the_papers_layers_have(task: Task, width: int) -> None:
     config = NetConfig(task, width, channels=3)
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in build(config).parameters())
+        count = sum(parameter.numel() for parameter in build_network(config).parameters())
     expected = _parameters(width, config.input_channels, 3, skips=task is Task.PREDICTION)
     assert count == expected
     if width == 64:
@@ -91,7 +91,7 @@ def test_there_are_as_many_parameters_as_the_papers_layers_have(task: Task, widt
 @BOTH
 def test_queries_leave_the_encoder_without_batch_norm_or_relu(task: Task) -> None:
     config = replace(TINY, task=task)
-    network = build(config).eval()
+    network = build_network(config).eval()
     assert isinstance(network.encoder.last[-1], nn.Conv2d)
     _, queries = network(_pictures(config), _items(config))
     assert bool((queries < 0).any())
@@ -101,7 +101,7 @@ def test_queries_leave_the_encoder_without_batch_norm_or_relu(task: Task) -> Non
 def test_gradients_reach_every_parameter(task: Task) -> None:
     config = replace(TINY, task=task)
     torch.manual_seed(0)
-    network = build(config)
+    network = build_network(config)
     pictures, _ = network(_pictures(config), _items(config))
     torch.autograd.backward((pictures - 0.3).square().mean())
     without = [
@@ -116,7 +116,7 @@ def test_gradients_reach_every_parameter(task: Task) -> None:
 def test_one_batch_can_be_learned_by_heart(task: Task) -> None:
     config = replace(TINY, task=task)
     torch.manual_seed(0)
-    network, items = build(config), _items(config)
+    network, items = build_network(config), _items(config)
     inputs = _pictures(config, seed=1)
     target = inputs[:, -1:].roll(3, dims=3) * 0.5
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
@@ -132,14 +132,14 @@ def test_one_batch_can_be_learned_by_heart(task: Task) -> None:
 
 
 def test_the_prediction_reads_the_memory() -> None:
-    network = build(TINY).eval()
+    network = build_network(TINY).eval()
     one, _ = network(_pictures(TINY), _items(TINY))
     other, _ = network(_pictures(TINY), -_items(TINY, seed=5))
     assert not torch.equal(one, other)
 
 
 def test_cameras_with_items_of_their_own_in_one_batch_equal_each_alone() -> None:
-    network: MemoryNetwork = build(TINY).eval().channels_last()
+    network: MemoryNetwork = build_network(TINY).eval().channels_last()
     pictures = _pictures(TINY, 3)
     items = torch.cat([_items(TINY, seed) for seed in range(3)])
     together, queries = network(pictures, items)
@@ -150,7 +150,7 @@ def test_cameras_with_items_of_their_own_in_one_batch_equal_each_alone() -> None
 
 
 def test_channels_last_changes_the_layout_and_no_value() -> None:
-    network = build(TINY).eval()
+    network = build_network(TINY).eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.channels_last()
     for name, value in network.state_dict().items():
@@ -161,12 +161,12 @@ def test_channels_last_changes_the_layout_and_no_value() -> None:
 def test_folding_batch_norms_changes_no_result_and_not_the_network(task: Task) -> None:
     config = replace(TINY, task=task)
     torch.manual_seed(0)
-    network, items = build(config), _items(config)
+    network, items = build_network(config), _items(config)
     for seed in range(5):  # statistics that are not those at the start
         network(_pictures(config, seed=seed) * 3.0 + 0.5, items)
     network.eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    fast = folded(network)
+    fast = fold_batch_norms(network)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
     for one, other in zip(
         network(_pictures(config), items), fast(_pictures(config), items), strict=True
@@ -200,14 +200,14 @@ def test_a_network_of_patches_keeps_the_picture_and_has_fewer_queries(
     patch: int, judges: bool
 ) -> None:
     config = NetConfig(base_width=4, height=64, width=128, patch=patch, judges=judges)
-    pictures, queries = build(config).eval()(_pictures(config), _items(config))
+    pictures, queries = build_network(config).eval()(_pictures(config), _items(config))
     assert pictures.shape == (2, 1 + judges, 64, 128)
     assert queries.shape[1] == config.queries == (64 // 8 // patch) * (128 // 8 // patch)
 
 
 def test_a_patch_is_what_the_first_convolution_sees_of_one_place() -> None:
     config = replace(TINY, patch=2, height=32, width=64)
-    network = build(config).eval()
+    network = build_network(config).eval()
     pictures = _pictures(config, count=1)
     seen: list[torch.Tensor] = []
     network.encoder.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

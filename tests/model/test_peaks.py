@@ -1,48 +1,54 @@
-"""Peaks of scores: at which thresholds the event machine would have raised what."""
+"""Peaks of scores, against the events that each threshold would have raised."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from model.events import Detection, EventRules, EventStarted, ScoredFrame, observe_all
-from model.peaks import PeakFinder, magnitude, peaks, score_of
+from model.events.event_detection import (
+    DetectionState,
+    EventRules,
+    EventStarted,
+    ScoredFrame,
+    observe_all,
+)
+from model.events.peaks import PeakFinder, find_peaks, to_magnitude, to_score
 
 RULES = EventRules(min_frames=3, quiet_frames=4, release=0.9)
 
 
-def _events(scores: list[float | None], threshold: float) -> int:
+def _count_events(scores: list[float | None], threshold: float) -> int:
     frames = [ScoredFrame(i, i / 10, i / 10, score, threshold) for i, score in enumerate(scores)]
-    changes = observe_all(Detection(), frames, RULES)[1]
+    changes = observe_all(DetectionState(), frames, RULES)[1]
     return sum(isinstance(change, EventStarted) for change in changes)
 
 
 @pytest.mark.parametrize("score", [0.0, 0.2, 0.5, 0.75, 0.99])
 def test_a_magnitude_is_the_score_without_its_bound(score: float) -> None:
-    assert score_of(magnitude(score)) == pytest.approx(score)
+    assert to_score(to_magnitude(score)) == pytest.approx(score)
 
 
 def test_magnitudes_rise_with_scores_and_are_finite() -> None:
-    values = [magnitude(score) for score in np.linspace(0.0, 1.0, 101)]
+    values = [to_magnitude(score) for score in np.linspace(0.0, 1.0, 101)]
     assert values == sorted(values)
-    assert magnitude(0.75) == 1.0
+    assert to_magnitude(0.75) == 1.0
     assert np.isfinite(values).all()
 
 
 def test_a_peak_is_what_so_many_scores_in_a_row_reach() -> None:
-    assert peaks([0.1, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1], RULES) == [0.1]
-    assert peaks([0.1, 0.4, 0.45, 0.41, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], RULES) == [0.4, 0.1]
+    assert find_peaks([0.1, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1], RULES) == [0.1]
+    assert find_peaks([0.1, 0.4, 0.45, 0.41, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], RULES) == [0.4, 0.1]
 
 
 def test_a_frame_without_a_score_interrupts_a_row() -> None:
-    assert peaks([0.4, 0.4, None, 0.4, 0.4], RULES) == []
-    assert peaks([0.4, 0.4, 0.4, None, 0.4], RULES) == [0.4]
+    assert find_peaks([0.4, 0.4, None, 0.4, 0.4], RULES) == []
+    assert find_peaks([0.4, 0.4, 0.4, None, 0.4], RULES) == [0.4]
 
 
 def test_two_rises_are_two_peaks_only_after_enough_quiet() -> None:
     high, low = [0.4] * 4, [0.1]
-    assert peaks([*high, *low * 3, *high], RULES) == [0.4]
-    apart = peaks([*high, *low * 8, *high], RULES)
+    assert find_peaks([*high, *low * 3, *high], RULES) == [0.4]
+    apart = find_peaks([*high, *low * 8, *high], RULES)
     assert apart.count(0.4) == 2
 
 
@@ -52,23 +58,23 @@ def test_peaks_count_the_events_of_every_high_threshold(seed: int) -> None:
     random = np.random.default_rng(seed)
     noise = np.convolve(random.normal(size=3000), np.ones(4) / 4, "same")
     scores: list[float | None] = np.clip(0.15 + 0.1 * noise, 0.0, 0.49).tolist()
-    found = np.array(peaks(scores, RULES))
+    found = np.array(find_peaks(scores, RULES))
     thresholds = np.quantile(found, [0.9, 0.95, 0.99])
     for threshold in thresholds.tolist():
         counted = int((found >= threshold).sum())
-        raised = _events(scores, threshold)
+        raised = _count_events(scores, threshold)
         # A shoulder just after a higher peak counts twice, never less than once.
         assert raised <= counted <= raised + max(2, raised // 4)
-    assert _events(scores, float(found.max())) == 1
-    assert _events(scores, float(found.max()) + 1e-9) == 0
+    assert _count_events(scores, float(found.max())) == 1
+    assert _count_events(scores, float(found.max()) + 1e-9) == 0
 
 
 def test_a_finder_goes_on_where_another_had_come() -> None:
     scores = np.clip(np.random.default_rng(1).normal(0.2, 0.1, 500), 0.0, 0.5).tolist()
-    whole = peaks(scores, RULES)
+    whole = find_peaks(scores, RULES)
     first = PeakFinder(RULES, [])
-    told = [first.take(score) for score in scores[:237]]
-    second = PeakFinder.resumed(RULES, first.row, first.highest, first.quiet_frames)
-    told += [second.take(score) for score in scores[237:]]
-    told.append(second.cut())
-    assert [peak for peak in told if peak is not None] == whole
+    found = [first.add(score) for score in scores[:237]]
+    second = PeakFinder.resume(RULES, first.row, first.highest, first.quiet_frames)
+    found += [second.add(score) for score in scores[237:]]
+    found.append(second.cut())
+    assert [peak for peak in found if peak is not None] == whole

@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.cutouts import background, foreground
-from model.footage import Clip
-from model.pseudo_anomalies import Composed, Kind, PseudoAnomalies, PseudoConfig
+from model.footage.clips import Clip
+from model.training.cutouts import estimate_background, find_foreground
+from model.training.pseudo_anomalies import (
+    ComposedWindow,
+    PseudoAnomalies,
+    PseudoConfig,
+    PseudoKind,
+)
 
 SIDE = 96
 LENGTH = 5
 
 
-def _walkers(count: int, *, limbs: bool, seed: int = 0) -> Clip:
+def _draw_walkers(count: int, *, limbs: bool, seed: int = 0) -> Clip:
     """Something dark that goes across a textured ground; with limbs, its lower half changes."""
     random = np.random.default_rng(seed)
     ground = random.integers(150, 166, (SIDE, SIDE)).astype(np.uint8)
@@ -29,30 +34,32 @@ def _walkers(count: int, *, limbs: bool, seed: int = 0) -> Clip:
     return Clip("walkers", frames)
 
 
-def _stock(*, limbs: bool = True, anomalies: float = 2.0, normals: float = 0.0) -> PseudoAnomalies:
+def _make_stock(
+    *, limbs: bool = True, anomalies: float = 2.0, normals: float = 0.0
+) -> PseudoAnomalies:
     config = PseudoConfig(anomalies=anomalies, normals=normals)
-    return PseudoAnomalies([_walkers(120, limbs=limbs)], LENGTH, config)
+    return PseudoAnomalies([_draw_walkers(120, limbs=limbs)], LENGTH, config)
 
 
-def _empty(stock_side: int = SIDE) -> NDArray[np.uint8]:
+def _make_empty(stock_side: int = SIDE) -> NDArray[np.uint8]:
     return np.full((LENGTH, stock_side, stock_side), 158, np.uint8)
 
 
-def _composed(stock: PseudoAnomalies, count: int = 60) -> list[Composed]:
+def _compose(stock: PseudoAnomalies, count: int = 60) -> list[ComposedWindow]:
     random = np.random.default_rng(3)
-    return [stock.compose(_empty(), (0, 0), random) for _ in range(count)]
+    return [stock.compose(_make_empty(), (0, 0), random) for _ in range(count)]
 
 
 def test_what_moves_is_foreground_and_what_stands_is_not() -> None:
-    clip = _walkers(120, limbs=True)
-    mask = foreground(clip.frames[30].astype(np.float32), background(clip.frames))
+    clip = _draw_walkers(120, limbs=True)
+    mask = find_foreground(clip.frames[30].astype(np.float32), estimate_background(clip.frames))
     assert mask[42:58, 35:41].mean() > 0.9
     mask[36:64, 30:46] = 0
     assert not mask.any()
 
 
 def test_cutouts_lie_around_what_moves() -> None:
-    stock = _stock()
+    stock = _make_stock()
     assert len(stock.cutouts) > 40
     for cutout in stock.cutouts:
         assert abs(cutout.left - (4 + cutout.frame % (SIDE - 14))) <= 4
@@ -60,15 +67,15 @@ def test_cutouts_lie_around_what_moves() -> None:
 
 
 def test_without_pastes_a_window_stays_as_it_is() -> None:
-    window = _walkers(LENGTH, limbs=True).frames
-    composed = _stock(anomalies=0.0).compose(window, (0, 0), np.random.default_rng(0))
+    window = _draw_walkers(LENGTH, limbs=True).frames
+    composed = _make_stock(anomalies=0.0).compose(window, (0, 0), np.random.default_rng(0))
     assert np.array_equal(composed.window, window.astype(np.float32))
     assert np.array_equal(composed.target, window[-1].astype(np.float32))
     assert not composed.abnormal.any()
 
 
 def test_anomalies_are_in_the_window_and_not_in_the_target() -> None:
-    found = [composed for composed in _composed(_stock()) if composed.abnormal.any()]
+    found = [composed for composed in _compose(_make_stock()) if composed.abnormal.any()]
     assert len(found) > 40
     for composed in found:
         assert np.all(composed.target == 158.0)
@@ -80,8 +87,8 @@ def test_anomalies_are_in_the_window_and_not_in_the_target() -> None:
 
 
 def test_normal_things_are_in_the_window_and_in_the_target() -> None:
-    stock = _stock(anomalies=0.0, normals=3.0)
-    composed = _composed(stock, 20)
+    stock = _make_stock(anomalies=0.0, normals=3.0)
+    composed = _compose(stock, 20)
     for each in composed:
         assert np.array_equal(each.window[-1], each.target)
         assert not each.abnormal.any()
@@ -89,23 +96,23 @@ def test_normal_things_are_in_the_window_and_in_the_target() -> None:
 
 
 def test_the_window_that_is_given_is_not_changed() -> None:
-    window = _empty()
-    _stock().compose(window, (0, 0), np.random.default_rng(1))
+    window = _make_empty()
+    _make_stock().compose(window, (0, 0), np.random.default_rng(1))
     assert np.all(window == 158)
 
 
 def test_a_scene_of_rigid_things_has_no_gliding_anomalies() -> None:
-    """Where a car keeps its shape as it drives, a glide is how everything moves."""
-    assert _stock(limbs=False).rigid
-    assert not _stock(limbs=True).rigid
+    """If cars keep their shape as they drive, gliding is normal there."""
+    assert _make_stock(limbs=False).rigid
+    assert not _make_stock(limbs=True).rigid
 
 
 def test_of_single_frames_no_anomaly_is_one_of_movement() -> None:
-    """A walker who is too fast looks like a walker in one picture: it would be taught both ways."""
-    stock = PseudoAnomalies([_walkers(60, limbs=True)], 1, PseudoConfig())
-    assert set(stock.kinds) == {Kind.MISSHAPEN, Kind.STRANGE}
+    """In one picture a fast walker equals a walker, which the network would learn both ways."""
+    stock = PseudoAnomalies([_draw_walkers(60, limbs=True)], 1, PseudoConfig())
+    assert set(stock.kinds) == {PseudoKind.MISSHAPEN, PseudoKind.STRANGE}
     assert sum(stock.kinds.values()) == pytest.approx(1.0)
-    assert set(_stock().kinds) == set(Kind)
+    assert set(_make_stock().kinds) == set(PseudoKind)
 
 
 def test_footage_without_movement_still_gives_drawn_anomalies() -> None:
@@ -132,8 +139,8 @@ def test_bad_settings_name_field_and_value(name: str, value: float) -> None:
 
 def test_a_clip_too_short_for_a_window_is_refused() -> None:
     with pytest.raises(ValueError, match="no clip has 5 frames in a row"):
-        PseudoAnomalies([Clip("short", _empty()[:3])], LENGTH)
+        PseudoAnomalies([Clip("short", _make_empty()[:3])], LENGTH)
 
 
 def test_there_are_four_kinds() -> None:
-    assert {kind.value for kind in Kind} == {"gliding", "misshapen", "fast", "strange"}
+    assert {kind.value for kind in PseudoKind} == {"gliding", "misshapen", "fast", "strange"}

@@ -1,4 +1,7 @@
-"""Weights under the reference implementation's names: what is read, and that all figures agree."""
+"""Weights under the reference implementation's names: what is read, converted and refused.
+
+`test_reference_outputs.py` compares an imported network with outputs of the reference itself.
+"""
 
 from __future__ import annotations
 
@@ -13,156 +16,124 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import conv2d
 
-from model.config import Calibration, ErrorForm, Task
-from model.detector import Detector
-from model.observation import CameraOptions
-from model.reference import (
+from model.bundles.calibration_config import Calibration
+from model.bundles.reference_import import (
     HOW_TO_SAVE,
-    Reading,
+    ReferenceInfo,
     WeightsError,
     convert,
+    make_reference_score,
     read_items,
     read_weights,
-    reference_score,
 )
-from model.rules import UPDATE_RULES
-from tests.model.reference_network import ReferenceCamera, Shape, random_weights
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions
+from model.network.network_config import Task
+from model.network.update_rules import UPDATE_RULES
+from model.scoring.score_config import ErrorForm
+from tests.model.reference_weights import Shape, random_items, random_weights
 
 NARROW = Shape(width=4)
-SMALL = Reading(height=64, width=64)
-AGREE = 1e-4
+SMALL = ReferenceInfo(height=64, width=64)
 
 
-def _items(channels: int, count: int = 10, seed: int = 5) -> Tensor:
-    draw = torch.Generator().manual_seed(seed)
-    return torch.nn.functional.normalize(torch.randn(count, channels, generator=draw), dim=1)
+OTHER_SHAPES = [NARROW, Shape(width=5, frames=2), Shape(width=4, frames=1, skips=False)]
 
 
-def _frames(shape: Shape, count: int, size: int = 64) -> list[NDArray[np.uint8]]:
-    """Gradients that move, a bright square, a jump, noise: RGB (H, W, 3), or grey."""
-    random = np.random.default_rng(2)
-    rows, columns = np.mgrid[0:size, 0:size]
-    frames = []
-    for step in range(count):
-        shift = 3 * step + (40 if step == count - 2 else 0)
-        colours = [128 + 100 * np.sin((rows * (c + 1) + columns + shift) / 9) for c in range(3)]
-        picture = np.stack(colours, axis=2) + random.normal(0, 4, (size, size, 3))
-        picture[10:20, (5 + 2 * step) % 50 : (17 + 2 * step) % 62] = (250, 40, 90)
-        frame = picture.clip(0, 255).astype(np.uint8)
-        frames.append(frame if shape.channels == 3 else np.ascontiguousarray(frame[:, :, 1]))
-    return frames
-
-
-def _as_read(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """As the reference reads it: (channels, H, W), BGR, in [0, 1]."""
-    planes = frame[None] if frame.ndim == 2 else frame[:, :, ::-1].transpose(2, 0, 1)
-    return planes / 255.0
-
-
-@pytest.mark.parametrize(
-    ("shape", "rule"),
-    [
-        (NARROW, "reference"),
-        (NARROW, "paper"),
-        (Shape(width=5, channels=1), "reference"),
-        (Shape(width=4, frames=1, skips=False), "reference"),
-        (Shape(width=3, channels=1, frames=1, skips=False), "paper"),
-        (Shape(width=64), "reference"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else f"{value.width}-{value.channels}",
-)
-def test_every_figure_agrees_with_the_reference_frame_after_frame(shape: Shape, rule: str) -> None:
-    weights, items = random_weights(shape), _items(8 * shape.width)
-    bundle = convert("theirs", weights, items, SMALL)
-    context = bundle.config.context
-    frames = _frames(shape, context + (3 if shape.width == 64 else 6))
-    gamma = _between(shape, weights, items, frames)
-    bundle = replace(bundle, calibration=replace(bundle.calibration, gamma=gamma))
-    score = reference_score(bundle.config.task)
-    detector = Detector(bundle, scores=[score])
-    camera = detector.start()
-    theirs = ReferenceCamera(weights, items.double().numpy(), gamma=gamma)
-    options = CameraOptions(update=UPDATE_RULES[rule])
-    moved = []
-    for index, frame in enumerate(frames):
-        seen = detector.observe([camera], [frame], [options])[0]
-        if index < context:
-            continue
-        past = frames[index - context : index] if context else [frame]
-        psnr, distance, gate, moves = theirs.observe(
-            [_as_read(each) for each in past], _as_read(frame), over_all=rule == "reference"
-        )
-        assert seen.measures is not None
-        assert -seen.measures.errors[score.error.key] == pytest.approx(psnr, abs=AGREE)
-        assert seen.measures.distance == pytest.approx(distance, abs=AGREE)
-        assert seen.measures.gate_error == pytest.approx(gate, abs=AGREE)
-        assert seen.memory_updated == moves
-        assert np.abs(camera.items.numpy() - theirs.items).max() < AGREE
-        moved.append(moves)
-    assert set(moved) == {True, False}
-    assert np.abs(theirs.items - items.numpy()).max() > 0.1
-
-
-def _between(
-    shape: Shape, weights: dict[str, Tensor], items: Tensor, frames: list[NDArray[np.uint8]]
-) -> float:
-    """A γ that some frames lie below and some above, and none is close to."""
-    camera = ReferenceCamera(weights, items.double().numpy(), gamma=0.0)
-    context = 0 if not shape.skips else shape.frames
-    errors = sorted(
-        camera.observe(
-            [_as_read(each) for each in frames[index - context : index] or [frames[index]]],
-            _as_read(frames[index]),
-            over_all=True,
-        )[2]
-        for index in range(context, len(frames))
-    )
-    widest = max(range(1, len(errors)), key=lambda i: errors[i] - errors[i - 1])
-    return (errors[widest - 1] + errors[widest]) / 2
-
-
-@pytest.mark.parametrize("shape", [NARROW, Shape(width=4, frames=1, skips=False)])
-def test_the_predicted_picture_agrees_and_its_channels_are_turned(shape: Shape) -> None:
-    weights, items = random_weights(shape), _items(8 * shape.width)
-    bundle = convert("theirs", weights, items, SMALL)
-    pictures = [_as_read(frame) for frame in _frames(shape, shape.frames)]
-    expected, _ = ReferenceCamera(weights, items.double().numpy(), gamma=0.0).predict(pictures)
-    rgb = np.concatenate([picture[::-1] for picture in pictures])
+@pytest.mark.parametrize("shape", OTHER_SHAPES)
+def test_bgr_weights_do_with_rgb_frames_what_they_did_with_bgr(shape: Shape) -> None:
+    # The reference's own outputs don't show this: their frames are grey.
+    weights, items = random_weights(shape), random_items(8 * shape.width)
+    turned = convert("theirs", weights, items, SMALL)
+    as_trained = convert("theirs", weights, items, replace(SMALL, bgr=False))
+    bgr = torch.rand(1, shape.frames, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
     with torch.inference_mode():
-        inputs = torch.from_numpy(rgb.copy()).float()[None] * 2.0 - 1.0
-        found, _ = bundle.network(inputs, bundle.items)
-    assert np.abs(found[0].numpy()[::-1] - expected).max() < AGREE
-    assert np.abs(expected[0] - expected[2]).max() > 0.01
+        expected, queries = as_trained.network(bgr.flatten(1, 2), items[None])
+        predicted, same_queries = turned.network(bgr.flip(2).flatten(1, 2), items[None])
+    torch.testing.assert_close(predicted.flip(1), expected)
+    torch.testing.assert_close(same_queries, queries)
+    assert (expected[:, 0] - expected[:, 2]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("shape", [NARROW, Shape(width=5, channels=1, frames=2)])
+def test_skips_lie_first_in_their_decoder_and_last_in_ours(shape: Shape) -> None:
+    weights = random_weights(shape)
+    decoder = convert("theirs", weights, random_items(8 * shape.width), SMALL).network.decoder
+    for stage, module in enumerate(("Deconv3", "Deconv2", "Deconv1"), start=1):
+        theirs = weights[f"decoder.module{module}.0.weight"]
+        ours = decoder.stages[stage].get_parameter("0.weight")
+        skip, upsampled = torch.rand(2, 1, theirs.shape[1] // 2, 8, 8)
+        expected = conv2d(torch.cat((skip, upsampled), dim=1), theirs)
+        torch.testing.assert_close(conv2d(torch.cat((upsampled, skip), dim=1), ours), expected)
+
+
+def test_without_skips_no_input_of_the_decoder_moves() -> None:
+    weights = random_weights(Shape(width=4, frames=1, skips=False))
+    decoder = convert("theirs", weights, random_items(32), SMALL).network.decoder
+    for stage, module in enumerate(("Conv", "Deconv3", "Deconv2", "Deconv1")):
+        ours = decoder.stages[stage].get_parameter("0.weight")
+        assert torch.equal(ours, weights[f"decoder.module{module}.0.weight"])
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_grey_weights_measure_what_the_same_weights_in_colour_do(*, skips: bool) -> None:
+    frames = 2 if skips else 1
+    grey = random_weights(Shape(width=4, channels=1, frames=frames, skips=skips))
+    colour = dict(grey)
+    first, last = "encoder.moduleConv1.0.weight", "decoder.moduleDeconv1.6"
+    colour[first] = grey[first].repeat_interleave(3, dim=1) / 3
+    for name in (f"{last}.weight", f"{last}.bias"):
+        colour[name] = grey[name].repeat_interleave(3, dim=0)
+    picture = np.random.default_rng(2).integers(0, 256, (4, 64, 64), np.uint8)
+    found = [
+        _measure(grey, list(picture)),
+        _measure(colour, [np.repeat(frame[:, :, None], 3, axis=2) for frame in picture]),
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def _measure(weights: dict[str, Tensor], frames: list[NDArray[np.uint8]]) -> list[float]:
+    """P, D and E_t of the last frame; each frame before it updated the memory."""
+    detector = Detector(convert("theirs", weights, random_items(32), SMALL))
+    camera = detector.start()
+    always = CameraOptions(gamma=1e9, watch_scene=False, update=UPDATE_RULES["reference"])
+    for frame in frames:
+        (seen,) = detector.observe([camera], [frame], [always])
+    assert seen.measures is not None
+    return [seen.measures.psnr, seen.measures.distance, seen.measures.gate_error]
 
 
 def test_of_rgb_weights_no_channel_is_turned() -> None:
     weights = random_weights(NARROW)
-    bundle = convert("theirs", weights, _items(32), replace(SMALL, bgr=False))
+    bundle = convert("theirs", weights, random_items(32), replace(SMALL, bgr=False))
     first = bundle.network.encoder.stages[0].get_parameter("0.weight")
     assert torch.equal(first, weights["encoder.moduleConv1.0.weight"])
 
 
 def test_configuration_and_constants_follow_from_the_shapes() -> None:
-    prediction = convert("a", random_weights(NARROW), _items(32, count=7), SMALL)
+    prediction = convert("a", random_weights(NARROW), random_items(32, count=7), SMALL)
     assert prediction.config.task is Task.PREDICTION
     assert (prediction.config.base_width, prediction.config.history) == (4, 4)
     assert (prediction.config.channels, prediction.config.memory_items) == (3, 7)
     assert prediction.calibration == Calibration(0.01, ErrorForm.ELEMENT_SQUARE)
-    rebuilt = convert("b", random_weights(Shape(4, 1, 1, skips=False)), _items(32), SMALL)
+    rebuilt = convert("b", random_weights(Shape(4, 1, 1, skips=False)), random_items(32), SMALL)
     assert rebuilt.config.task is Task.RECONSTRUCTION
     assert (rebuilt.config.channels, rebuilt.calibration.gamma) == (1, 0.015)
-    assert reference_score(Task.PREDICTION).appearance_weight == 0.6
-    assert reference_score(Task.RECONSTRUCTION).appearance_weight == 0.7
+    assert make_reference_score(Task.PREDICTION).appearance_weight == 0.6
+    assert make_reference_score(Task.RECONSTRUCTION).appearance_weight == 0.7
 
 
 def test_weights_of_the_other_task_are_refused() -> None:
     with pytest.raises(WeightsError, match=r"of a prediction network .* not of reconstruction"):
-        convert("a", random_weights(NARROW), _items(32), replace(SMALL, task=Task.RECONSTRUCTION))
+        convert(
+            "a", random_weights(NARROW), random_items(32), replace(SMALL, task=Task.RECONSTRUCTION)
+        )
 
 
 def test_files_of_both_kinds_and_of_several_gpus_are_read(tmp_path: Path) -> None:
-    weights, items = random_weights(NARROW), _items(32)
+    weights, items = random_weights(NARROW), random_items(32)
     torch.save({f"module.{name}": value for name, value in weights.items()}, tmp_path / "a.pth")
     save_file(weights, tmp_path / "a.safetensors")
     torch.save(items.requires_grad_(), tmp_path / "keys.pt")
@@ -179,7 +150,7 @@ def test_counters_and_the_unused_norm_may_be_missing_and_halves_are_taken() -> N
         for name, value in random_weights(NARROW).items()
         if "moduleBatchNorm" not in name and "num_batches" not in name
     }
-    bundle = convert("a", weights, _items(32), SMALL)
+    bundle = convert("a", weights, random_items(32), SMALL)
     found = bundle.network.state_dict()
     assert found["decoder.last.bias"].dtype is torch.float32
     assert torch.equal(found["encoder.last.1.bias"], weights["encoder.moduleConv4.1.bias"].float())
@@ -250,7 +221,7 @@ def test_each_missing_unknown_or_misshapen_tensor_is_named() -> None:
     weights["memory.key"] = torch.zeros(3)
     weights["encoder.moduleConv3.0.bias"] = torch.zeros(16, dtype=torch.int64)
     with pytest.raises(WeightsError) as caught:
-        convert("a", weights, _items(32), SMALL)
+        convert("a", weights, random_items(32), SMALL)
     for words in (
         "decoder.moduleDeconv1.6.weight is missing",
         "encoder.moduleConv2.4.running_var is missing",
@@ -262,7 +233,7 @@ def test_each_missing_unknown_or_misshapen_tensor_is_named() -> None:
     weights["decoder.moduleConv.3.weight"] = torch.zeros(32, 31, 3, 3)
     weights["encoder.moduleConv1.1.bias"] = torch.full((4,), torch.nan)
     with pytest.raises(WeightsError) as caught:
-        convert("a", weights, _items(32), SMALL)
+        convert("a", weights, random_items(32), SMALL)
     for words in (
         "decoder.moduleConv.3.weight must be of shape (32, 32, 3, 3), got (32, 31, 3, 3)",
         "encoder.moduleConv1.1.bias is not finite",
@@ -284,7 +255,7 @@ def test_shapes_that_no_network_has_are_refused(
 ) -> None:
     weights = random_weights(NARROW) | {name: torch.zeros(shape)}
     with pytest.raises(WeightsError, match=words):
-        convert("a", weights, _items(32), SMALL)
+        convert("a", weights, random_items(32), SMALL)
 
 
 @pytest.mark.parametrize(
@@ -292,9 +263,9 @@ def test_shapes_that_no_network_has_are_refused(
     [
         (torch.ones(10, 32), "length 1"),
         (torch.full((10, 32), torch.nan), "length 1"),
-        (_items(32)[0], r"\(M, C\)"),
-        (_items(32)[:1], "M at least 2"),
-        (_items(30), "32"),
+        (random_items(32)[0], r"\(M, C\)"),
+        (random_items(32)[:1], "M at least 2"),
+        (random_items(30), "32"),
     ],
 )
 def test_items_that_dont_fit_are_refused(items: Tensor, words: str) -> None:
@@ -304,4 +275,4 @@ def test_items_that_dont_fit_are_refused(items: Tensor, words: str) -> None:
 
 def test_a_size_that_doesnt_fit_is_refused() -> None:
     with pytest.raises(WeightsError, match=r"height must be a multiple of 8.*60"):
-        convert("a", random_weights(NARROW), _items(32), Reading(height=60, width=64))
+        convert("a", random_weights(NARROW), random_items(32), ReferenceInfo(height=60, width=64))

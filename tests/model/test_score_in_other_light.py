@@ -7,97 +7,86 @@ from dataclasses import replace
 
 import pytest
 
-from model.config import (
-    LIVE,
-    PAPER,
-    Normalisation,
-    NormalisationKind,
-    NormalRange,
-    ScoreConfig,
-    Span,
-)
-from model.score import (
-    EASE_FRAMES,
-    EASE_MARGIN,
-    MOST_DRIFT,
-    MOST_SHIFT,
-    Measures,
-    Scorer,
-)
+from model.bundles.calibration_config import Interval, NormalRange
+from model.scoring.measures import Measures
+from model.scoring.score_config import LIVE, PAPER, Normalisation, NormalisationKind, ScoreConfig
+from model.scoring.scorer import EASE_FRAMES, EASE_MARGIN, MOST_DRIFT, MOST_SHIFT, Scorer
 
 PSNR, POOLED = PAPER.error.key, LIVE.error.key
-NORMAL = NormalRange(Span(0.1, 0.2), {PSNR: Span(-40.0, -30.0), POOLED: Span(0.02, 0.04)})
+NORMAL = NormalRange(
+    Interval(0.1, 0.2), {PSNR: Interval(-40.0, -30.0), POOLED: Interval(0.02, 0.04)}
+)
 DECAYED = replace(LIVE, normalisation=Normalisation(NormalisationKind.DECAYED))
 BAD = pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 
 
-def _row(score: ScoreConfig, value: float) -> Measures:
+def _make_row(score: ScoreConfig, value: float) -> Measures:
     return Measures(30.0, 0.1, 0.1, {score.error.key: value})
 
 
 def test_ranges_move_with_a_light_and_are_back_when_it_is() -> None:
-    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    scorer = Scorer(LIVE, NormalRange(Interval(0.0, 0.2), {LIVE.error.key: Interval(0.02, 0.04)}))
     for _ in range(400):
-        scorer.score(_row(LIVE, 0.025))
-    before = scorer.numbers()
+        scorer.score(_make_row(LIVE, 0.025))
+    before = scorer.to_numbers()
     for value in (0.035,) * 15 + (0.9,) * 5:
-        scorer.sample(_row(LIVE, value))
+        scorer.sample(_make_row(LIVE, value))
     scorer.settle(known=False)
-    moved = scorer.numbers()
+    moved = scorer.to_numbers()
     key = LIVE.error.key
     assert moved[f"low.{key}"] - before[f"low.{key}"] == pytest.approx(0.01, abs=1e-3)
     widths = [each[f"high.{key}"] - each[f"low.{key}"] for each in (before, moved)]
     assert widths[1] / widths[0] == pytest.approx(0.035 / 0.025, abs=0.05)
-    restored = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {key: Span(0.02, 0.04)}))
+    restored = Scorer(LIVE, NormalRange(Interval(0.0, 0.2), {key: Interval(0.02, 0.04)}))
     restored.restore(moved)
-    assert restored.numbers() == moved
+    assert restored.to_numbers() == moved
     restored.settle(known=True)
-    assert restored.numbers() == before
+    assert restored.to_numbers() == before
 
 
 def test_a_light_moves_a_range_so_far_at_most() -> None:
-    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    scorer = Scorer(LIVE, NormalRange(Interval(0.0, 0.2), {LIVE.error.key: Interval(0.02, 0.04)}))
     for _ in range(20):
-        scorer.sample(_row(LIVE, 0.9))
+        scorer.sample(_make_row(LIVE, 0.9))
     scorer.settle(known=False)
-    low = scorer.numbers()[f"low.{LIVE.error.key}"]
+    low = scorer.to_numbers()[f"low.{LIVE.error.key}"]
     assert low == pytest.approx(0.02 + MOST_SHIFT * 0.02)
 
 
 def test_an_anomaly_that_goes_on_through_a_change_of_light_is_not_learned() -> None:
-    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    scorer = Scorer(LIVE, NormalRange(Interval(0.0, 0.2), {LIVE.error.key: Interval(0.02, 0.04)}))
     for _ in range(30):
-        score = scorer.score(_row(LIVE, 0.2), threshold=0.5)
-    before = scorer.numbers()
+        score = scorer.score(_make_row(LIVE, 0.2), threshold=0.5)
+    before = scorer.to_numbers()
     for _ in range(20):
-        scorer.sample(_row(LIVE, 0.2))
+        scorer.sample(_make_row(LIVE, 0.2))
     scorer.settle(known=False)
-    assert scorer.numbers() == before
+    assert scorer.to_numbers() == before
     assert score > 0.5
 
 
 def test_a_drift_of_the_light_moves_a_range_little() -> None:
-    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    scorer = Scorer(LIVE, NormalRange(Interval(0.0, 0.2), {LIVE.error.key: Interval(0.02, 0.04)}))
     for _ in range(20):
-        scorer.sample(_row(LIVE, 0.9))
+        scorer.sample(_make_row(LIVE, 0.9))
     scorer.settle(known=False, drifted=True)
-    low = scorer.numbers()[f"low.{LIVE.error.key}"]
+    low = scorer.to_numbers()[f"low.{LIVE.error.key}"]
     assert low == pytest.approx(0.02 + MOST_DRIFT * 0.02)
 
 
 def test_what_a_range_learned_of_an_anomaly_in_a_new_light_is_taken_back() -> None:
-    scorer = Scorer(LIVE, NormalRange(Span(0.0, 0.2), {LIVE.error.key: Span(0.02, 0.04)}))
+    scorer = Scorer(LIVE, NormalRange(Interval(0.0, 0.2), {LIVE.error.key: Interval(0.02, 0.04)}))
     for _ in range(50):
-        scorer.score(_row(LIVE, 0.03))
-    before = scorer.numbers()[f"low.{LIVE.error.key}"]
+        scorer.score(_make_row(LIVE, 0.03))
+    before = scorer.to_numbers()[f"low.{LIVE.error.key}"]
     for _ in range(20):
-        scorer.sample(_row(LIVE, 0.9))
+        scorer.sample(_make_row(LIVE, 0.9))
     scorer.settle(known=False)
     for _ in range(EASE_FRAMES - 1):
-        scorer.score(_row(LIVE, 0.03))
-    assert scorer.numbers()[f"low.{LIVE.error.key}"] > before + 0.02
-    scorer.score(_row(LIVE, 0.03))
-    low = scorer.numbers()[f"low.{LIVE.error.key}"]
+        scorer.score(_make_row(LIVE, 0.03))
+    assert scorer.to_numbers()[f"low.{LIVE.error.key}"] > before + 0.02
+    scorer.score(_make_row(LIVE, 0.03))
+    low = scorer.to_numbers()[f"low.{LIVE.error.key}"]
     # What is usual was followed from 0.024 on, where a range starts.
     assert low <= before + 0.03 - 0.024 + EASE_MARGIN * 0.02
-    assert scorer.score(_row(LIVE, 0.09), threshold=0.5) > 0.5
+    assert scorer.score(_make_row(LIVE, 0.09), threshold=0.5) > 0.5

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import ErrorForm, NetConfig, Task
-from model.losses import LossWeights
-from model.pseudo_anomalies import PseudoConfig
-from model.training import (
+from model.network.losses import LossWeights
+from model.network.network_config import NetConfig, Task
+from model.scoring.score_config import ErrorForm
+from model.training.pseudo_anomalies import PseudoConfig
+from model.training.trainer import (
     PRESETS,
     Progress,
     TrainConfig,
@@ -24,7 +25,7 @@ from model.training import (
     TrainingError,
     default_weights,
 )
-from model.windows import WindowConfig
+from model.training.windows import WindowConfig
 from tests.model.drawn import NET, clip
 
 CONFIG = TrainConfig(
@@ -39,12 +40,12 @@ JUDGE = replace(NET, judges=True)
 CLIPS = [clip("a", 9), clip("b", 3), clip("c", 8, seed=5)]  # 5 + 0 + 4 windows: 3 steps an epoch
 
 
-def _training(config: TrainConfig = CONFIG, net: NetConfig = NET) -> Training:
+def _make_training(config: TrainConfig = CONFIG, net: NetConfig = NET) -> Training:
     return Training(net, config, CLIPS)
 
 
-def _finished(config: TrainConfig = CONFIG, net: NetConfig = NET) -> tuple[Training, list[float]]:
-    run = _training(config, net)
+def _run_to_end(config: TrainConfig = CONFIG, net: NetConfig = NET) -> tuple[Training, list[float]]:
+    run = _make_training(config, net)
     losses: list[float] = []
     run.run(on_step=lambda progress: losses.append(progress.total))
     return run, losses
@@ -67,11 +68,11 @@ def _stop_after(run: Training, steps: int) -> Callable[[], bool]:
 def test_a_resumed_run_equals_one_that_was_never_stopped(
     tmp_path: Path, stops: tuple[int, ...], config: TrainConfig, net: NetConfig
 ) -> None:
-    whole, losses = _finished(config, net)
+    whole, losses = _run_to_end(config, net)
     path = tmp_path / "run.checkpoint"
     seen: list[float] = []
     for count, stop in enumerate((*stops, whole.steps)):
-        run = _training(config, net)
+        run = _make_training(config, net)
         if count:
             run.resume(path)
         run.run(
@@ -82,42 +83,44 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
         assert run.step == stop
     assert seen == losses
     _assert_equal(run, whole)
-    assert run.done
+    assert run.is_done
 
 
 def test_a_run_follows_from_its_seed() -> None:
-    one, losses = _finished()
-    other, same = _finished()
+    one, losses = _run_to_end()
+    other, same = _run_to_end()
     assert losses == same
     _assert_equal(one, other)
-    assert _finished(replace(CONFIG, seed=1))[1] != losses
+    assert _run_to_end(replace(CONFIG, seed=1))[1] != losses
 
 
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("form", list(ErrorForm))
 def test_the_loss_falls(task: Task, form: ErrorForm) -> None:
     config = replace(CONFIG, epochs=12, learning_rate=5e-3, error_form=form, windows=WindowConfig())
-    _, losses = _finished(config, replace(NET, task=task))
+    _, losses = _run_to_end(config, replace(NET, task=task))
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
 
 def test_progress_tells_parts_usage_and_time() -> None:
-    run = _training()
-    told: list[Progress] = []
-    run.run(on_step=told.append)
-    assert [(p.epoch, p.step, p.steps) for p in told] == [
+    run = _make_training()
+    reported: list[Progress] = []
+    run.run(on_step=reported.append)
+    assert [(p.epoch, p.step, p.steps) for p in reported] == [
         (0, 1, 6), (0, 2, 6), (0, 3, 6), (1, 4, 6), (1, 5, 6), (1, 6, 6),
     ]  # fmt: skip
-    for progress in told:
+    for progress in reported:
         weights = CONFIG.weights
         parts = weights.compact * progress.compact + weights.separate * progress.separate
         assert progress.total == pytest.approx(progress.frame + parts, rel=1e-5)
         assert len(progress.usage) == NET.memory_items
         assert sum(progress.usage) == pytest.approx(1.0)
         assert progress.elapsed_s >= 0.0
-    assert told[0].learning_rate == CONFIG.learning_rate
-    assert [p.learning_rate for p in told] == sorted((p.learning_rate for p in told), reverse=True)
-    assert told[-1].remaining_s == 0.0
+    assert reported[0].learning_rate == CONFIG.learning_rate
+    assert [p.learning_rate for p in reported] == sorted(
+        (p.learning_rate for p in reported), reverse=True
+    )
+    assert reported[-1].remaining_s == 0.0
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 10])
@@ -125,11 +128,11 @@ def test_a_warm_up_as_long_as_one_step_is_no_trouble(epochs: int) -> None:
     run = Training(NET, replace(CONFIG, epochs=epochs, batch=64, warmup=0.1), CLIPS)
     assert run.steps == epochs
     run.run()
-    assert run.done
+    assert run.is_done
 
 
 def test_the_memory_is_updated_at_every_step_and_stays_on_the_sphere() -> None:
-    run = _training()
+    run = _make_training()
     seen = [run.items]
     run.run(on_step=lambda _: seen.append(run.items))
     assert all(not torch.equal(a, b) for a, b in pairwise(seen))
@@ -138,7 +141,7 @@ def test_the_memory_is_updated_at_every_step_and_stays_on_the_sphere() -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run_with_one_sentence() -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
-        _finished(replace(CONFIG, epochs=30, learning_rate=1e30))
+        _run_to_end(replace(CONFIG, epochs=30, learning_rate=1e30))
 
 
 @pytest.mark.parametrize(
@@ -149,20 +152,20 @@ def test_a_checkpoint_of_other_settings_is_refused(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     path = tmp_path / "x.checkpoint"
-    _training().save(path)
-    other = Training(NET, TrainConfig(**{**_fields(), **change}), CLIPS)
+    _make_training().save(path)
+    other = Training(NET, TrainConfig(**{**_list_fields(), **change}), CLIPS)
     with pytest.raises(TrainingError, match="other settings"):
         other.resume(path)
 
 
-def _fields() -> dict[str, object]:
+def _list_fields() -> dict[str, object]:
     names = ("epochs", "batch", "learning_rate", "windows", "bf16")
     return {name: getattr(CONFIG, name) for name in names}
 
 
 def test_a_checkpoint_of_another_network_or_footage_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.checkpoint"
-    _training().save(path)
+    _make_training().save(path)
     others = (
         Training(replace(NET, base_width=3), CONFIG, CLIPS),
         Training(NET, CONFIG, [*CLIPS, clip("d", 20)]),
@@ -185,7 +188,7 @@ class Bomb:
 @pytest.mark.parametrize("what", ["missing", "empty", "text", "cut short", "a list", "a bomb"])
 def test_what_is_no_checkpoint_is_refused_and_not_run(tmp_path: Path, what: str) -> None:
     path = tmp_path / "x.checkpoint"
-    run = _training()
+    run = _make_training()
     if what == "empty":
         path.write_bytes(b"")
     elif what == "text":
@@ -204,18 +207,18 @@ def test_what_is_no_checkpoint_is_refused_and_not_run(tmp_path: Path, what: str)
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.checkpoint"
-    _training().save(path)
+    _make_training().save(path)
     assert [file.name for file in path.parent.iterdir()] == ["x.checkpoint"]
 
 
 def test_the_judgement_is_part_of_the_loss_and_falls() -> None:
     config = replace(JUDGING, epochs=12, learning_rate=1e-2)
-    told: list[Progress] = []
-    Training(JUDGE, config, CLIPS).run(on_step=told.append)
-    judged = [progress.judgement for progress in told if progress.judgement is not None]
-    assert len(judged) == len(told)
+    reported: list[Progress] = []
+    Training(JUDGE, config, CLIPS).run(on_step=reported.append)
+    judged = [progress.judgement for progress in reported if progress.judgement is not None]
+    assert len(judged) == len(reported)
     assert np.mean(judged[-6:]) < 0.8 * np.mean(judged[:6])
-    first = told[0]
+    first = reported[0]
     parts = 0.1 * first.compact + 0.1 * first.separate + 0.5 * judged[0]
     assert first.total == pytest.approx(first.frame + parts, rel=1e-5)
 

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model import memory, updates
-from model.camera_state import CameraState
-from model.detector import Detector
-from model.observation import CameraOptions, Observation
-from model.rules import (
+from model.detect.camera_state import CameraState
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions, Observation
+from model.network import memory_updates as updates
+from model.network import mnad_memory
+from model.network.update_rules import (
     PAPER_UPDATE,
     UPDATE_RULES,
     Learning,
-    Passed,
+    MemoryCounts,
     UpdateRule,
-    passed,
+    count_frame,
 )
 from tests.model import reference
 from tests.model.inputs import memories, tensor
@@ -43,8 +44,8 @@ def _unit(*shape: int, seed: int = 0) -> Tensor:
 @given(memories())
 def test_the_papers_rule_is_the_papers_step_to_the_bit(case: Memory) -> None:
     queries, items = (tensor(array, torch.float32) for array in case)
-    moved = updates.updated(queries, items, items.flip(1), PAPER_UPDATE)
-    assert torch.equal(moved, memory.update(queries, items))
+    moved = updates.update_items(queries, items, items.flip(1), PAPER_UPDATE)
+    assert torch.equal(moved, mnad_memory.update(queries, items))
 
 
 @given(memories(), st.sampled_from([0.5, 0.01]), st.sampled_from([0.0, 0.1]))
@@ -54,7 +55,7 @@ def test_a_rate_and_a_pull_are_steps_along_the_chord(
     queries, items = case
     trained = np.roll(items, 1, axis=1)
     rule = UpdateRule("test", rate=rate, pull=pull)
-    moved = updates.updated(tensor(queries), tensor(items), tensor(trained), rule)[0].numpy()
+    moved = updates.update_items(tensor(queries), tensor(items), tensor(trained), rule)[0].numpy()
     for item, aim, centre, found in zip(
         items, reference.update(queries, items), trained, moved, strict=True
     ):
@@ -72,7 +73,7 @@ def test_no_item_turns_farther_in_one_frame_than_its_rule_lets_it(
 ) -> None:
     queries, items = case
     rule = UpdateRule("test", turn_deg=degrees)
-    moved = updates.updated(tensor(queries), tensor(items), tensor(items), rule)[0].numpy()
+    moved = updates.update_items(tensor(queries), tensor(items), tensor(items), rule)[0].numpy()
     for item, aim, found in zip(items, reference.update(queries, items), moved, strict=True):
         angle = reference.angle_deg(item, aim)
         assume(angle < 179.0)
@@ -85,9 +86,9 @@ def test_an_item_never_leaves_the_cone_around_the_trained_one() -> None:
     rule = UpdateRule("test", drift_deg=10.0)
     items = trained
     for step in range(20):
-        items = updates.updated(_unit(2, 50, 16, seed=step), items, trained, rule)
-        assert float(updates.angles_deg(items, trained).max()) <= 10.001
-    assert float(updates.angles_deg(items, trained).max()) > 9.99  # it would have
+        items = updates.update_items(_unit(2, 50, 16, seed=step), items, trained, rule)
+        assert float(updates.measure_angles_deg(items, trained).max()) <= 10.001
+    assert float(updates.measure_angles_deg(items, trained).max()) > 9.99  # it would have
     torch.testing.assert_close(items.norm(dim=2), torch.ones(2, 4))
 
 
@@ -97,23 +98,27 @@ def test_a_pull_brings_an_item_back_that_was_led_away() -> None:
     rule = UpdateRule("test", rate=0.01, pull=0.05)
     items = away
     for _ in range(200):
-        items = updates.updated(trained, items, trained, rule)
-    assert float(updates.angles_deg(items, trained)) < 0.1 * float(
-        updates.angles_deg(away, trained)
+        items = updates.update_items(trained, items, trained, rule)
+    assert float(updates.measure_angles_deg(items, trained)) < 0.1 * float(
+        updates.measure_angles_deg(away, trained)
     )
 
 
 def test_angles_are_told_where_the_cosine_in_single_precision_is_one() -> None:
     angle = math.radians(0.002)
     one, other = torch.tensor([1.0, 0.0]), torch.tensor([math.cos(angle), math.sin(angle)])
-    assert float(updates.angles_deg(one, other)) == pytest.approx(0.002, rel=1e-3)
-    assert float(updates.angles_deg(one, -one)) == 180.0
+    assert float(updates.measure_angles_deg(one, other)) == pytest.approx(0.002, rel=1e-3)
+    assert float(updates.measure_angles_deg(one, -one)) == 180.0
 
 
 def test_a_slower_rule_moves_the_items_less() -> None:
     queries, items = _unit(1, 64, 32, seed=1), _unit(1, 10, 32)
     moved = {
-        name: float(updates.angles_deg(updates.updated(queries, items, items, rule), items).max())
+        name: float(
+            updates.measure_angles_deg(
+                updates.update_items(queries, items, items, rule), items
+            ).max()
+        )
         for name, rule in UPDATE_RULES.items()
     }
     assert moved["paper"] == moved["rollback"] > 20.0
@@ -124,10 +129,10 @@ def test_a_slower_rule_moves_the_items_less() -> None:
 
 def test_frames_are_counted_until_the_trained_items_come_back() -> None:
     rule = UpdateRule("test", rollback_frames=5, storm_frames=3)
-    state = Passed()
+    state = MemoryCounts()
     seen: list[tuple[int, int, bool]] = []
     for below in (True, False, True, True, True, False, False, False, True):
-        state, back = passed(state, rule, below=below)
+        state, back = count_frame(state, rule, is_below=below)
         seen.append((state.frames, state.above, back))
     assert seen == [
         (1, 0, False), (2, 1, False), (3, 0, False), (4, 0, False), (0, 0, True),
@@ -136,8 +141,8 @@ def test_frames_are_counted_until_the_trained_items_come_back() -> None:
 
 
 def test_without_limits_nothing_ever_comes_back() -> None:
-    state, back = passed(Passed(10**9, 10**6), PAPER_UPDATE, below=False)
-    assert (state, back) == (Passed(10**9 + 1, 10**6 + 1), False)
+    state, back = count_frame(MemoryCounts(10**9, 10**6), PAPER_UPDATE, is_below=False)
+    assert (state, back) == (MemoryCounts(10**9 + 1, 10**6 + 1), False)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +243,11 @@ def test_with_the_memory_off_no_query_gets_an_answer_of_its_own() -> None:
     bundle = small_bundle(net=NET)
     queries, items = _unit(2, 6, 16), _unit(2, 10, 16, seed=1)
     reads = torch.tensor([rule.reads for rule in (UPDATE_RULES["off"], PAPER_UPDATE)])
-    answers = updates.recalled(bundle.network.memory, queries, items, reads)
+    answers = updates.recall(bundle.network.memory, queries, items, reads)
     torch.testing.assert_close(answers[0], items[0].mean(dim=0).expand(6, 16))
-    assert torch.equal(answers[1], memory.read(queries, items)[1])
+    assert torch.equal(answers[1], mnad_memory.read(queries, items)[1])
     for parameter in bundle.network.parameters():
-        parameter.mul_(2.0)  # untrained, the decoder hardly looks at what it is given
+        parameter.mul_(2.0)  # untrained, the decoder hardly uses what it is given
     detector = Detector(bundle)
     on = _play(detector, detector.start(), _footage(6), UPDATE_RULES["frozen"], 9.0)[-1]
     off = _play(detector, detector.start(), _footage(6), UPDATE_RULES["off"], 9.0)[-1]
@@ -263,12 +268,12 @@ def test_rollback_brings_the_trained_items_back_after_a_time_or_a_storm(
     for count, frame in enumerate(_footage(2, seed=1)):
         seen = _play(detector, camera, [frame], rule, 9.0)[-1]
         assert seen.memory_drift_deg > 1.0
-        assert camera.passed == Passed(count + 1, 0)
+        assert camera.counts == MemoryCounts(count + 1, 0)
     left = _footage(frames, seed=2)[2:]
     drifts = [seen.memory_drift_deg for seen in _play(detector, camera, left, rule, gamma)]
     assert min(drifts[:-1]) > 1.0
     assert drifts[-1] == 0.0
-    assert camera.passed == Passed()
+    assert camera.counts == MemoryCounts()
     assert torch.equal(camera.items, bundle.items[0])
 
 
@@ -277,26 +282,12 @@ def test_what_a_rule_counts_is_saved_with_the_camera() -> None:
     rule = UPDATE_RULES["rollback"]
     camera = detector.start()
     _play(detector, camera, _footage(7), rule, 0.0)
-    assert camera.passed == Passed(3, 3)
+    assert camera.counts == MemoryCounts(3, 3)
     restored = detector.restore(camera.save())
-    assert restored.passed == Passed(3, 3)
+    assert restored.counts == MemoryCounts(3, 3)
     kept = detector.restore(camera.without_frames().save())
-    assert (kept.passed, len(kept.frames), len(camera.frames)) == (Passed(3, 3), 0, 4)
+    assert (kept.counts, len(kept.frames), len(camera.frames)) == (MemoryCounts(3, 3), 0, 4)
     assert torch.equal(kept.items, camera.items)
-
-
-def test_a_state_saved_before_there_were_rules_is_restored() -> None:
-    detector = Detector(small_bundle(net=NET))
-    camera = detector.start()
-    _play(detector, camera, _footage(6), PAPER_UPDATE, 9.0)
-    data = camera.save()
-    old = data.replace(b', "passed": [2, 0]', b"")
-    length = int.from_bytes(data[5:9], "little") - (len(data) - len(old))
-    old = old[:5] + length.to_bytes(4, "little") + old[9:]
-    assert len(old) < len(data)
-    restored = detector.restore(old)
-    assert restored.passed == Passed()
-    assert torch.equal(restored.items, camera.items)
 
 
 @pytest.mark.parametrize("bad", [b"[-2, 0]", b"[2, {}]", b"[1, 2, 3]"])
@@ -304,7 +295,7 @@ def test_a_state_with_damaged_counts_is_refused(bad: bytes) -> None:
     detector = Detector(small_bundle(net=NET))
     camera = detector.start()
     _play(detector, camera, _footage(6), PAPER_UPDATE, 9.0)
-    data = camera.save().replace(b'"passed": [2, 0]', b'"passed": ' + bad)
+    data = camera.save().replace(b'"counts": [2, 0]', b'"counts": ' + bad)
     length = int.from_bytes(data[5:9], "little") + len(bad) - len(b"[2, 0]")
     with pytest.raises(ValueError, match="damaged"):
         detector.restore(data[:5] + length.to_bytes(4, "little") + data[9:])

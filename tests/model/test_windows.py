@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import Task
-from model.pseudo_anomalies import PseudoConfig
-from model.windows import Batch, WindowConfig, Windows
+from model.network.network_config import Task
+from model.training.pseudo_anomalies import PseudoConfig
+from model.training.windows import TrainingBatch, WindowConfig, Windows
 from tests.model.drawn import NET, clip
 
 CLIPS = [clip("a", 9), clip("b", 3), clip("c", 8, seed=5)]  # 5 + 0 + 4 windows
 
 
-def _batch(windows: Windows, indices: list[int], seed: int = 0) -> Batch:
-    return windows.batch(indices, np.random.default_rng(seed))
+def _make_batch(windows: Windows, indices: list[int], seed: int = 0) -> TrainingBatch:
+    return windows.make_batch(indices, np.random.default_rng(seed))
 
 
 def test_windows_never_cross_a_cut() -> None:
     windows = Windows(CLIPS, NET)
     assert len(windows) == 9
     assert windows.frames == 20
-    inputs, targets, abnormal = _batch(windows, list(range(9)))
+    inputs, targets, abnormal = _make_batch(windows, list(range(9)))
     frames = [torch.from_numpy(c.frames.copy()).float() / 127.5 - 1.0 for c in CLIPS]
     torch.testing.assert_close(inputs[4], frames[0][4:8])
     torch.testing.assert_close(targets[4, 0], frames[0][8])
@@ -35,8 +35,8 @@ def test_windows_never_cross_a_cut() -> None:
 
 
 def test_about_half_of_the_windows_are_mirrored_whole() -> None:
-    plain = _batch(Windows(CLIPS, NET), [2] * 40)
-    flipped = _batch(Windows(CLIPS, NET, WindowConfig(flip=True)), [2] * 40)
+    plain = _make_batch(Windows(CLIPS, NET), [2] * 40)
+    flipped = _make_batch(Windows(CLIPS, NET, WindowConfig(flip=True)), [2] * 40)
     mirrored = 0
     for name in ("inputs", "targets"):
         before, after = getattr(plain, name), getattr(flipped, name)
@@ -50,7 +50,7 @@ def test_about_half_of_the_windows_are_mirrored_whole() -> None:
 def test_reconstruction_rebuilds_what_it_is_given() -> None:
     windows = Windows(CLIPS, replace(NET, task=Task.RECONSTRUCTION))
     assert len(windows) == 20
-    inputs, targets, _ = _batch(windows, [0, 7])
+    inputs, targets, _ = _make_batch(windows, [0, 7])
     assert torch.equal(inputs, targets)
 
 
@@ -58,7 +58,7 @@ def test_colour_windows_stack_frames_then_channels() -> None:
     coloured = clip("x", 5)
     frames = np.stack([coloured.frames + shade for shade in range(3)], axis=3)
     windows = Windows([replace(coloured, frames=frames)], replace(NET, channels=3))
-    inputs, targets, _ = _batch(windows, [0])
+    inputs, targets, _ = _make_batch(windows, [0])
     assert inputs.shape == (1, 12, 16, 24)
     expected = torch.from_numpy(frames[1, :, :, 2].copy()).float() / 127.5 - 1.0
     torch.testing.assert_close(inputs[0, 5], expected)
@@ -68,7 +68,7 @@ def test_colour_windows_stack_frames_then_channels() -> None:
 @pytest.mark.parametrize("pseudo", [None, PseudoConfig(anomalies=0.0, normals=0.0)])
 def test_a_crop_is_one_place_of_all_frames(pseudo: PseudoConfig | None) -> None:
     windows = Windows(CLIPS, NET, WindowConfig(crop=16, pseudo=pseudo))
-    inputs, targets, _ = _batch(windows, [1] * 20)
+    inputs, targets, _ = _make_batch(windows, [1] * 20)
     whole = torch.from_numpy(CLIPS[0].frames[1:6].copy()).float() / 127.5 - 1.0
     seen = set()
     for past, target in zip(inputs, targets, strict=True):
@@ -86,8 +86,8 @@ def test_what_is_marked_is_left_out_of_the_target_and_stands_in_the_input(channe
         clips = [replace(c, frames=np.repeat(c.frames[..., None], 3, axis=3)) for c in CLIPS]
     pseudo = PseudoConfig(anomalies=3.0, normals=0.0)
     windows = Windows(clips, replace(NET, channels=channels), WindowConfig(pseudo=pseudo))
-    plain = _batch(Windows(clips, replace(NET, channels=channels)), [0] * 30)
-    batch = _batch(windows, [0] * 30)
+    plain = _make_batch(Windows(clips, replace(NET, channels=channels)), [0] * 30)
+    batch = _make_batch(windows, [0] * 30)
     assert torch.equal(batch.targets, plain.targets)
     assert batch.abnormal.any()
     changed = (batch.inputs - plain.inputs).abs().amax(dim=(1, 2, 3)) > 0.05
@@ -98,8 +98,8 @@ def test_what_is_marked_is_left_out_of_the_target_and_stands_in_the_input(channe
 
 def test_windows_follow_from_the_generator() -> None:
     windows = Windows(CLIPS, NET, WindowConfig(crop=16, flip=True, pseudo=PseudoConfig()))
-    one, same, other = (_batch(windows, list(range(9)), seed) for seed in (1, 1, 2))
-    for name in Batch._fields:
+    one, same, other = (_make_batch(windows, list(range(9)), seed) for seed in (1, 1, 2))
+    for name in TrainingBatch._fields:
         assert torch.equal(getattr(one, name), getattr(same, name))
     assert not torch.equal(one.inputs, other.inputs)
 
@@ -119,7 +119,7 @@ def test_what_was_called_normal_is_repeated_up_to_its_share() -> None:
         assert len(windows) == len(plain) + 2 * repeats
         assert windows.frames == plain.frames + 10
     windows = Windows(CLIPS, NET, WindowConfig(called_share=0.5), called)
-    _, targets, _ = _batch(windows, [9, 10, 11, 12])
+    _, targets, _ = _make_batch(windows, [9, 10, 11, 12])
     frames = torch.from_numpy(called[0].frames.copy()).float() / 127.5 - 1.0
     torch.testing.assert_close(targets[:, 0], frames[[4, 5, 4, 5]])
     with pytest.raises(ValueError, match=r"called_share must be .* got 1\.0"):
@@ -128,7 +128,7 @@ def test_what_was_called_normal_is_repeated_up_to_its_share() -> None:
         Windows([], NET, None, called)
 
 
-def test_nothing_is_cut_out_of_what_was_called_normal_and_crops_look_for_it() -> None:
+def test_nothing_is_cut_out_of_clips_marked_normal_and_crops_contain_their_things() -> None:
     footage = [replace(CLIPS[0], frames=np.full((40, 64, 64), 90, np.uint8))]
     moving = np.full((30, 64, 64), 90, np.uint8)
     for step in range(30):
@@ -142,8 +142,8 @@ def test_nothing_is_cut_out_of_what_was_called_normal_and_crops_look_for_it() ->
     quiet = replace(config, pseudo=PseudoConfig(0.0, 0.0))
     looking = Windows(footage, net, quiet, [replace(CLIPS[0], frames=moving)])
     blind = Windows(footage, net, replace(config, pseudo=None), [replace(CLIPS[0], frames=moving)])
-    shown = [
-        sum(bool((target > 0.5).any()) for target in _batch(each, called * 5).targets)
+    shares = [
+        sum(bool((target > 0.5).any()) for target in _make_batch(each, called * 5).targets)
         for each in (looking, blind)
     ]
-    assert shown[0] > 1.5 * shown[1]
+    assert shares[0] > 1.5 * shares[1]

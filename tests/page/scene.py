@@ -19,7 +19,7 @@ from tests.support.clips import picture
 from tests.support.front_end import add_event, add_scores
 
 SHOTS = os.environ.get("NORMWATCH_TEST_SHOTS")
-"""A folder for pictures of the page, for whoever wants to look."""
+"""A folder for pictures of the page, to look at."""
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 812}
 
@@ -45,10 +45,10 @@ class Scene:
         )
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("console", self._heard)
+        page.on("console", self._log_console)
         return page
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _log_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.faults.append(message.text)
 

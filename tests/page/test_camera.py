@@ -17,10 +17,10 @@ COVERED = "covered <b>or</b> turned, or something large stands before it"
 COUNT_ALARM_PIXELS = """() => {
   const canvas = document.querySelector("#curve");
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const count = (wanted) => {
+  const count = (colour) => {
     let found = 0;
     for (let i = 0; i < data.length; i += 4)
-      if (wanted.every((value, part) => Math.abs(data[i + part] - value) < 24) && data[i + 3] > 200)
+      if (colour.every((value, part) => Math.abs(data[i + part] - value) < 24) && data[i + 3] > 200)
         found += 1;
     return found;
   };
@@ -35,7 +35,7 @@ def test_a_camera_is_shown_with_picture_curve_and_events(scene: Scene, browser: 
     expect(page.locator(".camera").first).to_contain_text("Loading bay")
     expect(page.locator(".camera").first).to_contain_text("abnormal")
     expect(page.locator("#summary")).to_contain_text("1 of 2 live")
-    # A name is text, whatever stands in it; an address has no password.
+    # A name is always text, never markup; an address has no password.
     expect(page.locator(".camera .name").nth(1)).to_have_text("Stairwell <b>north</b>")
     assert "geheim" not in page.content()
     expect(page.locator("#detail-name")).to_have_text("Loading bay")
@@ -50,6 +50,26 @@ def test_a_camera_is_shown_with_picture_curve_and_events(scene: Scene, browser: 
     expect(page.locator(".event").nth(1)).to_contain_text("7.5 s")
     page.wait_for_function("document.querySelector('.thumb').naturalWidth > 0")
     shoot(page, "desktop-light")
+    page.close()
+
+
+def test_a_camera_without_scores_says_what_it_waits_for(scene: Scene, browser: Browser) -> None:
+    now = time.time()
+    reason = "2 of 4 frames seen before the next score"
+    status = StreamStatus(state=StreamState.WARMING, reason=reason, since=now - 5)
+    worker = WorkerStatus(id="w", started_at=now, seen_at=now, streams=1, device="cpu")
+    Registry(scene.redis).report({scene.stream_id: status}, worker)
+    page = scene.open(browser)
+    page.goto(scene.url)
+    expect(page.locator(".camera .state").first).to_have_text(f"warming · {reason}")
+    expect(page.locator("#detail-reason")).to_have_text(reason)
+    expect(page.locator("#detail-reason")).to_be_visible()
+    expect(page.locator(".camera .state").nth(1)).to_have_text(
+        "pending · no worker has taken it yet"
+    )
+    page.get_by_role("button", name="Pause").click()
+    Registry(scene.redis).remove(scene.stream_id)
+    expect(page.locator("#detail-reason")).to_contain_text("paused")
     page.close()
 
 
@@ -107,7 +127,7 @@ def test_a_camera_that_is_not_watched_says_why_since_when_and_what_came_before(
     expect(page.locator("#picture")).to_be_visible()
     expect(page.locator("#log li")).to_have_count(4)
     texts = page.locator("#log .what").all_text_contents()
-    assert texts == ["outage told", "obscured", "light changed", "live"]
+    assert texts == ["outage reported", "obscured", "light changed", "live"]
     expect(page.locator("#log .why").first).to_have_text(COVERED)
     page.locator(".camera").nth(1).click()
     expect(page.locator("#log-card")).to_be_hidden()
@@ -174,7 +194,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(scene: Scene, browser: Brow
     expect(page.locator("#readout")).to_contain_text("frame 399")
     expect(page.locator("#picture")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    boxes = [page.locator(f"#{name}").bounding_box() for name in ("show-webhooks", "add")]
+    boxes = [page.locator(f"#{name}").bounding_box() for name in ("show-receivers", "add")]
     assert len({box["y"] for box in boxes if box}) == 1, "the buttons stand in one line"
     shoot(page, "phone")
     page.close()

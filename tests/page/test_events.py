@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 
 import httpx
 from playwright.sync_api import Browser, expect
 from sqlalchemy import update
 
-from service.media.clip import write_clip
-from service.media.kinds import Kind
-from service.media.shelf import FOLDER, NewFile, Shelf
+from service.media.clip import encode_clip
+from service.media.media_kinds import MediaKind
+from service.media.shelf import FOLDER, Shelf
 from service.settings import Settings
 from service.store.tables import EventRow
 from tests.media.shots import shot
@@ -42,14 +41,13 @@ def test_an_event_is_shown_with_its_peak_and_its_clip(
 ) -> None:
     shots = [shot(frame, image=encoded(width=320, height=240)) for frame in range(15)]
     files = {
-        Kind.PEAK: shots[7].jpeg,
-        Kind.HEAT: encoded(width=160, height=120),
+        MediaKind.PEAK: shots[7].jpeg,
+        MediaKind.HEAT: encoded(width=160, height=120),
     }
     shelf, now = Shelf(settings.data_dir / FOLDER, scene.database), time.time()
-    shelf.put("past", [NewFile(kind, partial(_write, data)) for kind, data in files.items()], now)
-    clip = partial(write_clip, shots=shots, usual_fps=10.0)
-    shelf.put("past", [NewFile(Kind.CLIP, clip)], now)
-    shelf.put("open", [NewFile(Kind.PEAK, partial(_write, files[Kind.HEAT]))], now)
+    shelf.put("past", files, now)
+    shelf.put("past", {MediaKind.CLIP: encode_clip(shots, 10.0)}, now)
+    shelf.put("open", {MediaKind.PEAK: files[MediaKind.HEAT]}, now)
     page = scene.open(browser)
     page.goto(scene.url)
     page.locator(".event").nth(1).click()

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.calibrate.basis import basis
+from service.calibrate.score_settings import compute_basis
 from service.store.tables import FootageRow, StreamRow, ThresholdRow
 from tests.page.scene import Scene, shoot
 
 FIRST = 1000
-"""Number of the first stretch of footage: the calibrator that runs beside has lower ones."""
+"""Number of the first stretch of footage: the running calibrator has lower ones."""
 LINE_AT = """([share, threshold]) => {
   const canvas = document.querySelector("#curve");
   const ratio = devicePixelRatio;
@@ -39,7 +39,7 @@ def _add_footage(scene: Scene, number: int, *, seconds: float, peaks: int) -> No
             FootageRow(
                 stream_id=scene.stream_id,
                 number=FIRST + number,
-                basis=basis(stream),
+                basis=compute_basis(stream),
                 last_frame=399,
                 seconds=seconds,
                 peaks=[0.2] * peaks,
@@ -60,7 +60,7 @@ def _calibrate(scene: Scene) -> None:
                 low=0.462,
                 high=0.487,
                 footage_s=21_600.0,
-                fit={"basis": basis(stream), "labels": 0, "peaks": 560, "highest": 0.455},
+                fit={"basis": compute_basis(stream), "labels": 0, "peaks": 560, "highest": 0.455},
             )
         )
         stream.calibrated_threshold = 0.473
@@ -105,9 +105,7 @@ def test_a_threshold_says_where_it_comes_from_and_what_it_rests_on(
     page.close()
 
 
-def test_a_promise_and_a_fixed_threshold_are_set_and_taken_back(
-    scene: Scene, browser: Browser
-) -> None:
+def test_a_promise_and_a_fixed_threshold_are_set_and_reset(scene: Scene, browser: Browser) -> None:
     _calibrate(scene)
     path = f"{scene.url}/streams/{scene.stream_id}"
     page = scene.open(browser)
@@ -121,7 +119,9 @@ def test_a_promise_and_a_fixed_threshold_are_set_and_taken_back(
     expect(back).to_be_hidden()
     page.locator("#promise").fill("0.5")
     page.get_by_role("button", name="Set false alarms a day").click()
-    expect(page.locator("#footage-note")).to_contain_text("made anew for 0.5 false alarms a day")
+    expect(page.locator("#footage-note")).to_contain_text(
+        "calibrated again for 0.5 false alarms a day"
+    )
     assert httpx.get(path).json()["false_alarms_per_day"] == 0.5
     page.get_by_role("button", name="Use the default").click()
     expect(page.locator("#footage-note")).to_be_hidden()

@@ -26,7 +26,7 @@ SHAPE = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)]
 
 
 class Spot(NamedTuple):
-    """Where a share of the picture is on the screen."""
+    """Return where a share of the picture is on the screen."""
 
     x: float
     y: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis import Redis
 from sqlalchemy import select
 
-from service import keys
+from service.bus.scores import Scores
 from service.metrics import Metrics
 from service.record.recorder import Recorder
 from service.settings import Settings
@@ -62,4 +62,4 @@ def messages_of(database: Database) -> list[tuple[str, str]]:
 
 def waiting_of(redis: Redis, stream_id: str = "cam") -> int:
     """Scores that wait in Redis."""
-    return int(redis.xlen(keys.scores(stream_id)))
+    return Scores(redis, 100_000).count_waiting([stream_id])

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from redis import Redis
 
 from service.bus.leases import Leases
-from service.bus.scores import Outgoing, Scores, Verdict
+from service.bus.scores import OutgoingScore, PublishVerdict, Scores
 from service.messages import FrameScore, StreamState
 from service.store.database import Database
-from service.store.tables import StreamRow, WebhookRow
+from service.store.tables import ReceiverRow, StreamRow
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EPOCH = 1
@@ -18,7 +18,7 @@ THRESHOLD = 0.5
 
 
 def add_stream(
-    database: Database, stream_id: str = "cam", webhook_ids: list[str] | None = None
+    database: Database, stream_id: str = "cam", receiver_ids: list[str] | None = None
 ) -> None:
     """A registered stream."""
     row = StreamRow(
@@ -26,7 +26,7 @@ def add_stream(
         name=f"The {stream_id}",
         source="rtsp://user:secret@camera/1",
         model="small",
-        webhook_ids=webhook_ids,
+        receiver_ids=receiver_ids,
         created_at=1.0,
         revision=3,
         loop=False,
@@ -36,17 +36,17 @@ def add_stream(
         session.add(row)
 
 
-def add_webhook(
+def add_receiver(
     database: Database,
-    webhook_id: str = "hook",
+    receiver_id: str = "hook",
     *,
     url: str = "http://receiver.test/",
     event_types: Iterable[str] = (),
     enabled: bool = True,
 ) -> None:
-    """A registered webhook."""
-    row = WebhookRow(
-        id=webhook_id,
+    """Register a webhook."""
+    row = ReceiverRow(
+        id=receiver_id,
         url=url,
         secret=SECRET,
         event_types=list(event_types),
@@ -93,14 +93,16 @@ class Worker:
         self._epochs: dict[str, int] = {}
 
     def publish(self, stream_id: str, scores: Iterable[FrameScore]) -> None:
-        """Publish; every score must be taken."""
+        """Publish; every score must be accepted."""
         if stream_id not in self._epochs:
             epoch = self._leases.acquire(stream_id)
             if epoch is None:
                 raise RuntimeError(f"{stream_id} has another owner")
             self._epochs[stream_id] = epoch
         epoch = self._epochs[stream_id]
-        batch = [Outgoing(stream_id, score.model_copy(update={"epoch": epoch})) for score in scores]
+        batch = [
+            OutgoingScore(stream_id, score.model_copy(update={"epoch": epoch})) for score in scores
+        ]
         verdicts = {answer.verdict for answer in self._scores.publish(batch)}
-        if verdicts != {Verdict.PUBLISHED}:
+        if verdicts != {PublishVerdict.PUBLISHED}:
             raise RuntimeError(f"scores were refused: {verdicts}")

@@ -1,4 +1,4 @@
-"""Which events people are told of: neighbours merged, cooldowns, and hours in which it is armed."""
+"""Which events are notified: merged neighbours, cooldowns, and armed hours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.record.recorder import Recorder
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import CursorRow, DeliveryRow, EventRow, ScoreRow, StreamRow
-from tests.record.rows import Worker, add_stream, add_webhook, frame_score
+from tests.record.rows import Worker, add_receiver, add_stream, frame_score
 
 HIGH, LOW = 0.9, 0.1
 BURST = [HIGH] * 3 + [LOW] * 2
@@ -55,7 +55,7 @@ class Bench:
         self._recorder.step()
 
     def events(self) -> list[EventRow]:
-        """By their beginning."""
+        """Return events in the order of their beginning."""
         with self._database.read() as session:
             return list(session.scalars(select(EventRow).order_by(EventRow.first_frame)))
 
@@ -66,21 +66,22 @@ class Bench:
             return list(session.scalars(query))
 
     def muted(self) -> float | None:
-        """As the metrics count them."""
+        """Return how many the metrics count."""
         labels = {"type": "muted"}
         return self.metrics.registry.get_sample_value("normwatch_events_total", labels)
 
 
 def _change(database: Database, **values: object) -> None:
+    """Change all streams as the API does: with a new revision."""
     with database.write() as session:
-        session.execute(update(StreamRow).values(values))
+        session.execute(update(StreamRow).values(values | {"revision": StreamRow.revision + 1}))
 
 
 def test_neighbours_are_one_event_with_one_start_and_one_end(
     each_database: Database, redis: Redis
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     bench = Bench(each_database, redis, event_merge_s=1.0)
     for _ in range(3):
         bench.record(BURST)
@@ -98,11 +99,11 @@ def test_neighbours_are_one_event_with_one_start_and_one_end(
     assert len(bench.events()) == 2
 
 
-def test_an_end_that_waits_for_neighbours_is_told_when_the_stream_goes_silent(
+def test_an_end_that_waits_for_neighbours_is_reported_when_the_stream_goes_silent(
     database: Database, redis: Redis
 ) -> None:
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis, event_merge_s=600.0)
     bench.record(BURST)
     bench.now += 9.0
@@ -114,23 +115,23 @@ def test_an_end_that_waits_for_neighbours_is_told_when_the_stream_goes_silent(
     assert bench.events()[0].ended_at == pytest.approx(1000.2)
 
 
-def test_nobody_is_told_of_events_in_the_cooldown_after_a_message(
+def test_events_are_muted_in_the_cooldown_after_a_message(
     each_database: Database, redis: Redis
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     bench = Bench(each_database, redis, event_cooldown_s=60.0)
-    told = ["event.started", "event.ended"]
+    sent = ["event.started", "event.ended"]
     bench.record(BURST)
-    assert bench.messages() == told
+    assert bench.messages() == sent
     for _ in range(2):
         bench.restart()
         bench.now += 29.0
         bench.record(BURST)
-        assert bench.messages() == told, "the cooldown counts from the message, not the event"
+        assert bench.messages() == sent, "the cooldown counts from the message, not the event"
     bench.now += 2.0
     bench.record(BURST)
-    assert bench.messages() == told * 2
+    assert bench.messages() == sent * 2
     assert [event.muted for event in bench.events()] == [False, True, True, False]
     assert all(event.ended_at is not None for event in bench.events())
     assert bench.muted() == 2
@@ -139,9 +140,9 @@ def test_nobody_is_told_of_events_in_the_cooldown_after_a_message(
 def test_a_cooldown_holds_within_a_round_and_for_what_waited(
     database: Database, redis: Redis
 ) -> None:
-    """Hours of a backlog are taken at once: their messages would come at once, too."""
+    """Hours of a backlog are recorded at once: their messages would come at once, too."""
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis, event_cooldown_s=1.0)
     bench.record(BURST + [LOW] * 100 + BURST + [HIGH] * 3)
     assert [event.muted for event in bench.events()] == [False, True, True]
@@ -154,7 +155,7 @@ def test_a_cooldown_holds_within_a_round_and_for_what_waited(
 
 def test_a_stream_has_its_own_cooldown_or_the_operators(database: Database, redis: Redis) -> None:
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis, event_cooldown_s=60.0)
     _change(database, cooldown_s=0.0)
     bench.record(BURST + BURST)
@@ -171,17 +172,17 @@ def test_a_stream_has_its_own_cooldown_or_the_operators(database: Database, redi
 
 def test_without_a_message_there_is_no_cooldown(database: Database, redis: Redis) -> None:
     add_stream(database)
-    add_webhook(database, event_types=["stream.down"])
+    add_receiver(database, event_types=["stream.down"])
     bench = Bench(database, redis, event_cooldown_s=60.0)
     bench.record(BURST + BURST)
     assert [event.muted for event in bench.events()] == [False, False]
     with database.read() as session:
-        assert session.get_one(CursorRow, "cam").told_at is None
+        assert session.get_one(CursorRow, "cam").notified_at is None
 
 
 def test_a_clock_that_was_set_back_ends_a_cooldown(database: Database, redis: Redis) -> None:
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis, event_cooldown_s=60.0)
     bench.record(BURST)
     bench.now -= 500.0
@@ -190,7 +191,7 @@ def test_a_clock_that_was_set_back_ends_a_cooldown(database: Database, redis: Re
 
 
 def test_one_streams_cooldown_mutes_no_other(database: Database, redis: Redis) -> None:
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis, event_cooldown_s=60.0)
     for name in ("a", "b"):
         add_stream(database, name)
@@ -199,7 +200,7 @@ def test_one_streams_cooldown_mutes_no_other(database: Database, redis: Redis) -
 
 
 def _armed(begins: str, ends: str) -> dict[str, object]:
-    """Of 1 January 1970, a Thursday, in whose first half hour these tests play."""
+    """A time on 1 January 1970, a Thursday, in whose first half hour these tests play."""
     hours = {"days": ["thu"], "from": begins, "to": ends}
     return {"timezone": "UTC", "hours": [hours]}
 
@@ -208,7 +209,7 @@ def test_while_a_stream_is_not_armed_scores_are_recorded_and_no_events(
     each_database: Database, redis: Redis
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     bench = Bench(each_database, redis)
     _change(each_database, schedule=_armed("00:17", "01:00"))
     bench.record([HIGH] * 196)  # up to 00:16:59.5
@@ -222,7 +223,7 @@ def test_while_a_stream_is_not_armed_scores_are_recorded_and_no_events(
 
 def test_an_open_event_ends_when_its_stream_is_disarmed(database: Database, redis: Redis) -> None:
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis, event_merge_s=5.0)
     _change(database, schedule=_armed("00:00", "00:17"))
     bench.record([HIGH] * 210)  # it is disarmed at frame 200
@@ -236,7 +237,7 @@ def test_an_open_event_ends_when_its_stream_is_disarmed(database: Database, redi
 
 def test_the_end_tells_how_an_event_was_judged_meanwhile(database: Database, redis: Redis) -> None:
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     bench = Bench(database, redis)
     bench.record([HIGH] * 3)
     with database.write() as session:

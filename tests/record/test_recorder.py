@@ -23,14 +23,14 @@ from tests.record.parts import (
     messages_of,
     waiting_of,
 )
-from tests.record.rows import Worker, add_stream, add_webhook, frame_score
+from tests.record.rows import Worker, add_receiver, add_stream, frame_score
 
 
 def test_scores_events_and_messages_are_stored_together(
     each_database: Database, redis: Redis
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     metrics = Metrics()
     recorder = make_recorder(each_database, redis, metrics=metrics)
     values = [None, LOW, HIGH, HIGH, 0.95, HIGH]
@@ -58,11 +58,33 @@ def test_scores_events_and_messages_are_stored_together(
     assert metrics.registry.get_sample_value("normwatch_events_total", labels) == 1
 
 
-def test_an_event_that_ends_is_told_of_with_its_whole_extent(
+def test_an_event_does_not_reach_over_a_jump_of_the_capture_time(
     database: Database, redis: Redis
 ) -> None:
     add_stream(database)
-    add_webhook(database)
+    recorder = make_recorder(database, redis)
+    first = [frame_score(frame, HIGH) for frame in range(5)]
+    # Uploads of an hour later, scored in the same second.
+    later = [
+        frame_score(frame, None if frame < 7 else HIGH).model_copy(
+            update={"captured_at": 4600.0 + frame / 10, "cut": frame == 5}
+        )
+        for frame in range(5, 12)
+    ]
+    worker = Worker(redis)
+    worker.publish("cam", first)
+    recorder.step()
+    worker.publish("cam", later)
+    recorder.step()
+    found = [(event.first_frame, event.last_frame, event.ended_at) for event in events_of(database)]
+    assert found == [(0, 4, pytest.approx(1000.4)), (7, 11, None)]
+
+
+def test_an_event_that_ends_is_reported_with_its_whole_extent(
+    database: Database, redis: Redis
+) -> None:
+    add_stream(database)
+    add_receiver(database)
     recorder, worker = make_recorder(database, redis), Worker(redis)
     worker.publish("cam", [frame_score(i, HIGH) for i in range(4)])
     recorder.step()
@@ -97,7 +119,7 @@ def test_a_whole_event_in_one_round_gives_its_messages_in_order(
     each_database: Database, redis: Redis
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     values = [HIGH, HIGH, HIGH, LOW, LOW, HIGH, HIGH, HIGH]
     Worker(redis).publish("cam", [frame_score(i, value) for i, value in enumerate(values)])
     make_recorder(each_database, redis).step()
@@ -125,7 +147,7 @@ def test_an_open_event_ends_when_its_stream_goes_silent(
     each_database: Database, redis: Redis
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     clock = Clock(1010.0)
     recorder = make_recorder(each_database, redis, clock)
     Worker(redis).publish("cam", [frame_score(i, HIGH) for i in range(5)])
@@ -204,12 +226,14 @@ def test_a_deleted_streams_scores_are_dropped(each_database: Database, redis: Re
         assert session.scalar(select(func.count()).select_from(EventRow)) == 0
 
 
-def test_a_backlog_is_taken_in_several_rounds(
+def test_a_backlog_is_recorded_in_several_rounds(
     database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_stream(database)
     monkeypatch.setattr("service.record.recorder.READ_SCORES", 4)
-    Worker(redis).publish("cam", [frame_score(i, LOW) for i in range(10)])
+    worker = Worker(redis)
+    for first in range(0, 10, 2):
+        worker.publish("cam", [frame_score(i, LOW) for i in range(first, first + 2)])
     recorder = make_recorder(database, redis)
     assert [recorder.step() for _ in range(4)] == [4, 4, 2, 0]
     assert frames_of(database) == list(range(10))

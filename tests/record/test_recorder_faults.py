@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -10,16 +12,19 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisAway
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from model.events import Detection, EventRules, observe_all
+from model.events.event_detection import DetectionState, EventRules, observe_all
 from service import keys
 from service.bus.connection import connect
 from service.bus.recorder_lock import RecorderLock
 from service.bus.scores import Scores
 from service.errors import StaleCursor
 from service.metrics import Metrics
-from service.record.events import scored_frame
-from service.record.storing import Position, Recording, store
+from service.record.cursors import Cursor
+from service.record.detection_input import make_scored_frame
+from service.record.stream_updates import StreamUpdate, store_updates
 from service.store.database import Database
 from service.store.tables import CursorRow, ScoreRow, StreamRow
 from tests.record.parts import (
@@ -31,7 +36,7 @@ from tests.record.parts import (
     messages_of,
     waiting_of,
 )
-from tests.record.rows import Worker, add_stream, add_webhook, frame_score
+from tests.record.rows import Worker, add_receiver, add_stream, frame_score
 from tests.support import servers
 from tests.support.servers import wait_for
 
@@ -40,7 +45,7 @@ def test_a_crash_between_commit_and_acknowledgement_repeats_nothing(
     each_database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     Worker(redis).publish("cam", [frame_score(i, HIGH) for i in range(5)])
 
     def dies(*_: object) -> None:
@@ -62,14 +67,14 @@ def test_a_transaction_that_fails_leaves_nothing_and_is_repeated(
     each_database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     Worker(redis).publish("cam", [frame_score(i, HIGH) for i in range(5)])
 
     def dies(*_: object, **__: object) -> int:
         raise RuntimeError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.record.storing.enqueue", dies)
+        patch.setattr("service.record.stream_updates.enqueue", dies)
         with pytest.raises(RuntimeError):
             make_recorder(each_database, redis).step()
     assert frames_of(each_database) == []
@@ -105,14 +110,14 @@ def test_a_second_recorder_that_read_the_same_scores_is_rolled_back(
         stream = session.get_one(StreamRow, "cam")
         cursor = session.get_one(CursorRow, "cam")
     scores = [frame_score(i, HIGH) for i in range(1, 6)]
-    old = Position(cursor.version, cursor.last_frame, cursor.recorded_at, Detection())
+    old = Cursor(cursor.version, cursor.last_frame, cursor.recorded_at, DetectionState())
     worker.publish("cam", scores)
     recorder.step()
     detection, changes = observe_all(
-        old.detection, map(scored_frame, scores), EventRules(3, 0.9, 2, 10.0)
+        old.detection, map(make_scored_frame, scores), EventRules(3, 0.9, 2, 10.0)
     )
     with pytest.raises(StaleCursor), each_database.write() as session:
-        store(session, Recording(stream, old, scores, detection, changes), 1020.0)
+        store_updates(session, [StreamUpdate(stream, old, scores, detection, changes)], 1020.0)
     assert frames_of(each_database) == [0, 1, 2, 3, 4, 5]
     assert len(events_of(each_database)) == 1
 
@@ -120,9 +125,9 @@ def test_a_second_recorder_that_read_the_same_scores_is_rolled_back(
 def test_two_recorders_at_once_store_each_score_once(
     each_database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the lock: what is left is what the cursor does."""
+    """A recorder without the lock, so that only the cursor protects."""
     add_stream(each_database)
-    add_webhook(each_database)
+    add_receiver(each_database)
     monkeypatch.setattr(RecorderLock, "hold", lambda _: True)
     stop = threading.Event()
     threads = [
@@ -151,14 +156,58 @@ def test_two_recorders_at_once_store_each_score_once(
     assert len(types) == 39
 
 
+def test_a_recorder_that_knew_an_old_cursor_reads_it_again(
+    each_database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_stream(each_database)
+    monkeypatch.setattr(RecorderLock, "hold", lambda _: True)
+    first, second = (make_recorder(each_database, redis, owner=name) for name in ("a", "b"))
+    worker = Worker(redis)
+    for turn, recorder in enumerate((first, second, first, second)):
+        worker.publish("cam", [frame_score(2 * turn + i, HIGH) for i in range(2)])
+        assert recorder.step() == 2
+    assert frames_of(each_database) == list(range(8))
+    (event,) = events_of(each_database)
+    assert (event.first_frame, event.last_frame) == (0, 7)
+
+
+def test_a_commit_whose_answer_was_lost_repeats_nothing(
+    each_database: Database, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_stream(each_database)
+    recorder = make_recorder(each_database, redis)
+    worker = Worker(redis)
+    worker.publish("cam", [frame_score(i, HIGH) for i in range(3)])
+    recorder.step()
+    worker.publish("cam", [frame_score(i, HIGH) for i in range(3, 6)])
+
+    @contextmanager
+    def write_and_lose_the_answer(self: Database) -> Iterator[Session]:
+        with write(self) as session:
+            yield session
+        raise OperationalError("COMMIT", None, Exception("lost"))
+
+    write = Database.write
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", write_and_lose_the_answer)
+        with pytest.raises(OperationalError):
+            recorder.step()
+    assert waiting_of(redis) == 3
+    assert recorder.step() == 0
+    assert waiting_of(redis) == 0
+    assert frames_of(each_database) == list(range(6))
+
+
 def test_malformed_entries_dont_block_their_stream(database: Database, redis: Redis) -> None:
     add_stream(database)
-    redis.xadd(keys.scores("cam"), {"score": "{"})
-    redis.xadd(keys.scores("cam"), {"something": "else"})
-    huge = frame_score(1, LOW).model_dump_json().replace('"frame":1', f'"frame":{2**70}')
-    redis.xadd(keys.scores("cam"), {"score": huge})
+    good = frame_score(1, LOW).model_dump_json()
+    huge = good.replace('"frame":1', f'"frame":{2**70}')
+    malformed = [{"1": "{"}, {"something": "else"}, {"0": "[]"}, {"1": f"[{huge}]"}]
+    for fields in [*malformed, {"1": f"[{good}]", "2": f"[{good}]"}]:
+        redis.xadd(keys.scores("cam"), fields)
     Worker(redis).publish("cam", [frame_score(0, LOW)])
     assert make_recorder(database, redis).step() == 1
+    assert redis.xlen(keys.scores("cam")) == 0
     assert waiting_of(redis) == 0
     assert frames_of(database) == [0]
 
@@ -167,13 +216,13 @@ def test_a_state_of_detection_that_cant_be_read_doesnt_block_its_stream(
     database: Database, redis: Redis
 ) -> None:
     add_stream(database)
-    recorder, worker = make_recorder(database, redis), Worker(redis)
+    worker = Worker(redis)
     worker.publish("cam", [frame_score(0, LOW)])
-    recorder.step()
+    make_recorder(database, redis).step()
     with database.write() as session:
         session.execute(update(CursorRow).values(detection={"frames": "some"}))
     worker.publish("cam", [frame_score(1, LOW)])
-    assert recorder.step() == 1
+    assert make_recorder(database, redis).step() == 1
 
 
 def test_one_stream_that_fails_doesnt_keep_the_others_waiting(
@@ -204,7 +253,7 @@ def _columns(stream_id: str, frame: int) -> dict[str, object]:
 
 def test_it_goes_on_when_redis_is_killed_and_comes_back(database: Database, tmp_path: Path) -> None:
     add_stream(database)
-    add_webhook(database)
+    add_receiver(database)
     server = servers.valkey(tmp_path)
     server.start()
     redis = connect(server.url)

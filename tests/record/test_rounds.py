@@ -1,4 +1,4 @@
-"""Rounds that go on, whatever fails in one of them."""
+"""Rounds that go on when one of them fails."""
 
 from __future__ import annotations
 

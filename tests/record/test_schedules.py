@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from service.record.schedules import DAYS, Schedule, is_armed, schedule_of
+from service.record.schedules import DAYS, Schedule, is_armed, read_schedule
 
 WORK = {"days": ["mon", "tue"], "from": "08:00", "to": "18:00"}
 NIGHT = {"days": ["fri"], "from": "22:00", "to": "06:00"}
@@ -139,12 +139,13 @@ def test_a_schedule_that_cannot_be_names_the_place(
 
 
 def test_a_stored_schedule_that_cannot_be_read_arms_always() -> None:
-    assert schedule_of(_stored(WORK, timezone="Europe/Atlantis")) is None
+    assert read_schedule(_stored(WORK, timezone="Europe/Atlantis")) is None
     assert is_armed({"hours": 3}, 0.0)
 
 
 def test_a_schedule_is_stored_as_it_was_given() -> None:
     given = _stored(WORK, NIGHT, timezone="Europe/Berlin")
     made = Schedule.model_validate(given)
-    assert made.to_json() == given
-    assert schedule_of(made.to_json()) == made
+    stored = made.model_dump(mode="json", by_alias=True)
+    assert stored == given
+    assert read_schedule(stored) == made

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from model import bundle as bundles
-from model import memory
-from model.bundle import Bundle
-from model.catalog import Provenance
-from model.config import PAPER, SCORES, Calibration, NetConfig, NormalRange, Span
-from model.network import build
+from model.bundles import bundle as bundles
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import Calibration, Interval, NormalRange
+from model.bundles.catalog import Provenance
+from model.network import mnad_memory
+from model.network.network_config import NetConfig
+from model.network.unet import build_network
+from model.scoring.score_config import PAPER, SCORES
 
 SMALL = NetConfig(base_width=4, height=64, width=64)
 
@@ -21,16 +23,16 @@ def small_bundle(
 ) -> Bundle:
     """An untrained bundle that scores 64x64 grey frames in a few milliseconds."""
     torch.manual_seed(seed)
-    network = build(net).eval().requires_grad_(False)
-    items = memory.initial_items(
+    network = build_network(net).eval().requires_grad_(False)
+    items = mnad_memory.draw_items(
         net.memory_items, net.memory_channels, torch.Generator().manual_seed(seed)
     )
     calibration = Calibration(
         gamma=1.0,
         normal=NormalRange(
-            Span(0.0, 0.1),
-            {each.error.key: Span(0.0, 0.5) for each in SCORES.values()}
-            | {PAPER.error.key: Span(-30.0, 0.0)},
+            Interval(0.0, 0.1),
+            {each.error.key: Interval(0.0, 0.5) for each in SCORES.values()}
+            | {PAPER.error.key: Interval(-30.0, 0.0)},
         ),
         thresholds={"live": threshold, "paper": threshold},
     )

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from model.frames import Frame, FrameShape, fit
-from service.capture.camera import CameraCapture
-from service.capture.wire import CapturedFrame, CaptureJob
+from service.capture.camera_capture import CameraCapture
+from service.capture.capture_messages import CapturedFrame, CaptureJob
 from tests.support.footage import Picture, write_video
 from tests.support.servers import wait_for
 

@@ -10,15 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.footage import Source, pictures
+from model.footage.footage_reader import FootageReader
+from model.footage.footage_search import Source
 
 Picture = NDArray[np.uint8]
 
 
 def folder_pictures(folder: Path) -> Iterator[Picture]:
     """The images of a folder in order, BGR."""
-    for _, picture in pictures(Source(folder.name, folder)):
-        yield picture
+    for each in FootageReader(Source(folder.name, folder)):
+        yield each.picture.bgr()
 
 
 def write_video(path: Path, frames: Iterable[Picture], fps: int = 10) -> Path:
@@ -27,8 +28,7 @@ def write_video(path: Path, frames: Iterable[Picture], fps: int = 10) -> Path:
         stream = container.add_stream("libx264", rate=fps)
         stream.pix_fmt = "yuv420p"
         stream.gop_size = fps
-        # One slice a frame: the test server puts parameter sets before each slice of a key frame,
-        # and a decoder then takes the slices for frames of their own.
+        # One thread, and so one slice a frame: the same bytes on every machine.
         stream.codec_context.thread_count = 1
         stream.options = {"crf": "12", "preset": "veryfast", "bf": "0"}
         for index, frame in enumerate(frames):

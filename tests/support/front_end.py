@@ -18,7 +18,7 @@ from service.store.tables import DeliveryRow, EventRow, ScoreRow
 from tests.support.servers import wait_for
 
 FUTURE = 4_000_000_000.0
-"""What waits until then isn't sent by the deliverer that runs beside."""
+"""What waits until then isn't sent by the deliverer that runs at the same time."""
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def add_messages(database: Database, hook: str, *states: str, due: float = FUTUR
                 DeliveryRow(
                     id=f"msg_{number}",
                     sequence=number,
-                    webhook_id=hook,
+                    receiver_id=hook,
                     stream_id="cam",
                     event_type="event.started",
                     body="{}",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 
 import av
 
@@ -64,9 +65,25 @@ def mjpeg(fps: float, sizes: tuple[tuple[int, int], ...] = ((96, 96),)) -> Answe
     return answer
 
 
-def segments(count: int, fps: int = 10) -> list[bytes]:
+def snapshots(status: Callable[[int], int] = lambda _: 200) -> Answer:
+    """A numbered picture for each request; `status` gives the answer's status by its number."""
+    requests = count()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        number = next(requests)
+        body = jpeg(numbered_picture(number % 256))
+        request.send_response(status(number))
+        request.send_header("Content-Type", "image/jpeg")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def segments(number: int, fps: int = 10) -> list[bytes]:
     """MPEG-TS of numbered pictures, each segment for itself, with times that go on."""
-    return [_segment(index * SEGMENT_FRAMES, fps) for index in range(count)]
+    return [_segment(index * SEGMENT_FRAMES, fps) for index in range(number)]
 
 
 def _segment(first: int, fps: int) -> bytes:

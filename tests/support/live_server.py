@@ -17,7 +17,7 @@ from typing import Any
 ENCODERS = {
     "jpeg": "jpegenc quality=90 ! rtpjpegpay name=pay0 pt=26",
     "h264": "openh264enc gop-size=20 bitrate=1000000 ! h264parse config-interval=-1"
-    " ! rtph264pay name=pay0 pt=96 config-interval=-1",
+    " ! rtph264pay name=pay0 pt=96",
 }
 LAUNCH = (
     "( appsrc name=source format=time is-live=true ! videoconvert ! video/x-raw,format=I420 ! {} )"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from service.bench.rtsp import SYSTEM_PYTHON, RtspServer, is_installed
-from service.tether import tethered
+from service.tether import tether_command
+from service.tools.bench.rtsp import SYSTEM_PYTHON, RtspServer, is_installed
 
 _LIVE = Path(__file__).parent / "live_server.py"
 
@@ -25,9 +25,12 @@ def require_gstreamer() -> None:
 
 @contextmanager
 def rtsp_server(
-    mounts: Mapping[str, Path], user: str | None = None, password: str | None = None
+    mounts: Mapping[str, Path | Sequence[Path]],
+    user: str | None = None,
+    password: str | None = None,
 ) -> Iterator[str]:
-    """Serve the videos (H.264 in MP4) at these paths; yields `rtsp://host:port`."""
+    """Serve the videos (H.264 in MP4) at these paths, or several as tracks of one; yields
+    `rtsp://host:port`."""
     require_gstreamer()
     server = RtspServer(mounts, user, password)
     server.start()
@@ -55,7 +58,7 @@ class LiveCamera:
     def start(self) -> None:
         """Start it and wait until it listens; its settings are those that it had."""
         self._process = subprocess.Popen(
-            tethered([str(SYSTEM_PYTHON), str(_LIVE)]),
+            tether_command([str(SYSTEM_PYTHON), str(_LIVE)]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -73,7 +73,7 @@ class RedisServer:
             self.process.wait()
 
     def stop(self) -> None:
-        """End it, in whatever state it is."""
+        """End it, in any state."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait()

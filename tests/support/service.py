@@ -38,17 +38,18 @@ class Service:
         raise LookupError(f"no {name} among the children")
 
     def kill(self, name: str) -> None:
-        """kill -9 one part, and wait until another process has taken its place."""
+        """kill -9 one part, once it is there, and wait until another process is in its place."""
+
+        def pid() -> int | None:
+            try:
+                return self.child(name).pid
+            except (LookupError, psutil.Error):
+                return None
+
+        wait_for(lambda: pid() is not None, f"a {name}")
         victim = self.child(name)
         victim.kill()
-
-        def replaced() -> bool:
-            try:
-                return self.child(name).pid != victim.pid
-            except (LookupError, psutil.Error):
-                return False
-
-        wait_for(replaced, f"a new {name}")
+        wait_for(lambda: pid() not in (None, victim.pid), f"a new {name}")
 
     def ready(self) -> bool:
         """Whether it says that it is ready."""

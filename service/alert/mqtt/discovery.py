@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a stream, in its device-based form: pure."""
+"""Describes a stream to Home Assistant, in the form of its device-based discovery. It is pure."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 from functools import cache
 from importlib.metadata import version
 
-from service.alert.mqtt.topics import OFFLINE, ONLINE, Kind, Topics
+from service.alert.mqtt.topics import OFFLINE, ONLINE, TopicKind, Topics
 
 
-def config(topics: Topics, stream_id: str, name: str, *, events: bool, outages: bool) -> bytes:
-    """The payload of the topic `topics.config`.
+def describe_device(
+    topics: Topics, stream_id: str, name: str, *, events: bool, outages: bool
+) -> bytes:
+    """Make the payload of the topic `topics.name_config`.
 
     Args:
-        events: whether the webhook hears of the stream's events.
-        outages: whether it hears of its outages. A component that has only its platform is one
-            that Home Assistant is to forget.
+        events: the receiver is notified of the stream's events.
+        outages: it is notified of the stream's outages. Home Assistant removes a component that has
+            nothing but its platform.
     """
-    ident = f"normwatch_{topics.webhook_id}_{stream_id}"
-    sw_version = _version()
+    ident = f"normwatch_{topics.receiver_id}_{stream_id}"
+    sw_version = _find_version()
     payload = {
         "device": {
             "identifiers": [ident],
@@ -32,7 +34,10 @@ def config(topics: Topics, stream_id: str, name: str, *, events: bool, outages: 
         "payload_available": ONLINE.decode(),
         "payload_not_available": OFFLINE.decode(),
         "components": {
-            key: {"platform": platform, **_details(topics, stream_id, key, f"{ident}_{key}")}
+            key: {
+                "platform": platform,
+                **_describe_component(topics, stream_id, key, f"{ident}_{key}"),
+            }
             if (outages if key == "watched" else events)
             else {"platform": platform}
             for key, platform in _PLATFORMS.items()
@@ -42,7 +47,7 @@ def config(topics: Topics, stream_id: str, name: str, *, events: bool, outages: 
 
 
 @cache
-def _version() -> str:
+def _find_version() -> str:
     return version("normwatch")
 
 
@@ -54,39 +59,41 @@ _PLATFORMS = {
 }
 
 
-def _details(topics: Topics, stream_id: str, key: str, unique_id: str) -> dict[str, object]:
-    def topic(kind: Kind) -> str:
-        return topics.of_stream(stream_id, kind)
+def _describe_component(
+    topics: Topics, stream_id: str, key: str, unique_id: str
+) -> dict[str, object]:
+    def topic(kind: TopicKind) -> str:
+        return topics.name(stream_id, kind)
 
-    shown: dict[str, object]
+    details: dict[str, object]
     match key:
         case "abnormal":
-            shown = {
+            details = {
                 "name": "Abnormal",
                 "device_class": "problem",
-                "state_topic": topic(Kind.ABNORMAL),
-                "json_attributes_topic": topic(Kind.EVENT),
+                "state_topic": topic(TopicKind.ABNORMAL),
+                "json_attributes_topic": topic(TopicKind.EVENT),
             }
         case "watched":
-            shown = {
+            details = {
                 "name": "Watched",
                 "device_class": "connectivity",
                 "entity_category": "diagnostic",
-                "state_topic": topic(Kind.WATCHED),
-                "json_attributes_topic": topic(Kind.OUTAGE),
+                "state_topic": topic(TopicKind.WATCHED),
+                "json_attributes_topic": topic(TopicKind.OUTAGE),
             }
         case "snapshot":
-            shown = {
+            details = {
                 "name": "Last event",
                 "content_type": "image/jpeg",
-                "image_topic": topic(Kind.SNAPSHOT),
+                "image_topic": topic(TopicKind.SNAPSHOT),
             }
         case _:
-            shown = {
+            details = {
                 "name": "Peak score",
                 "icon": "mdi:chart-bell-curve",
                 "suggested_display_precision": 2,
-                "state_topic": topic(Kind.EVENT),
+                "state_topic": topic(TopicKind.EVENT),
                 "value_template": "{{ value_json.peak_score | default(none) }}",
             }
-    return {"unique_id": unique_id, "qos": 1, **shown}
+    return {"unique_id": unique_id, "qos": 1, **details}

@@ -1,20 +1,19 @@
-"""Topics of one webhook's broker. Only ids stand in them: names may hold what topics may not."""
+"""Names the topics of one receiver's broker: by ids, as names may have forbidden characters."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.alert.mqtt.targets import Target
+from service.alert.mqtt.broker_url import BrokerUrl
 
 ONLINE = b"online"
 OFFLINE = b"offline"
-_STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Kind(StrEnum):
-    """What a topic of a stream holds; the value is its end."""
+class TopicKind(StrEnum):
+    """What a topic of a stream holds; the value is the topic's end."""
 
     EVENTS = "events"
     """Each message as it is, not retained; all others are retained."""
@@ -25,28 +24,30 @@ class Kind(StrEnum):
     SNAPSHOT = "snapshot"
     """The last event's picture, a JPEG."""
     WATCHED = "watched"
-    """OFF while it can't be watched, or ON."""
+    """OFF while the stream can't be watched, or ON."""
     OUTAGE = "watched/attributes"
-    """Why, as JSON."""
+    """The last outage, as JSON."""
 
 
-SEEN = (Kind.ABNORMAL, Kind.EVENT, Kind.WATCHED, Kind.OUTAGE)
-"""Kinds that are read back from the broker; pictures are too large for that."""
+EVENT_KINDS = (TopicKind.ABNORMAL, TopicKind.EVENT, TopicKind.SNAPSHOT)
+"""What is retained of a stream's events."""
+OUTAGE_KINDS = (TopicKind.WATCHED, TopicKind.OUTAGE)
+"""What is retained of its outages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Their names."""
+    """The topics of one receiver."""
 
-    webhook_id: str
+    receiver_id: str
     prefix: str
     discovery: str | None
-    """None: there are no configurations."""
+    """Home Assistant's discovery prefix; None: no configurations are published."""
 
     @classmethod
-    def of(cls, webhook_id: str, target: Target) -> Topics:
-        """As the webhook's URL has them."""
-        return cls(webhook_id, target.prefix, target.discovery)
+    def make(cls, receiver_id: str, url: BrokerUrl) -> Topics:
+        """Make the topics that the receiver's URL asks for."""
+        return cls(receiver_id, url.prefix, url.discovery)
 
     @property
     def status(self) -> str:
@@ -55,40 +56,31 @@ class Topics:
 
     @property
     def test(self) -> str:
-        """Where test messages go."""
+        """The topic of test messages."""
         return f"{self.prefix}/test"
 
-    def of_stream(self, stream_id: str, kind: Kind) -> str:
-        """One of a stream's."""
+    def name(self, stream_id: str, kind: TopicKind) -> str:
+        """Name a topic of a stream."""
         return f"{self.prefix}/{stream_id}/{kind.value}"
 
-    def config(self, stream_id: str) -> str | None:
-        """The discovery of a stream's device."""
+    def name_config(self, stream_id: str) -> str | None:
+        """Name the topic where Home Assistant discovers the stream; None: there is none."""
         if self.discovery is None:
             return None
-        return f"{self.discovery}/device/{self._node}/{stream_id}/config"
+        return f"{self.discovery}/device/normwatch_{self.receiver_id}/{stream_id}/config"
 
-    @property
-    def filters(self) -> list[str]:
-        """What to subscribe to, to see what the broker holds."""
-        kinds = [f"{self.prefix}/+/{kind.value}" for kind in SEEN]
-        config = self.config("+")
-        return [self.status, *kinds, *([] if config is None else [config])]
+    def list_retained_topics(self, stream_id: str, *, events: bool, outages: bool) -> list[str]:
+        """List the retained topics of a stream.
 
-    def stream_of(self, topic: str) -> str | None:
-        """The stream that a topic of `filters` is about."""
-        if self.discovery is not None:
-            start, end = f"{self.discovery}/device/{self._node}/", "/config"
-            if topic.startswith(start) and topic.endswith(end):
-                return _stream_id(topic[len(start) : -len(end)])
-        start = f"{self.prefix}/"
-        stream_id, _, kind = topic[len(start) :].partition("/")
-        return _stream_id(stream_id) if topic.startswith(start) and kind in SEEN else None
+        Args:
+            events: the receiver is notified of the stream's events.
+            outages: it is notified of the stream's outages.
+        """
+        kinds = (*(EVENT_KINDS if events else ()), *(OUTAGE_KINDS if outages else ()))
+        config = self.name_config(stream_id)
+        names = [self.name(stream_id, kind) for kind in kinds]
+        return names if config is None else [config, *names]
 
-    @property
-    def _node(self) -> str:
-        return f"normwatch_{self.webhook_id}"
-
-
-def _stream_id(text: str) -> str | None:
-    return text if _STREAM_ID.fullmatch(text) else None
+    def sort_to_clear(self, names: Iterable[str]) -> list[str]:
+        """Put configurations first: no entity should be left without its state."""
+        return sorted(names, key=lambda name: (not name.endswith("/config"), name))

@@ -1,4 +1,4 @@
-"""One POST to a webhook's receiver: no redirects, no proxies, a short answer, a time limit."""
+"""Makes one POST to a webhook: no redirects, no proxies, a short answer, a time limit."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ import httpx
 
 from service.alert.addresses import CheckedBackend, Resolver, resolve
 from service.alert.attempts import Undelivered
+from service.characters import blank_controls
 from service.errors import AddressRefused
 
 MAX_ANSWER_BYTES = 1024
 MAX_SHOWN_CHARACTERS = 300
-"""Of an answer's body."""
+"""How much of an answer's body is kept."""
 MAX_RETRY_AFTER_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the receiver said."""
+class WebhookAnswer:
+    """What the webhook answered."""
 
     status: int
     retry_after: str | None = None
     beginning: str = ""
-    """The first bytes of the body, as printable text."""
+    """The first bytes of the body, as text without control characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poster:
-    """How requests are made; the parts can be replaced."""
+    """Makes requests; tests replace its parts."""
 
     allow_private: bool
     timeout_s: float
-    """For everything after the look-up of the host's name, to the end of the answer."""
+    """It covers everything after the look-up of the host's name, to the end of the answer."""
     resolver: Resolver = resolve
     tls: ssl.SSLContext | None = None
     """None trusts the usual authorities."""
 
-    def post(self, url: str, body: str, headers: dict[str, str]) -> Answer:
+    def post(self, url: str, body: str, headers: dict[str, str]) -> WebhookAnswer:
         """Send a JSON body once. A redirect is an answer like any other, and isn't followed.
 
         Raises: Undelivered: no answer came.
@@ -62,7 +63,7 @@ class Poster:
         ) as error:
             raise Undelivered(f"the connection failed: {error}") from error
 
-    def _post(self, url: str, body: str, headers: dict[str, str]) -> Answer:
+    def _post(self, url: str, body: str, headers: dict[str, str]) -> WebhookAnswer:
         parsed = httpx.URL(url)
         target = httpcore.URL(
             scheme=parsed.raw_scheme,
@@ -74,6 +75,8 @@ class Poster:
             allow_private=self.allow_private, timeout_s=self.timeout_s, resolver=self.resolver
         )
         sent: list[tuple[bytes | str, bytes | str]] = [
+            # It is given here because httpcore leaves out the brackets of an IPv6 address.
+            ("Host", parsed.netloc),
             ("Content-Type", "application/json"),
             ("User-Agent", "normwatch"),
             ("Connection", "close"),
@@ -81,16 +84,16 @@ class Poster:
         ]
         with (
             httpcore.ConnectionPool(
-                ssl_context=self.tls or _usual_tls(), network_backend=backend
+                ssl_context=self.tls or _make_usual_tls(), network_backend=backend
             ) as pool,
             pool.stream("POST", target, headers=sent, content=body.encode()) as response,
         ):
-            beginning = _printable(_read_some(response))
-            return Answer(response.status, _header(response, b"retry-after"), beginning)
+            beginning = _clean_text(_read_some(response))
+            return WebhookAnswer(response.status, _find_header(response, b"retry-after"), beginning)
 
 
-def retry_after_s(text: str | None, now: float) -> float:
-    """Seconds that a Retry-After asks for, at most a day; 0 for none or a wrong one."""
+def parse_retry_after_s(text: str | None, now: float) -> float:
+    """Return the seconds that a Retry-After asks for, at most a day; 0: it is missing or wrong."""
     if text is None:
         return 0.0
     text = text.strip()
@@ -105,27 +108,26 @@ def retry_after_s(text: str | None, now: float) -> float:
 
 
 @cache
-def _usual_tls() -> ssl.SSLContext:
+def _make_usual_tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
 def _read_some(response: httpcore.Response) -> bytes:
-    """Take a short answer to its end; leave the rest of a long one."""
-    taken = bytearray()
+    """Read a short answer to its end; leave the rest of a long one."""
+    beginning = bytearray()
     for part in response.iter_stream():
-        taken += part
-        if len(taken) >= MAX_ANSWER_BYTES:
+        beginning += part
+        if len(beginning) >= MAX_ANSWER_BYTES:
             break
-    return bytes(taken[:MAX_ANSWER_BYTES])
+    return bytes(beginning[:MAX_ANSWER_BYTES])
 
 
-def _printable(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
-    spaced = "".join(char if char.isprintable() else " " for char in text).strip()
-    return spaced[:MAX_SHOWN_CHARACTERS]
+def _clean_text(body: bytes) -> str:
+    text = blank_controls(body.decode("utf-8", "replace")).strip()
+    return text[:MAX_SHOWN_CHARACTERS]
 
 
-def _header(response: httpcore.Response, name: bytes) -> str | None:
+def _find_header(response: httpcore.Response, name: bytes) -> str | None:
     for key, value in response.headers:
         if key.lower() == name:
             return value.decode("latin-1")

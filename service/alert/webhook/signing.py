@@ -1,4 +1,4 @@
-"""Signatures of webhooks, as Standard Webhooks has them."""
+"""Signs messages for webhooks as Standard Webhooks defines it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 
 
-def new_secret() -> str:
-    """A secret for one webhook: `whsec_` and 24 random bytes as base64."""
+def make_secret() -> str:
+    """Make a secret for one webhook: `whsec_` and 24 random bytes as base64."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 def sign(
     secret: str, *, message_id: str, body: str, now: float, old_secret: str | None = None
 ) -> dict[str, str]:
-    """The three headers that let a receiver check who sent the body, and when.
+    """Return the three headers that let a receiver check who sent the body, and when.
 
     Args:
-        old_secret: signs beside the other: a receiver that knows either of them is content.
+        old_secret: signs too, so that a receiver may know either of them.
 
     Raises: ValueError: a secret isn't one.
     """

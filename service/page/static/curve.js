@@ -3,7 +3,7 @@
 
 import { clock } from "./dom.js";
 
-const SHOWN = 600;
+const MAX_SCORES = 600;
 const LEFT = 34;
 const RIGHT = 40; // the threshold in force is written there
 const TOP = 8;
@@ -32,7 +32,7 @@ export class Curve {
   add(items) {
     const last = this.items.at(-1)?.frame ?? -1;
     this.items.push(...items.filter((item) => item.frame > last));
-    this.items.splice(0, Math.max(0, this.items.length - SHOWN));
+    this.items.splice(0, Math.max(0, this.items.length - MAX_SCORES));
     this.draw();
   }
 
@@ -78,7 +78,7 @@ export class Curve {
 
   x(place) {
     // A short history starts at the left and grows; a long one fills the width.
-    return LEFT + (place / Math.max(SHOWN / 4, this.items.length - 1)) * this.plot.width;
+    return LEFT + (place / Math.max(MAX_SCORES / 4, this.items.length - 1)) * this.plot.width;
   }
 
   y(score) {
@@ -134,7 +134,7 @@ export class Curve {
     }
   }
 
-  /** As it was at each score; from the newest on, the one that is in force. */
+  /** Draw the threshold as it was at each score; from the newest on, the one in force. */
   paintThreshold(pen) {
     const steps = this.items.flatMap(({ threshold }, place) =>
       threshold === null ? [] : [[this.x(place), threshold]],
@@ -174,7 +174,7 @@ export class Curve {
     const newest = this.items.length - 1;
     let place = newest;
     if (this.pointed !== null && newest >= 0) {
-      const steps = Math.max(SHOWN / 4, newest);
+      const steps = Math.max(MAX_SCORES / 4, newest);
       place = Math.round(((this.pointed - LEFT) / this.plot.width) * steps);
       place = Math.min(newest, Math.max(0, place));
       const x = Math.round(this.x(place)) + 0.5;

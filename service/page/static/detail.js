@@ -28,12 +28,12 @@ export class Detail {
     this.zones = new ZoneEditor({ picture: this.picture, onChange });
   }
 
-  /** Whether something was edited that isn't saved. */
+  /** Is true while edits aren't saved. */
   get isEdited() {
     return this.zones.isEdited || this.schedule.isEdited;
   }
 
-  /** Show a stream, or another state of the one that is shown; null shows none. */
+  /** Show a stream, or a new state of the present one; null shows none. */
   show(stream) {
     const isOther = stream?.id !== this.stream?.id;
     this.stream = stream;

@@ -17,10 +17,10 @@ export function setUpAdding({ onAdded }) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = form.querySelector("[type=submit]");
-    button.disabled = true; // a look at a camera may take some seconds
+    button.disabled = true; // checking a camera may take some seconds
     showErrors(form, []);
     try {
-      const stream = await change("POST", "/streams", described(form));
+      const stream = await change("POST", "/streams", readForm(form));
       dialog.close();
       await onAdded(stream);
     } catch (error) {
@@ -52,7 +52,7 @@ async function open(dialog, form) {
   }
 }
 
-function described(form) {
+function readForm(form) {
   const body = {
     name: form.elements.namedItem("name").value,
     source: form.kind.value === "upload" ? "upload" : form.source.value.trim(),

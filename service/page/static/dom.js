@@ -35,7 +35,7 @@ export function duration(seconds) {
   return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
 }
 
-// Frames scored a second, and of how many where some get no score for want of time.
+// Frames scored a second, and the target where there is no time for all of them.
 export function rate({ fps, target_fps: target, degraded }) {
   return degraded && target ? `${fps.toFixed(1)} of ${target}` : fps.toFixed(1);
 }
@@ -48,7 +48,7 @@ export function figures(list, entries) {
   );
 }
 
-/** Draw anew, and give the focus back to what has the same data-focus then. */
+/** Draw again, and give the focus back to the element with the same data-focus. */
 export function keepingFocus(container, draw) {
   const { activeElement } = document;
   const focused = container.contains(activeElement) ? activeElement.dataset.focus : null;

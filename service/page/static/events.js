@@ -11,22 +11,22 @@ export class Events {
   constructor({ onChoose }) {
     this.onChoose = onChoose;
     this.streamId = null;
-    this.wanted = PAGE;
+    this.limit = PAGE;
     this.rows = new Map();
     this.turn = 0;
     this.media = new EventMedia();
-    this.onJudged = (event) => this.judged(event);
+    this.onJudged = (event) => this.showLabel(event);
     this.review = new Review(this);
     byId("event-figures").after(this.review.item);
     byId("only-this").addEventListener("change", () => this.refresh());
     byId("event-filter").addEventListener("change", () => this.refresh());
     byId("more-events").addEventListener("click", () => {
-      this.wanted += PAGE;
+      this.limit += PAGE;
       this.refresh();
     });
   }
 
-  /** The events of this stream are shown where only those are wanted. */
+  /** Choose the stream whose events are listed while "This camera" is checked. */
   select(streamId) {
     if (streamId === this.streamId) return;
     this.streamId = streamId;
@@ -38,9 +38,9 @@ export class Events {
     const only = byId("only-this").checked && this.streamId;
     const label = byId("event-filter").value;
     const filter = (only ? `&stream_id=${this.streamId}` : "") + (label ? `&label=${label}` : "");
-    const limit = Math.min(this.wanted, 1000);
+    const limit = Math.min(this.limit, 1000);
     const { items, next } = await get(`/events?limit=${limit}${filter}`);
-    if (turn !== this.turn) return; // a later question has been asked since
+    if (turn !== this.turn) return; // a later request is on its way
     const kept = new Set(items.map((item) => item.id));
     for (const [id, row] of this.rows) {
       if (!kept.has(id)) {
@@ -61,7 +61,7 @@ export class Events {
   row(event) {
     let row = this.rows.get(event.id);
     if (!row) {
-      row = { ...rowElements(), review: new Review(this), url: null, event };
+      row = { ...makeRow(), review: new Review(this), url: null, event };
       row.item.append(row.review.item);
       row.button.addEventListener("click", () => this.open(row));
       this.rows.set(event.id, row);
@@ -71,15 +71,15 @@ export class Events {
     const isOpen = event.ended_at === null;
     row.button.classList.toggle("open", isOpen);
     row.name.textContent = event.stream_name;
-    row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${lasted(event)}`;
+    row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${describeDuration(event)}`;
     row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}`;
     row.muted.hidden = !event.muted;
     row.review.show(event);
     return row.item;
   }
 
-  judged(event) {
-    this.turn += 1; // an answer that is on its way doesn't know of it
+  showLabel(event) {
+    this.turn += 1; // an answer that is on its way doesn't have this label
     if (this.rows.has(event.id)) this.row(event);
     if (this.review.event?.id === event.id) this.review.show(event);
   }
@@ -101,7 +101,7 @@ export class Events {
     this.media.show(event, row.url);
     showRegion(row.url || event.media.includes("peak") ? event.region : null);
     figures(byId("event-figures"), [
-      ["Lasted", event.ended_at === null ? "goes on" : lasted(event)],
+      ["Lasted", event.ended_at === null ? "goes on" : describeDuration(event)],
       ["Peak", event.peak_score.toFixed(3)],
       ["Threshold", event.threshold.toFixed(3)],
       ["Frames", `${event.first_frame}–${event.last_frame}`],
@@ -111,7 +111,7 @@ export class Events {
   }
 }
 
-function rowElements() {
+function makeRow() {
   const thumb = element("img", { className: "thumb", alt: "" });
   const [name, time, peak] = ["name", "when", "peak"].map((className) =>
     element("div", { className }),
@@ -119,7 +119,7 @@ function rowElements() {
   const muted = element("span", {
     className: "muted-tag",
     textContent: "muted",
-    title: "Nobody was told: it came soon after another one",
+    title: "Nobody was notified: it came soon after another one",
   });
   const text = element("div", {}, name, time, element("div", { className: "line" }, peak, muted));
   const button = element("button", { type: "button", className: "event" }, thumb, text);
@@ -137,6 +137,6 @@ function showRegion(region) {
   box.style.height = `${100 * (bottom - top)}%`;
 }
 
-function lasted(event) {
+function describeDuration(event) {
   return duration(Math.max(0, (new Date(event.ended_at) - new Date(event.started_at)) / 1000));
 }

@@ -1,8 +1,8 @@
-// What the API refuses, at the field that it is about.
+// Puts the API's errors next to the fields that they are about.
 
 import { ApiError } from "./api.js";
 
-/** The fields that an error names; a single one without a name where it names none. */
+/** Return the fields that an error names; a single one without a name where it names none. */
 export function fieldsOf(error) {
   if (error instanceof ApiError && error.fields.length) return error.fields;
   return [{ field: "", reason: error.message }];

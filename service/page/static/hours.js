@@ -7,7 +7,7 @@ const DAYS = [
   ["fri", "Friday"], ["sat", "Saturday"], ["sun", "Sunday"],
 ];
 const MIDNIGHT = "00:00";
-const DAYS_END = "24:00"; // what inputs of times can't show
+const DAYS_END = "24:00"; // inputs of times can't show it
 
 let rowsMade = 0;
 
@@ -19,7 +19,7 @@ export function hoursText({ days, from, to }) {
   return `${daysText(days)} ${timesText(from, to)}`;
 }
 
-/** A row of a form; `number(place)` tells it where it stands among others. */
+/** Make a row of a form; `number(place)` sets its place among others. */
 export function hoursRow(hours, onRemove) {
   rowsMade += 1;
   const input = (name, value) => {
@@ -64,7 +64,7 @@ export function hoursRow(hours, onRemove) {
   return row;
 }
 
-/** What the row says. */
+/** Read the hours of a row. */
 export function readHours(row) {
   const part = (name) => row.querySelector(`[data-part=${name}]`).value;
   const to = part("to");

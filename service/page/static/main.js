@@ -6,7 +6,7 @@ import { Detail } from "./detail.js";
 import { askForKey, setUpAdding } from "./dialogs.js";
 import { byId, element, rate } from "./dom.js";
 import { Events } from "./events.js";
-import { setUpWebhooks } from "./webhooks.js";
+import { setUpReceivers } from "./receivers.js";
 
 const REFRESH_MS = 2000;
 
@@ -43,8 +43,8 @@ function render() {
 
 function renderList() {
   const list = byId("cameras");
-  const shown = streams.map(({ id, name, status, armed }) => [id, name, status, armed, openEvents.has(id)]);
-  const drawing = JSON.stringify([selected, shown]);
+  const states = streams.map(({ id, name, status, armed }) => [id, name, status, armed, openEvents.has(id)]);
+  const drawing = JSON.stringify([selected, states]);
   if (drawing === drawn) return; // what hasn't changed stays in place, under finger and focus
   drawn = drawing;
   const focused = document.activeElement?.dataset?.stream;
@@ -101,7 +101,7 @@ async function run() {
 }
 
 onKeyNeeded(askForKey);
-setUpWebhooks();
+setUpReceivers();
 setUpDeadLetters({ nameOf: (id) => streams.find((stream) => stream.id === id)?.name ?? id });
 setUpAdding({
   onAdded: async (stream) => {

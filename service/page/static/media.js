@@ -1,5 +1,5 @@
-// What an event looked like, in its dialog: its peak's picture, with heat if wanted, and its clip.
-// Files are fetched with the key, and shown from memory.
+// An event's peak picture, with its heat map or without, and its clip, in the event's dialog.
+// Files are fetched with the key, and displayed from memory.
 
 import { picture } from "./api.js";
 import { byId } from "./dom.js";
@@ -13,7 +13,7 @@ export class EventMedia {
     byId("event-clip").addEventListener("loadeddata", ({ target }) => (target.hidden = false));
   }
 
-  /** Show what there is of this event; meanwhile, and where there is nothing, its first picture. */
+  /** Show this event's files; until they are loaded, and without them, its first picture. */
   async show(event, firstUrl) {
     this.clear();
     this.event = event;
@@ -45,7 +45,7 @@ export class EventMedia {
     byId("event-heat").checked = false;
   }
 
-  /** An object URL; null where the file has gone, or another event is shown by now. */
+  /** Load a file as an object URL; null if it is gone, or the dialog has another event by now. */
   async load(path) {
     const { turn } = this;
     if (this.urls.has(path)) return this.urls.get(path);

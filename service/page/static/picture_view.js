@@ -1,4 +1,4 @@
-// One camera's newest picture, with the heat map if wanted.
+// One camera's newest picture, with the heat map or without.
 
 import { ApiError, get, picture } from "./api.js";
 import { byId, clock, when } from "./dom.js";
@@ -6,7 +6,7 @@ import { pause } from "./waiting.js";
 
 const EVERY_MS = 1000;
 const WITHOUT_ONE_EVERY_MS = 5000;
-const LOOKED_THROUGH = 20;
+const MAX_EVENTS = 20;
 const HAS_PICTURES = new Set([
   "connecting", "warming", "live", "stalled", "frozen", "obscured", "down", "ended", "failed",
 ]);
@@ -15,7 +15,7 @@ export class PictureView {
   constructor() {
     this.stream = null;
     this.signal = AbortSignal.abort();
-    this.isKept = false; // a picture that is drawn on stays, also where there is no newer one
+    this.isKept = false; // while zones are drawn on it, the picture stays even if there is no newer one
     this.image = byId("picture");
     byId("heat").addEventListener("change", () => this.show());
   }
@@ -51,17 +51,17 @@ export class PictureView {
     }
   }
 
-  /** Keep the picture that is shown; without one, show that of the newest event that has one. */
+  /** Keep the present picture; without one, show that of the newest event that has one. */
   async keep() {
     const { stream, signal } = this;
     this.isKept = true;
     if (this.isThere) return;
-    const { items } = await get(`/events?stream_id=${stream.id}&limit=${LOOKED_THROUGH}`);
+    const { items } = await get(`/events?stream_id=${stream.id}&limit=${MAX_EVENTS}`);
     const event = items.find(({ snapshot }) => snapshot !== null);
     if (!event) return;
     const { url } = await picture(event.snapshot);
     this.put(url, `as of ${when(event.started_at)}`, signal);
-    await this.image.decode().catch(() => {}); // its size is wanted
+    await this.image.decode().catch(() => {}); // its size is needed
   }
 
   release() {

@@ -1,4 +1,4 @@
-// Two small buttons that say what an event was; the one that is pressed takes it back.
+// Two small buttons that label an event; pressing the active one again removes the label.
 
 import { change } from "./api.js";
 import { element } from "./dom.js";

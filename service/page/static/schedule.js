@@ -1,4 +1,4 @@
-// When one camera is armed: shown, and edited.
+// A camera's armed hours: displayed and edited.
 
 import { change } from "./api.js";
 import { byId, element } from "./dom.js";
@@ -25,7 +25,7 @@ export class SchedulePanel {
   }
 
   get isEdited() {
-    return !this.form.hidden && JSON.stringify(this.described()) !== this.opened;
+    return !this.form.hidden && JSON.stringify(this.readForm()) !== this.opened;
   }
 
   begin(stream) {
@@ -54,7 +54,7 @@ export class SchedulePanel {
     for (const hours of schedule?.hours ?? [newHours()]) this.add(hours);
     showErrors(this.form, []);
     this.showFields();
-    this.opened = JSON.stringify(this.described());
+    this.opened = JSON.stringify(this.readForm());
     this.form.hidden = false;
     byId("schedule-shown").hidden = true;
     this.form.querySelector("[name=armed]:checked").focus();
@@ -90,7 +90,7 @@ export class SchedulePanel {
     byId("schedule-fields").hidden = this.form.elements.armed.value === "always";
   }
 
-  described() {
+  readForm() {
     const { armed, timezone } = this.form.elements;
     if (armed.value === "always") return null;
     return { timezone: timezone.value.trim(), hours: [...this.rows.children].map(readHours) };
@@ -101,13 +101,13 @@ export class SchedulePanel {
     button.disabled = true;
     showErrors(this.form, []);
     const { id } = this.stream;
-    const isShown = () => this.stream?.id === id;
+    const isCurrent = () => this.stream?.id === id;
     try {
-      await change("PATCH", `/streams/${id}`, { schedule: this.described() });
-      if (isShown()) this.close();
+      await change("PATCH", `/streams/${id}`, { schedule: this.readForm() });
+      if (isCurrent()) this.close();
       await this.onChange();
     } catch (error) {
-      if (isShown()) showErrors(this.form, fieldsOf(error));
+      if (isCurrent()) showErrors(this.form, fieldsOf(error));
     } finally {
       button.disabled = false;
     }

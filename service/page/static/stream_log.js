@@ -1,4 +1,4 @@
-// What became of one camera, newest first.
+// One camera's log, newest first.
 
 import { get } from "./api.js";
 import { byId, element, when } from "./dom.js";
@@ -8,12 +8,12 @@ const EVERY_MS = 5000;
 const ENTRIES = 20;
 const TEXT = {
   "scene.changed": "light changed",
-  "stream.down": "outage told",
-  "stream.recovered": "recovery told",
+  "stream.down": "outage reported",
+  "stream.recovered": "recovery reported",
   "scores.lost": "scores lost",
 };
 
-/** Show it, and what is added, until the signal aborts. */
+/** Show the log, and what is added to it, until the signal aborts. */
 export async function followLog(id, signal) {
   show([]);
   while (!signal.aborted) {
@@ -22,7 +22,7 @@ export async function followLog(id, signal) {
       if (signal.aborted) return;
       if (items) show(items);
     } catch (error) {
-      if (error.status === 404) return; // the banner tells of all others
+      if (error.status === 404) return; // the banner reports all others
     }
     await pause(EVERY_MS, signal);
   }

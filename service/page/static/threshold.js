@@ -1,4 +1,4 @@
-// One camera's threshold: the one in force, where it comes from, what it rests on, and how it is set.
+// One camera's threshold: the one in force, where it comes from, what it rests on, and its forms.
 
 import { change, get } from "./api.js";
 import { byId, duration, figures, when } from "./dom.js";
@@ -19,7 +19,7 @@ export class ThresholdPanel {
     ];
   }
 
-  /** Show this stream's, until the signal aborts. */
+  /** Show this stream's threshold until the signal aborts. */
   async follow(stream, signal) {
     this.stream = stream;
     this.known = null;
@@ -31,7 +31,7 @@ export class ThresholdPanel {
     }
   }
 
-  /** The stream as it is now; another revision may have another threshold. */
+  /** Show the stream as it is now; another revision may have another threshold. */
   update(stream) {
     const isOther = stream.revision !== this.stream.revision;
     this.stream = stream;
@@ -47,7 +47,7 @@ export class ThresholdPanel {
       this.known = known;
       this.render();
     } catch {
-      // the banner tells of it
+      // the banner reports it
     }
   }
 
@@ -55,7 +55,7 @@ export class ThresholdPanel {
     const { known } = this;
     byId("threshold-basis").hidden = byId("calibration").hidden = known === null;
     byId("threshold-value").textContent = known?.threshold?.toFixed(3) ?? "–";
-    byId("threshold-origin").textContent = known === null ? "" : originText(known);
+    byId("threshold-origin").textContent = known === null ? "" : describeOrigin(known);
     if (known === null) return;
     const { calibrated, footage } = known;
     byId("promise").placeholder = String(known.false_alarms_per_day);
@@ -63,7 +63,7 @@ export class ThresholdPanel {
     byId("threshold-reset").textContent = calibrated
       ? `Back to calibrated (${calibrated.threshold.toFixed(3)})`
       : "Back to the model's";
-    figures(byId("threshold-basis"), calibrated ? basis(calibrated, footage) : []);
+    figures(byId("threshold-basis"), calibrated ? listBasis(calibrated, footage) : []);
     byId("threshold-basis").hidden = calibrated === null;
     byId("footage").value = Math.min(
       footage.seconds / footage.least_seconds,
@@ -71,7 +71,7 @@ export class ThresholdPanel {
       1,
     );
     byId("footage").hidden = calibrated !== null;
-    byId("footage-note").textContent = calibrated ? remade(known) : needed(footage);
+    byId("footage-note").textContent = calibrated ? describeRenewal(known) : describeMissing(footage);
     byId("calibration").hidden = byId("footage").hidden && byId("footage-note").textContent === "";
   }
 
@@ -89,7 +89,7 @@ class NumberField {
     this.input = byId(id);
     this.form = this.input.form;
     this.reset = byId(`${id}-reset`);
-    this.shown = "";
+    this.saved = "";
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.input.validity.badInput) this.fail([{ field, reason: "must be a number" }]);
@@ -106,25 +106,25 @@ class NumberField {
 
   show(stream) {
     const value = stream[this.field];
-    const isTouched = this.input.value !== this.shown || this.input.validity.badInput;
+    const isTouched = this.input.value !== this.saved || this.input.validity.badInput;
     if (!isTouched && document.activeElement !== this.input) this.put(value);
     if (value === null && document.activeElement === this.reset) this.input.focus();
     this.reset.hidden = value === null;
   }
 
   put(value) {
-    this.shown = this.input.value = value === null ? "" : String(value);
+    this.saved = this.input.value = value === null ? "" : String(value);
   }
 
   async set(value) {
     const { id } = this.panel.stream;
-    const isShown = () => this.panel.stream.id === id;
+    const isCurrent = () => this.panel.stream.id === id;
     this.fail([]);
     try {
       await this.panel.set(this.field, value);
-      if (isShown()) this.put(value);
+      if (isCurrent()) this.put(value);
     } catch (error) {
-      if (isShown()) this.fail(fieldsOf(error));
+      if (isCurrent()) this.fail(fieldsOf(error));
     }
   }
 
@@ -134,48 +134,48 @@ class NumberField {
   }
 }
 
-function originText({ origin, threshold, calibrated }) {
+function describeOrigin({ origin, threshold, calibrated }) {
   if (origin === "stream") return "fixed for this camera";
   if (origin === "calibrated") {
-    return `calibrated from its own footage for ${alarms(calibrated.false_alarms_per_day)} a day`;
+    return `calibrated from its own footage for ${formatAlarms(calibrated.false_alarms_per_day)} a day`;
   }
   if (threshold === null) return "none: its model has none, and no events are made";
   return "the model’s own, until there is enough normal footage";
 }
 
-function basis(found, footage) {
+function listBasis(found, footage) {
   return [
     ["Calibrated", found.threshold.toFixed(3)],
     ["95 % interval", `${found.low.toFixed(3)} to ${found.high.toFixed(3)}`],
-    ["Rests on", `${duration(found.footage_s)}, ${counted(found.peaks, "peak")}`],
+    ["Rests on", `${duration(found.footage_s)}, ${formatCount(found.peaks, "peak")}`],
     ["Highest in it", found.highest.toFixed(3)],
     ["At hand by now", duration(footage.seconds)],
     ["Made", when(found.made_at)],
   ];
 }
 
-function needed({ seconds, peaks, least_seconds: leastSeconds, least_peaks: leastPeaks }) {
+function describeMissing({ seconds, peaks, least_seconds: leastSeconds, least_peaks: leastPeaks }) {
   const missing = [];
   if (seconds < leastSeconds) missing.push(duration(leastSeconds - seconds));
-  if (peaks < leastPeaks) missing.push(counted(leastPeaks - peaks, "peak"));
+  if (peaks < leastPeaks) missing.push(formatCount(leastPeaks - peaks, "peak"));
   if (seconds === 0) {
     return `No normal footage yet: ${missing.join(" with ")} of the score are needed to calibrate it.`;
   }
-  const has = `${duration(seconds)} of normal footage with ${counted(peaks, "peak")} of the score so far.`;
+  const has = `${duration(seconds)} of normal footage with ${formatCount(peaks, "peak")} of the score so far.`;
   return missing.length
     ? `${has} ${missing.join(" and ")} more until it is calibrated.`
     : `${has} That is enough: it will be calibrated within a minute or so.`;
 }
 
-function remade({ calibrated, false_alarms_per_day: wanted }) {
-  if (calibrated.false_alarms_per_day === wanted) return "";
-  return `It will be made anew for ${alarms(wanted)} a day within a minute or so.`;
+function describeRenewal({ calibrated, false_alarms_per_day: allowed }) {
+  if (calibrated.false_alarms_per_day === allowed) return "";
+  return `It will be calibrated again for ${formatAlarms(allowed)} a day within a minute or so.`;
 }
 
-function alarms(count) {
-  return counted(count, "false alarm");
+function formatAlarms(count) {
+  return formatCount(count, "false alarm");
 }
 
-function counted(count, noun) {
+function formatCount(count, noun) {
   return `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -1,6 +1,6 @@
-// Waiting that ends when what it is for is over.
+// Pauses that end early when they are aborted.
 
-/** Resolves after so many milliseconds, or when the signal aborts. */
+/** Resolve after so many milliseconds, or when the signal aborts. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);

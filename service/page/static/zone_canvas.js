@@ -1,7 +1,7 @@
 // Zones on the picture while they are edited: pointers and keys change the draft.
 
 import { keepingFocus } from "./dom.js";
-import { drawZones, listed, shape } from "./zones.js";
+import { drawZones, formatPoints, shape } from "./zones.js";
 
 const HANDLE_PX = 7;
 const REACH_PX = { mouse: 12, pen: 16, touch: 24 }; // a finger hides what it aims at
@@ -17,10 +17,10 @@ export class ZoneCanvas {
     this.image = image;
     this.onChange = onChange;
     this.draft = null;
-    this.point = null; // which one of the current zone's is chosen
+    this.point = null; // the chosen corner of the current zone
     this.drag = null;
     this.drags = 0;
-    this.tapped = null; // where and when it was tapped last
+    this.tapped = null; // the place and time of the last tap
     svg.addEventListener("pointerdown", (event) => this.press(event));
     svg.addEventListener("pointermove", (event) => this.move(event));
     svg.addEventListener("pointerup", (event) => this.release(event));
@@ -78,7 +78,7 @@ export class ZoneCanvas {
       if (chosen) chosen.dataset.chosen = "true";
       if (draft.drawing) {
         const { kind, points } = draft.drawing;
-        svg.append(shape("polyline", { points: listed(points, width, height) }, { kind }));
+        svg.append(shape("polyline", { points: formatPoints(points, width, height) }, { kind }));
       }
       const radius = HANDLE_PX * this.unit();
       svg.append(...(draft.current?.points ?? []).map(([x, y], place) => {
@@ -101,13 +101,13 @@ export class ZoneCanvas {
     });
   }
 
-  /** Pixels of the picture in one of the screen. */
+  /** Return how many pixels of the picture are one of the screen. */
   unit() {
     const scale = this.svg.getScreenCTM()?.a;
     return scale ? 1 / scale : 1;
   }
 
-  /** Where on the picture, in shares of it. */
+  /** Return where a pointer is on the picture, in shares of it. */
   place(event) {
     const { naturalWidth: width, naturalHeight: height } = this.image;
     const inverse = this.svg.getScreenCTM().inverse();
@@ -143,7 +143,7 @@ export class ZoneCanvas {
     const { draft } = this;
     if (!draft.mayAddPoint) return null;
     if (draft.drawing) {
-      draft.addPoint(this.snapped(at), step);
+      draft.addPoint(this.snap(at), step);
       return draft.drawing.points.length - 1;
     }
     const side = draft.current.points.findIndex((_, place) => this.toSide(at, place) <= reach);
@@ -158,7 +158,7 @@ export class ZoneCanvas {
     const at = this.place(event);
     if (!drag.moved && this.distance(at, drag.start) < 3 * this.unit()) return; // a tap is never quite still
     drag.moved = true;
-    this.draft.movePoint(this.point, this.snapped(at), drag.step);
+    this.draft.movePoint(this.point, this.snap(at), drag.step);
     this.onChange();
   }
 
@@ -221,12 +221,12 @@ export class ZoneCanvas {
     return Math.hypot(x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0));
   }
 
-  snapped([x, y]) {
-    const snap = (share, size) => {
+  snap([x, y]) {
+    const snapShare = (share, size) => {
       const margin = (SNAP_PX * this.unit()) / size;
       return share < margin ? 0 : share > 1 - margin ? 1 : share;
     };
-    return [snap(x, this.image.naturalWidth), snap(y, this.image.naturalHeight)];
+    return [snapShare(x, this.image.naturalWidth), snapShare(y, this.image.naturalHeight)];
   }
 }
 

@@ -1,5 +1,5 @@
-// Zones while they are edited: polygons, the one that is chosen, the one that is being drawn, and
-// what was before. It knows nothing of the page; points are shares of the picture.
+// Zones while they are edited: polygons, the chosen one, the one that is being drawn, and earlier
+// states. It knows nothing of the page; points are shares of the picture.
 
 export const MOST_ZONES = 20;
 export const LEAST_POINTS = 3;
@@ -60,16 +60,16 @@ export class ZoneDraft {
     this.chosen = this.zones.length - 1;
   }
 
-  /** After the last one, of the zone that is being drawn. */
+  /** Add a point after the last one of the zone that is being drawn. */
   addPoint(point, step = null) {
     this.step(step);
-    this.drawing.points.push(placed(point));
+    this.drawing.points.push(clampPoint(point));
   }
 
-  /** Between this point and the next one. */
+  /** Insert a point between this one and the next. */
   insertPoint(place, point, step = null) {
     this.step(step);
-    this.current.points.splice(place + 1, 0, placed(point));
+    this.current.points.splice(place + 1, 0, clampPoint(point));
   }
 
   close() {
@@ -85,10 +85,10 @@ export class ZoneDraft {
     this.drawing = null;
   }
 
-  /** Moves with the same `step` are undone as one. */
+  /** Move a point; moves with the same `step` are undone as one. */
   movePoint(place, point, step) {
     this.step(step);
-    this.current.points[place] = placed(point);
+    this.current.points[place] = clampPoint(point);
   }
 
   deletePoint(place) {
@@ -128,8 +128,8 @@ export class ZoneDraft {
   }
 }
 
-/** Where the middle of the longest side lies, and after which point. */
-export function longestSide(points) {
+/** Find the longest side: the point before it, and its middle. */
+export function findLongestSide(points) {
   let found = { place: 0, length: -1, middle: points[0] };
   points.forEach(([x, y], place) => {
     const [nextX, nextY] = points[(place + 1) % points.length];
@@ -139,6 +139,6 @@ export function longestSide(points) {
   return found;
 }
 
-function placed(point) {
+function clampPoint(point) {
   return point.map((share) => Number(Math.min(1, Math.max(0, share)).toFixed(DIGITS)));
 }

@@ -1,13 +1,13 @@
-// The editor of one camera's zones: its tools, and what becomes of the draft.
+// The editor of one camera's zones: its tools, and saving the draft.
 
 import { change } from "./api.js";
 import { byId, element, keepingFocus } from "./dom.js";
 import { fieldsOf } from "./form_errors.js";
 import { ZoneCanvas } from "./zone_canvas.js";
-import { LEAST_POINTS, longestSide, MOST_POINTS, MOST_ZONES, ZoneDraft } from "./zone_draft.js";
+import { LEAST_POINTS, findLongestSide, MOST_POINTS, MOST_ZONES, ZoneDraft } from "./zone_draft.js";
 import { drawZones } from "./zones.js";
 
-const FIRST_CORNERS = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]; // for who has no pointer
+const FIRST_CORNERS = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]; // for users without a pointer
 
 export class ZoneEditor {
   constructor({ picture, onChange }) {
@@ -68,7 +68,7 @@ export class ZoneEditor {
     };
   }
 
-  /** Whether something was changed that isn't saved. */
+  /** Is true while changes aren't saved. */
   get isEdited() {
     return this.draft?.isEdited ?? false;
   }
@@ -148,7 +148,7 @@ export class ZoneEditor {
       canvas.focusPoint(points.length - 1);
       return;
     }
-    const { place, middle } = longestSide(points);
+    const { place, middle } = findLongestSide(points);
     draft.insertPoint(place, middle);
     canvas.focusPoint(place + 1);
   }
@@ -177,7 +177,7 @@ export class ZoneEditor {
     canvas.draw();
     const { current } = draft;
     byId("zone-count").textContent = `${draft.zones.length} of ${MOST_ZONES}`;
-    byId("zone-help").textContent = helpFor(draft);
+    byId("zone-help").textContent = describeHelp(draft);
     byId("zone-draw").disabled = byId("zone-rectangle").disabled = !draft.mayAdd;
     byId("zone-outline").hidden = draft.drawing === null;
     byId("zone-outline").disabled = !draft.mayClose;
@@ -231,18 +231,18 @@ export class ZoneEditor {
     try {
       const zones = draft.zones.length ? draft.zones : null;
       const saved = await change("PATCH", `/streams/${stream.id}`, { zones });
-      if (this.draft !== draft) return; // another camera is shown by now
+      if (this.draft !== draft) return; // the page shows another camera by now
       this.stream = saved;
       this.close();
       await this.onChange();
     } catch (error) {
-      if (this.draft === draft) this.refused(fieldsOf(error));
+      if (this.draft === draft) this.showRefusal(fieldsOf(error));
     } finally {
       button.disabled = false;
     }
   }
 
-  refused(fields) {
+  showRefusal(fields) {
     const found = fields.map(({ field, reason }) => {
       const [, place, rest] = /^zones\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
       return place === undefined
@@ -263,7 +263,7 @@ export class ZoneEditor {
   }
 }
 
-function helpFor(draft) {
+function describeHelp(draft) {
   if (draft.drawing) {
     if (!draft.mayAddPoint) return `A zone has at most ${MOST_POINTS} corners: close the outline.`;
     return draft.mayClose

@@ -1,20 +1,20 @@
-// A camera's zones, as outlines over its picture, in the picture's own pixels: so they are fitted
-// into the frame as it is.
+// A camera's zones, as outlines over its picture. They are in the picture's own pixels, so that
+// they are fitted into the frame as it is.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Draw them; false while there is no picture. */
+/** Draw the zones; return false while there is no picture. */
 export function drawZones(svg, image, zones) {
   const { naturalWidth: width, naturalHeight: height } = image;
   if (!width) return false;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren(
-    ...zones.map(({ kind, points }) => shape("polygon", { points: listed(points, width, height) }, { kind })),
+    ...zones.map(({ kind, points }) => shape("polygon", { points: formatPoints(points, width, height) }, { kind })),
   );
   return true;
 }
 
-/** An element of a drawing. */
+/** Make an element of a drawing. */
 export function shape(name, attributes, data = {}) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -22,7 +22,7 @@ export function shape(name, attributes, data = {}) {
   return made;
 }
 
-/** Points that are shares, as an outline's attribute has them. */
-export function listed(points, width, height) {
+/** Format points (shares of the picture) for an outline's attribute. */
+export function formatPoints(points, width, height) {
   return points.map(([x, y]) => `${x * width},${y * height}`).join(" ");
 }

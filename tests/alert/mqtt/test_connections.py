@@ -1,4 +1,4 @@
-"""Connections: who may be connected to, who says that a front end is gone, and when they end."""
+"""Connections: which are allowed, how a front end becomes offline, and when they end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.alert.attempts import Message, Receiver, Undelivered, Way
-from service.alert.mqtt.links import Links
-from service.alert.mqtt.sender import MqttSender
-from service.alert.mqtt.session import Dialling, Publication, Session
-from service.alert.mqtt.targets import Target
+from service.alert.attempts import Message, Receiver, ReceiverKind, Undelivered
+from service.alert.mqtt.broker_session import BrokerSession, ConnectOptions, Publication
+from service.alert.mqtt.broker_url import BrokerUrl
+from service.alert.mqtt.brokers import Brokers
+from service.alert.mqtt.mqtt_sender import MqttSender
+from service.alert.outbox import EventType, Notification, iso8601, serialise_notification
 from service.store.database import Database
-from service.store.tables import WebhookRow
-from tests.alert.mqtt import child
+from service.store.tables import ReceiverRow
+from tests.alert.mqtt import front_end_process
 from tests.alert.mqtt.conftest import USERS
-from tests.alert.mqtt.parts import (
+from tests.alert.mqtt.front_ends import (
     REAL_PASSWORD,
     USER,
     Listener,
@@ -31,16 +32,17 @@ from tests.alert.mqtt.parts import (
     front_end,
     url,
 )
+from tests.alert.parts import event_data
 from tests.support import servers
 from tests.support.servers import Broker, wait_for
 
 LOOPBACK = "127.0.0.1"
 NAMES = ("mqtt", "mqtt link")
-"""Of our threads."""
+"""The names of our threads."""
 
 
-def _target(port: int, *, host: str = LOOPBACK, tls: bool = False) -> Target:
-    return Target(host, port, tls, USER, REAL_PASSWORD, "nw", None)
+def _target(port: int, *, host: str = LOOPBACK, tls: bool = False) -> BrokerUrl:
+    return BrokerUrl(host, port, tls, USER, REAL_PASSWORD, "nw", None)
 
 
 def _soon() -> float:
@@ -56,15 +58,15 @@ def test_a_killed_front_end_is_offline(
 ) -> None:
     add_broker(database, url(broker))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.alert.mqtt.child"])
+    context.set_forkserver_preload(["tests.alert.mqtt.front_end_process"])
     database_url = database.engine.url.render_as_string(hide_password=False)
-    process = context.Process(target=child.run, args=(database_url,))
+    process = context.Process(target=front_end_process.run, args=(database_url,))
     process.start()
     try:
         listener.wait("nw/status", b"online")
         process.kill()
         listener.wait("nw/status", b"offline")
-        # Nor while another one is up.
+        # It is online again while another front end is up.
         with front_end(database):
             listener.wait("nw/status", b"online")
     finally:
@@ -86,7 +88,7 @@ def test_one_of_two_front_ends_is_enough(
     assert not _threads()
 
 
-def test_nothing_stays_of_a_webhook_that_is_deleted_or_changed(
+def test_nothing_stays_of_a_receiver_that_is_deleted_or_changed(
     database: Database, broker: Broker, listener: Listener
 ) -> None:
     add_broker(database, url(broker))
@@ -94,12 +96,12 @@ def test_nothing_stays_of_a_webhook_that_is_deleted_or_changed(
         listener.wait("nw/status", b"online")
         with database.write() as session:
             # The same place, written in another way.
-            session.get_one(WebhookRow, "hook").url += "?"
+            session.get_one(ReceiverRow, "hook").url += "?"
         wait_for(lambda: b"offline" in listener.of("nw/status"), "the end of the old connection")
         listener.wait("nw/status", b"online")
         wait_for(lambda: len(_threads()) == 2, "the end of its threads")
         with database.write() as session:
-            session.delete(session.get_one(WebhookRow, "hook"))
+            session.delete(session.get_one(ReceiverRow, "hook"))
         wait_for(lambda: not _threads(), "the end of all")
     assert listener.held == {}
 
@@ -113,17 +115,17 @@ def test_nothing_stays_of_a_webhook_that_is_deleted_or_changed(
     ],
 )
 def test_an_address_inside_is_refused(addresses: list[str], why: str) -> None:
-    dialling = Dialling(False, lambda host, port: addresses)
+    options = ConnectOptions(False, lambda host, port: addresses)
     with pytest.raises(Undelivered, match=why):
-        Session(_target(1883, host="broker.test"), dialling, _soon())
+        BrokerSession(_target(1883, host="broker.test"), options, _soon())
 
 
-def test_a_host_that_nobody_knows_is_named() -> None:
+def test_an_unknown_host_is_named() -> None:
     def unknown(host: str, port: int) -> list[str]:
         raise OSError("no such name")
 
     with pytest.raises(Undelivered, match=r"broker\.test can't be found"):
-        Session(_target(1883, host="broker.test"), Dialling(True, unknown), _soon())
+        BrokerSession(_target(1883, host="broker.test"), ConnectOptions(True, unknown), _soon())
 
 
 @pytest.fixture
@@ -151,12 +153,14 @@ def babbling() -> Iterator[int]:
 
 
 def test_a_broker_that_says_nothing_is_not_waited_for(silent: int) -> None:
-    links = Links(Dialling(True), 0.3)
-    sender = MqttSender(links, 0.3)
-    receiver = Receiver("hook", Way.MQTT, f"mqtt://{LOOPBACK}:{silent}/nw")
+    brokers = Brokers(ConnectOptions(True), 0.3)
+    sender = MqttSender(brokers, 0.3)
+    receiver = Receiver("hook", ReceiverKind.MQTT, f"mqtt://{LOOPBACK}:{silent}/nw")
+    notification = Notification(EventType.STARTED, iso8601(1.0), event_data())
+    body = serialise_notification(notification)
     try:
         for stream_id in (None, "cam"):
-            message = Message("msg_1", '{"type":"event.started"}', receiver, stream_id)
+            message = Message("msg_1", body, receiver, stream_id)
             began = time.monotonic()
             with pytest.raises(Undelivered, match="didn't answer in time"):
                 sender.send(message, 0.0)
@@ -165,9 +169,9 @@ def test_a_broker_that_says_nothing_is_not_waited_for(silent: int) -> None:
         sender.close()
 
 
-def test_what_is_no_broker_is_told(babbling: int) -> None:
+def test_what_is_no_broker_is_named(babbling: int) -> None:
     with pytest.raises(Undelivered, match="broker"):
-        Session(_target(babbling), Dialling(True), _soon())
+        BrokerSession(_target(babbling), ConnectOptions(True), _soon())
     assert not _threads()
 
 
@@ -175,7 +179,7 @@ def test_a_connection_leaves_no_files_open(broker: Broker) -> None:
     process = psutil.Process()
     before = process.num_fds()
     for orderly in (True, False, True):
-        session = Session(_target(broker.port), Dialling(True), _soon())
+        session = BrokerSession(_target(broker.port), ConnectOptions(True), _soon())
         session.subscribe(["nw/#"], _soon())
         session.publish([Publication("nw/status", b"online")], _soon())
         session.close(orderly=orderly)
@@ -190,7 +194,7 @@ def test_what_the_broker_does_not_allow_is_named(mosquitto_program: str, tmp_pat
     broker = servers.mosquitto(tmp_path, USERS, rules=rules)
     broker.start()
     try:
-        session = Session(_target(broker.port), Dialling(True), _soon())
+        session = BrokerSession(_target(broker.port), ConnectOptions(True), _soon())
         session.publish([Publication("nw/status", b"online")], _soon())
         with pytest.raises(Undelivered, match="nw/cam/events: Not authorized"):
             session.publish([Publication("nw/cam/events", b"{}")], _soon())
@@ -211,15 +215,17 @@ def test_tls_checks_the_name_though_the_connection_goes_to_an_address(
     pem.write_bytes(pem.read_bytes() + crt.read_bytes())
     broker = servers.mosquitto(tmp_path, USERS, certificate=pem)
     broker.start()
-    dialling = Dialling(True, lambda host, port: [LOOPBACK], str(crt))
+    options = ConnectOptions(True, lambda host, port: [LOOPBACK], str(crt))
     try:
-        session = Session(_target(broker.port, host="broker.test", tls=True), dialling, _soon())
+        session = BrokerSession(
+            _target(broker.port, host="broker.test", tls=True), options, _soon()
+        )
         session.publish([Publication("nw/status", b"online")], _soon())
         session.close()
         with pytest.raises(Undelivered, match="certificate"):
-            Session(_target(broker.port, host="other.test", tls=True), dialling, _soon())
-        strangers = Dialling(True, lambda host, port: [LOOPBACK])
+            BrokerSession(_target(broker.port, host="other.test", tls=True), options, _soon())
+        strangers = ConnectOptions(True, lambda host, port: [LOOPBACK])
         with pytest.raises(Undelivered, match="certificate"):
-            Session(_target(broker.port, host="broker.test", tls=True), strangers, _soon())
+            BrokerSession(_target(broker.port, host="broker.test", tls=True), strangers, _soon())
     finally:
         broker.stop()

@@ -1,4 +1,4 @@
-"""What Home Assistant is told, by the rules of its documentation."""
+"""What is published for Home Assistant follows the rules of its documentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.alert.mqtt.discovery import config
+from service.alert.mqtt.discovery import describe_device
 from service.alert.mqtt.topics import Topics
 
 TOPICS = Topics("a" * 32, "nw", "homeassistant")
@@ -29,16 +29,15 @@ OF_PLATFORM = {
 
 
 def _payload(*, events: bool = True, outages: bool = True) -> Any:
-    return json.loads(config(TOPICS, STREAM, "Yard #1/+", events=events, outages=outages))
+    return json.loads(describe_device(TOPICS, STREAM, "Yard #1/+", events=events, outages=outages))
 
 
 def test_the_topic_is_one_that_home_assistant_reads() -> None:
-    topic = TOPICS.config(STREAM)
+    topic = TOPICS.name_config(STREAM)
     pattern = r"homeassistant/device/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config"
     assert topic is not None
     assert re.fullmatch(pattern, topic)
-    assert TOPICS.stream_of(topic) == STREAM
-    assert Topics("a", "nw", None).config(STREAM) is None
+    assert Topics("a", "nw", None).name_config(STREAM) is None
 
 
 def test_a_device_has_what_belongs_to_it() -> None:
@@ -72,7 +71,7 @@ def test_components_have_options_that_their_platforms_know() -> None:
     ("events", "outages", "left"),
     [(True, False, {"abnormal", "snapshot", "peak"}), (False, True, {"watched"})],
 )
-def test_what_is_not_heard_of_is_to_be_forgotten(
+def test_home_assistant_forgets_what_is_not_notified(
     events: bool, outages: bool, left: set[str]
 ) -> None:
     components = _payload(events=events, outages=outages)["components"]

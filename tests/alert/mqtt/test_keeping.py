@@ -1,4 +1,4 @@
-"""What a broker holds follows the database: streams that come, change and go, webhooks that end."""
+"""What a broker holds follows the database: streams and receivers that come, change and end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ import pytest
 from sqlalchemy import delete, update
 
 from service.store.database import Database
-from service.store.tables import StreamHealthRow, StreamRow, WebhookRow
+from service.store.tables import ReceiverRow, StreamHealthRow, StreamRow
 from tests.alert.mqtt.conftest import USERS
-from tests.alert.mqtt.parts import LISTENER, USER, Listener, add_broker, front_end, listening, url
+from tests.alert.mqtt.front_ends import (
+    LISTENER,
+    USER,
+    Listener,
+    add_broker,
+    front_end,
+    listening,
+    url,
+)
 from tests.alert.parts import JPEG, add_event
 from tests.record.rows import add_stream
 from tests.support import servers
@@ -47,7 +55,7 @@ def test_streams_come_are_renamed_and_go(
 ) -> None:
     add_stream(database)
     add_broker(database, url(broker))
-    foreign = {"nw/other/abnormal": b"ON", "nw/x/abnormal/attributes": b'{"webhook_id":"y"}'}
+    foreign = {"nw/other/abnormal": b"ON", "nw/x/abnormal/attributes": b'{"receiver_id":"y"}'}
     for topic, payload in foreign.items():
         listener.publish(topic, payload)
     with front_end(database):
@@ -61,15 +69,10 @@ def test_streams_come_are_renamed_and_go(
             session.execute(update(StreamRow).where(StreamRow.id == "new").values(deleted_at=1.0))
         _wait(listener, "nw/status", *_topics("cam"), *foreign)
     wait_for(lambda: listener.held["nw/status"] == b"offline", "the last word")
-    # One that was deleted while no front end was up.
-    with database.write() as session:
-        session.execute(update(StreamRow).values(deleted_at=1.0))
-    with front_end(database):
-        _wait(listener, "nw/status", *foreign)
     assert {topic: listener.held[topic] for topic in foreign} == foreign
 
 
-def test_a_stream_is_told_as_it_is_now(
+def test_a_stream_is_published_as_it_is_now(
     database: Database, broker: Broker, listener: Listener
 ) -> None:
     add_stream(database)
@@ -77,7 +80,7 @@ def test_a_stream_is_told_as_it_is_now(
     add_stream(database, "over")
     add_event(database, "evt_2", stream="over", ended_at=2.0)
     down = StreamHealthRow(
-        stream_id="cam", began_at=1.0, state="stalled", reason="no picture came", told=True
+        stream_id="cam", began_at=1.0, state="stalled", reason="no picture came", notified=True
     )
     with database.write() as session:
         session.add(down)
@@ -108,21 +111,39 @@ def test_a_broker_that_lost_all_is_filled_again(
     assert (listener.held["nw/cam/abnormal"], listener.held["nw/cam/watched"]) == (b"OFF", b"ON")
 
 
-def test_what_a_webhook_does_not_hear_of_is_not_told(
+def test_a_stream_that_is_deleted_while_the_broker_is_away_is_cleared_later(
     database: Database, broker: Broker, listener: Listener
 ) -> None:
     add_stream(database)
-    add_stream(database, "deaf", webhook_ids=[])
+    add_stream(database, "gone")
+    add_broker(database, url(broker))
+    with front_end(database):
+        _wait(listener, "nw/status", *_topics("cam"), *_topics("gone"))
+        broker.stop()
+        with database.write() as session:
+            session.execute(update(StreamRow).where(StreamRow.id == "gone").values(deleted_at=1.0))
+        listener.held.clear()
+        broker.start()
+        listener.wait_ready()
+        _wait(listener, "nw/status", *_topics("cam"))
+    assert not any(topic.startswith("nw/gone/") for topic in listener.held)
+
+
+def test_what_is_not_notified_is_not_published(
+    database: Database, broker: Broker, listener: Listener
+) -> None:
+    add_stream(database)
+    add_stream(database, "other", receiver_ids=[])
     add_broker(database, url(broker, query="?discovery=off"))
     with front_end(database):
         _wait(listener, "nw/status", *(topic.format("cam") for topic in OF_STREAM))
         with database.write() as session:
-            session.get_one(WebhookRow, "hook").event_types = ["stream.down", "stream.recovered"]
+            session.get_one(ReceiverRow, "hook").event_types = ["stream.down", "stream.recovered"]
         _wait(listener, "nw/status", "nw/cam/watched", "nw/cam/watched/attributes")
-    assert not any("deaf" in topic for topic in listener.held)
+    assert not any("other" in topic for topic in listener.held)
 
 
-def test_what_the_broker_does_not_take_stops_nothing_else(
+def test_what_the_broker_refuses_stops_nothing_else(
     database: Database, mosquitto_program: str, tmp_path: Path
 ) -> None:
     rules = f"user {USER}\ntopic readwrite nw/#\nuser {LISTENER}\ntopic read #\n"
@@ -143,7 +164,7 @@ def test_what_the_broker_does_not_take_stops_nothing_else(
 
 
 @pytest.mark.parametrize("how", ["deleted", "switched off", "moved"])
-def test_a_webhook_that_ends_leaves_nothing_behind(
+def test_a_receiver_that_ends_leaves_nothing_behind(
     database: Database, broker: Broker, listener: Listener, how: str
 ) -> None:
     add_stream(database)
@@ -156,11 +177,11 @@ def test_a_webhook_that_ends_leaves_nothing_behind(
         with database.write() as session:
             match how:
                 case "deleted":
-                    session.execute(delete(WebhookRow))
+                    session.execute(delete(ReceiverRow))
                 case "switched off":
-                    session.execute(update(WebhookRow).values(enabled=False))
+                    session.execute(update(ReceiverRow).values(enabled=False))
                 case "moved":
                     new = url(broker, prefix="elsewhere")
-                    session.execute(update(WebhookRow).values(url=new))
+                    session.execute(update(ReceiverRow).values(url=new))
         _wait(listener, *(left if how == "moved" else []))
     assert not any(topic.startswith("nw/") for topic in listener.held)

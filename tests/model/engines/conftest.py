@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.bundle import Bundle
+from model.bundles.bundle import Bundle
 from model.engines.engine import Engine
 from model.engines.names import EngineName
 from tests.model.engines.programs import FORMS, engine, lively_bundle
@@ -18,7 +18,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 @pytest.fixture(scope="module")
 def exact(bundle: Bundle) -> Engine:
-    """What the others are compared with."""
+    """The engine that the others are compared with."""
     return engine(EngineName.TORCH_FP32, bundle)
 
 

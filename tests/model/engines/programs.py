@@ -9,21 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.bundle import Bundle
-from model.config import (
-    JUDGED,
-    SCORES,
-    Calibration,
-    MemoryKind,
-    NetConfig,
-    NormalRange,
-    Span,
-    Task,
-)
-from model.detector import wanted_of
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import Calibration, Interval, NormalRange
 from model.engines.choice import open_engine
 from model.engines.engine import Engine, FrameStack
 from model.engines.names import EngineName
+from model.network.network_config import MemoryKind, NetConfig, Task
+from model.scoring.required_measures import find_required_measures
+from model.scoring.score_config import JUDGED, SCORES
 from tests.support.bundles import SMALL, small_bundle
 
 MEMAE = replace(SMALL, memory=MemoryKind.MEMAE, memory_items=24, memory_shrinkage=0.2)
@@ -39,7 +32,7 @@ FORMS: dict[str, NetConfig] = {
 
 
 def lively_bundle(net: NetConfig = SMALL, seed: int = 0) -> Bundle:
-    """With batch norms that do something, contrast in its pictures, and ranges of every score."""
+    """Make a bundle whose batch norms do something, with contrast and ranges of every score."""
     bundle = small_bundle(net=net, seed=seed)
     random = torch.Generator().manual_seed(seed)
     for module in bundle.network.modules():
@@ -55,16 +48,16 @@ def lively_bundle(net: NetConfig = SMALL, seed: int = 0) -> Bundle:
     bundle.network.decoder.last.weight.mul_(2.0)
     own = replace(JUDGED, error=bundle.score.error) if net.judges else bundle.score
     steps = [*own.steps, *(step for score in SCORES.values() for step in score.steps)]
-    ranges = {step.key: Span(0.0, 0.5) for step in steps} | {"psnr.frame": Span(-30.0, 0.0)}
+    ranges = {step.key: Interval(0.0, 0.5) for step in steps} | {"psnr.frame": Interval(-30.0, 0.0)}
     calibration = Calibration(
-        1.0, normal=NormalRange(Span(0.0, 0.5), ranges), thresholds={own.name: 0.5}
+        1.0, normal=NormalRange(Interval(0.0, 0.5), ranges), thresholds={own.name: 0.5}
     )
     return replace(bundle, score=own, calibration=calibration)
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Of `Engine.run`; each camera has its own."""
+    """Inputs of `Engine.run`; each camera has its own."""
 
     frames: FrameStack
     items: Tensor
@@ -92,7 +85,9 @@ def inputs(net: NetConfig, cameras: int, seed: int = 0) -> Inputs:
 
 def engine(name: EngineName, bundle: Bundle, threads: int = 1) -> Engine:
     """On the CPU, measuring what every named score takes."""
-    return open_engine(name, bundle, wanted_of(bundle, list(SCORES.values())), "cpu", threads)
+    return open_engine(
+        name, bundle, find_required_measures(bundle, list(SCORES.values())), "cpu", threads
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which engines can be had, and which of them is taken."""
+"""Engines that can be had, and the choice between them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.bundle import Bundle
-from model.config import InputRange, Int8
-from model.detector import wanted_of
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import InputRange, Int8
 from model.engines.choice import (
     ROUNDS,
     Processor,
-    available,
-    choose,
-    frame_seconds,
+    choose_engine,
+    find_refusals,
+    list_engines,
     open_engine,
-    processor,
-    refusals,
+    read_processor,
+    time_engines,
 )
 from model.engines.engine import Engine, EngineError, EngineOutput, FrameStack
 from model.engines.names import EngineName
-from model.engines.quantisation import convolution_names
+from model.engines.quantisation import list_convolution_names
+from model.scoring.required_measures import find_required_measures
 from tests.model.engines.programs import engine
 from tests.support.bundles import small_bundle
 
@@ -36,7 +36,7 @@ WITH_BF16 = Processor("quick", frozenset({"avx2", "avx512f", "avx512_bf16"}))
 
 def _with_int8(rank_correlation: float) -> Bundle:
     bundle = small_bundle()
-    ranges = dict.fromkeys(convolution_names(bundle.network), InputRange(-1.0, 1.0))
+    ranges = dict.fromkeys(list_convolution_names(bundle.network), InputRange(-1.0, 1.0))
     return replace(bundle, int8=Int8(ranges, rank_correlation, 100))
 
 
@@ -50,14 +50,14 @@ def test_the_processor_is_read_from_the_kernels_list(
     cpuinfo = tmp_path / "cpuinfo"
     one = f"processor\t: 0\nmodel name\t: Some CPU 7\nflags\t\t: {flags}\n\n"
     cpuinfo.write_text(one * 2)
-    found = processor(cpuinfo)
+    found = read_processor(cpuinfo)
     assert found.name == "Some CPU 7"
     assert found.flags == set(flags.split()) - {"fpu", "fma"}
     assert found.computes_bf16 is bf16
 
 
 def test_a_processor_that_says_nothing_has_a_name_and_no_flags(tmp_path: Path) -> None:
-    found = processor(tmp_path / "nothing")
+    found = read_processor(tmp_path / "nothing")
     assert found.name
     assert not found.flags
     assert not found.computes_bf16
@@ -66,30 +66,30 @@ def test_a_processor_that_says_nothing_has_a_name_and_no_flags(tmp_path: Path) -
 def test_bf16_needs_a_processor_that_multiplies_it() -> None:
     bundle = small_bundle()
     for name in (EngineName.TORCH_BF16, EngineName.OPENVINO_BF16):
-        assert refusals(bundle, "cpu", PLAIN)[name] == "this processor doesn't multiply bf16"
-        assert name not in refusals(bundle, "cpu", WITH_BF16)
+        assert find_refusals(bundle, "cpu", PLAIN)[name] == "this processor doesn't multiply bf16"
+        assert name not in find_refusals(bundle, "cpu", WITH_BF16)
 
 
 def test_8_bits_need_ranges_and_scores_that_agree_with_fp32() -> None:
     int8 = EngineName.OPENVINO_INT8
-    assert "no 8-bit ranges" in refusals(small_bundle(), "cpu", PLAIN)[int8]
-    assert "0.9899 only" in refusals(_with_int8(0.9899), "cpu", PLAIN)[int8]
-    assert int8 not in available(_with_int8(0.9899))
-    assert int8 not in refusals(_with_int8(0.99), "cpu", PLAIN)
-    assert int8 in available(_with_int8(0.99))
+    assert "no 8-bit ranges" in find_refusals(small_bundle(), "cpu", PLAIN)[int8]
+    assert "0.9899 only" in find_refusals(_with_int8(0.9899), "cpu", PLAIN)[int8]
+    assert int8 not in list_engines(_with_int8(0.9899))
+    assert int8 not in find_refusals(_with_int8(0.99), "cpu", PLAIN)
+    assert int8 in list_engines(_with_int8(0.99))
 
 
 def test_engines_belong_to_the_gpu_or_to_the_processor() -> None:
-    on_cpu = refusals(_with_int8(1.0), "cpu", WITH_BF16)
-    on_gpu = refusals(_with_int8(1.0), "cuda:0", WITH_BF16)
+    on_cpu = find_refusals(_with_int8(1.0), "cpu", WITH_BF16)
+    on_gpu = find_refusals(_with_int8(1.0), "cuda:0", WITH_BF16)
     assert {name for name in on_cpu} == {name for name in EngineName if name.on_gpu}
     assert {name for name in on_gpu} == {name for name in EngineName if not name.on_gpu}
 
 
 def test_the_engine_that_took_least_time_is_chosen() -> None:
     bundle = _with_int8(1.0)
-    choice = choose(bundle, wanted_of(bundle), "cpu", threads=1)
-    assert set(choice.frame_s) == set(available(bundle))
+    choice = choose_engine(bundle, find_required_measures(bundle), "cpu", threads=1)
+    assert set(choice.frame_s) == set(list_engines(bundle))
     assert choice.frame_s.keys() | choice.refused.keys() == set(EngineName)
     assert not choice.frame_s.keys() & choice.refused.keys()
     assert choice.frame_s[choice.engine] == min(choice.frame_s.values())
@@ -109,10 +109,10 @@ class Watched:
         frames: FrameStack,
         items: Tensor,
         reads: NDArray[np.bool_],
-        shows: NDArray[np.bool_] | None = None,
+        with_pixels: NDArray[np.bool_] | None = None,
     ) -> EngineOutput:
         self.threads.append(torch.get_num_threads())
-        return self.engine.run(frames, items, reads, shows)
+        return self.engine.run(frames, items, reads, with_pixels)
 
     def predict(self, frames: FrameStack, items: Tensor, reads: NDArray[np.bool_]) -> Tensor:
         return self.engine.predict(frames, items, reads)
@@ -124,7 +124,7 @@ def test_pytorch_is_timed_on_as_many_threads_as_the_others() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        times = frame_seconds([watched], bundle, threads=1)
+        times = time_engines([watched], bundle, threads=1)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -139,4 +139,4 @@ def test_what_cannot_be_had_says_so() -> None:
         (EngineName.OPENVINO_INT8, "needs 8-bit ranges, which bundle small lacks"),
     ):
         with pytest.raises(EngineError, match=words):
-            open_engine(name, bundle, wanted_of(bundle), "cpu", 1)
+            open_engine(name, bundle, find_required_measures(bundle), "cpu", 1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.bundle import Bundle
-from model.detector import Detector
+from model.bundles.bundle import Bundle
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions, Observation
 from model.engines.engine import EngineError
-from model.engines.exactness import rank_correlation
+from model.engines.exactness import correlate_ranks
 from model.engines.names import EngineName
 from model.frames import Frame
-from model.observation import CameraOptions, Observation
-from model.rules import UPDATE_RULES
+from model.network.update_rules import UPDATE_RULES
 from tests.model.engines.programs import FORMS, inputs, lively_bundle
 from tests.support.bundles import small_bundle
 
@@ -60,11 +60,11 @@ def test_scores_are_those_of_fp32_torch_also_across_engines(moving: Bundle) -> N
     exact = _watch(moving, torch_fp32)
     found = _watch(moving, openvino, torch_fp32, openvino)
     for one, other in zip(found, exact, strict=True):
-        for seen, wanted in zip(one, other, strict=True):
-            assert seen.warming == wanted.warming
-            assert seen.memory_updated == wanted.memory_updated
-            assert seen.score == pytest.approx(wanted.score, abs=1e-4)
-            assert seen.memory_drift_deg == pytest.approx(wanted.memory_drift_deg, abs=0.05)
+        for seen, expected in zip(one, other, strict=True):
+            assert seen.warming == expected.warming
+            assert seen.memory_updated == expected.memory_updated
+            assert seen.score == pytest.approx(expected.score, abs=1e-4)
+            assert seen.memory_drift_deg == pytest.approx(expected.memory_drift_deg, abs=0.05)
     drift = [seen.memory_drift_deg for seen in exact[-1]]
     assert drift[0] > 1.0  # or crossing engines with a moved memory would show nothing
     assert drift[2] == 0.0
@@ -79,7 +79,7 @@ def test_pictures_are_those_of_fp32_torch(moving: Bundle) -> None:
         camera = detector.start()
         for frame in frames[:-1]:
             detector.observe([camera], [frame])
-        pictures.append(detector.picture(camera, frames[-1]).astype(int))
+        pictures.append(detector.predict_picture(camera, frames[-1]).astype(int))
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert pictures[0].std() > 5.0
 
@@ -91,6 +91,6 @@ def test_a_detector_runs_fp32_torch_unless_told_otherwise() -> None:
 
 
 def test_ranks_agree_fully_backwards_and_not_at_all() -> None:
-    assert rank_correlation([0.1, 0.2, 0.9], [1.0, 2.0, 3.0]) == pytest.approx(1.0)
-    assert rank_correlation([0.1, 0.2, 0.9], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
-    assert rank_correlation([0.1, 0.1, 0.1], [3.0, 2.0, 1.0]) == 0.0
+    assert correlate_ranks([0.1, 0.2, 0.9], [1.0, 2.0, 3.0]) == pytest.approx(1.0)
+    assert correlate_ranks([0.1, 0.2, 0.9], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
+    assert correlate_ranks([0.1, 0.1, 0.1], [3.0, 2.0, 1.0]) == 0.0

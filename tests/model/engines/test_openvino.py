@@ -1,4 +1,4 @@
-"""OpenVINO in fp32 beside PyTorch in fp32, on networks of every form."""
+"""OpenVINO in fp32 compared with PyTorch in fp32, on networks of every form."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.bundle import Bundle
+from model.bundles.bundle import Bundle
 from model.engines.engine import Engine
 from tests.model.engines.processes import answer
 from tests.model.engines.programs import assert_near, inputs, run
 
 ROUNDING = 2e-5
-"""Of fp32, summed in another order: some 1e-6 was seen."""
+"""Rounding of fp32 summed in another order; some 1e-6 was measured."""
 
 
 def test_it_gives_what_torch_gives(bundle: Bundle, exact: Engine, openvino: Engine) -> None:
@@ -23,7 +23,7 @@ def test_it_gives_what_torch_gives(bundle: Bundle, exact: Engine, openvino: Engi
 
 
 def test_a_camera_of_a_batch_gets_what_it_gets_alone(bundle: Bundle, openvino: Engine) -> None:
-    """With its own items and its own memory switch, on whichever thread."""
+    """A camera keeps its own items and memory switch on any thread."""
     given = inputs(bundle.config, 5, seed=1)
     together = run(openvino, given)
     for camera in range(5):
@@ -57,11 +57,11 @@ def test_a_memory_that_is_off_answers_with_the_mean_of_the_items(
     off = replace(given, reads=np.zeros(1, np.bool_))
     mean = given.items.mean(dim=1, keepdim=True).expand(-1, given.items.shape[1], -1)
     for each in (exact, openvino):
-        alike = each.predict(off.frames, mean.contiguous(), off.reads)
-        shown = each.predict(off.frames, off.items, off.reads)
+        mean_read = each.predict(off.frames, mean.contiguous(), off.reads)
+        switched_off = each.predict(off.frames, off.items, off.reads)
         read = each.predict(given.frames, given.items, given.reads)
-        assert float((shown - alike).abs().max()) < ROUNDING
-        assert float((shown - read).abs().max()) > 10 * ROUNDING
+        assert float((switched_off - mean_read).abs().max()) < ROUNDING
+        assert float((switched_off - read).abs().max()) > 10 * ROUNDING
 
 
 def test_results_stay_as_they_are_when_the_next_frame_comes(
@@ -95,19 +95,19 @@ def test_its_telemetry_is_never_imported() -> None:
 
 FALL_BACK = """
 import sys
-from model.detector import wanted_of
-from model.engines.choice import choose
+from model.scoring.required_measures import find_required_measures
+from model.engines.choice import choose_engine
 from model.engines.names import EngineName
 from tests.support.bundles import small_bundle
 bundle = small_bundle()
-def tell():
-    choice = choose(bundle, wanted_of(bundle), "cpu", 1)
+def report():
+    choice = choose_engine(bundle, find_required_measures(bundle), "cpu", 1)
     print(choice.engine.value.partition("-")[0], choice.refused[EngineName.OPENVINO_FP32])
 sys.modules["openvino"] = None
-tell()
+report()
 del sys.modules["openvino"]
 sys.path.insert(0, BROKEN)
-tell()
+report()
 """
 
 

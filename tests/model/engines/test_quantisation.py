@@ -1,4 +1,4 @@
-"""8 bits: which numbers convolutions see, the compiled form beside PyTorch's, trained weights."""
+"""8 bits: ranges of convolutions, the compiled form compared with PyTorch's, trained weights."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import pytest
 import torch
 from torch import nn
 
-from model import bundle as bundles
-from model.bundle import Bundle
-from model.catalog import find
-from model.config import SCORES, InputRange
-from model.detector import wanted_of
+from model.bundles import bundle as bundles
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import InputRange
+from model.bundles.catalog import find_bundle
 from model.engines import exactness
-from model.engines.choice import LEAST_RANK_CORRELATION, program
-from model.engines.engine import Program
-from model.engines.forms import LiveNetwork
+from model.engines.choice import LEAST_RANK_CORRELATION, make_program
+from model.engines.engine import EngineProgram
 from model.engines.names import EngineName
+from model.engines.network_passes import LiveNetwork
 from model.engines.openvino_engine import OpenVinoEngine
 from model.engines.quantisation import (
     LEVELS,
     WEIGHT_LEVELS,
-    convolution_names,
-    convolutions,
-    measured_ranges,
-    quantised,
+    find_convolutions,
+    list_convolution_names,
+    measure_ranges,
+    quantise_network,
 )
 from model.engines.torch_engine import TorchEngine
-from model.footage import Clip
+from model.footage.clips import Clip
 from model.frames import fit
-from service.demo import scene
+from model.scoring.required_measures import find_required_measures
+from model.scoring.score_config import SCORES
+from service.tools.demo.walkway import draw_frames
 from tests.model.engines.programs import FORMS, Inputs, inputs, lively_bundle, run
 
 UNIT = InputRange(0.0, 1.0)
@@ -41,20 +42,20 @@ def _live(bundle: Bundle) -> LiveNetwork:
 
 def _ranges(bundle: Bundle, given: Inputs) -> dict[str, InputRange]:
     reads = torch.from_numpy(given.reads)
-    return measured_ranges(_live(bundle), [(torch.from_numpy(given.frames), given.items, reads)])
+    return measure_ranges(_live(bundle), [(torch.from_numpy(given.frames), given.items, reads)])
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_convolutions_have_the_names_that_a_bundle_is_checked_for(form: str) -> None:
     bundle = lively_bundle(FORMS[form])
-    assert set(convolutions(_live(bundle))) == convolution_names(bundle.network)
+    assert set(find_convolutions(_live(bundle))) == list_convolution_names(bundle.network)
 
 
 def _layers() -> list[tuple[str, nn.Module, nn.Conv2d | nn.ConvTranspose2d]]:
     """The quantised layers of a small network, each with the one that it stands for."""
     network = _live(lively_bundle())
-    layers = convolutions(network)
-    replaced = quantised(network, dict.fromkeys(layers, UNIT))
+    layers = find_convolutions(network)
+    replaced = quantise_network(network, dict.fromkeys(layers, UNIT))
     return [(name, replaced.get_submodule(name), layer) for name, layer in layers.items()]
 
 
@@ -64,10 +65,10 @@ def test_weights_are_whole_multiples_of_a_scale_and_at_most_63_of_it() -> None:
         ones = torch.zeros(original.in_channels, original.in_channels, 3, 3)
         ones[range(original.in_channels), range(original.in_channels), 1, 1] = 1.0
         with torch.inference_mode():
-            found, wanted = layer(ones), original(ones)
+            found, expected = layer(ones), original(ones)
         assert original.bias is not None
         products = found - original.bias[:, None, None]  # (channels in, channels out, h, w)
-        exact = wanted - original.bias[:, None, None]
+        exact = expected - original.bias[:, None, None]
         scales = exact.abs().amax(dim=(0, 2, 3), keepdim=True) / WEIGHT_LEVELS
         levels = products / scales
         np.testing.assert_allclose(levels, levels.round(), rtol=0.0, atol=2e-3, err_msg=name)
@@ -79,12 +80,14 @@ def _steps(span: InputRange, values: torch.Tensor) -> torch.Tensor:
     """What a convolution that passes its first channel through makes of the values."""
     network = _live(lively_bundle())
     name = "encoder.stages.0.3"
-    layer = convolutions(network)[name]
+    layer = find_convolutions(network)[name]
     layer.weight.zero_()
     layer.weight[0, 0, 1, 1] = 1.0
     assert layer.bias is not None
     layer.bias.zero_()
-    passing = quantised(network, dict.fromkeys(convolutions(network), span)).get_submodule(name)
+    passing = quantise_network(
+        network, dict.fromkeys(find_convolutions(network), span)
+    ).get_submodule(name)
     row = torch.zeros(1, layer.in_channels, 1, len(values))
     row[0, 0, 0] = values
     with torch.inference_mode():
@@ -114,12 +117,12 @@ def test_ranges_hold_0_and_what_inputs_reach() -> None:
     bundle = lively_bundle()
     given = inputs(bundle.config, 2)
     ranges = _ranges(bundle, given)
-    assert set(ranges) == convolution_names(bundle.network)
+    assert set(ranges) == list_convolution_names(bundle.network)
     assert ranges["encoder.stages.0.3"].low == 0.0  # after a ReLU
     assert ranges["trunk.stages.0.0"].low < 0.0  # unit vectors
     reached: list[float] = []
     live = _live(bundle)
-    layer = convolutions(live)["encoder.stages.0.3"]
+    layer = find_convolutions(live)["encoder.stages.0.3"]
     layer.register_forward_pre_hook(lambda _, x: reached.append(float(x[0].max())))
     live(torch.from_numpy(given.frames), given.items, torch.from_numpy(given.reads))
     high = ranges["encoder.stages.0.3"].high
@@ -128,15 +131,15 @@ def test_ranges_hold_0_and_what_inputs_reach() -> None:
 
 def test_ranges_need_footage() -> None:
     with pytest.raises(ValueError, match="no normal footage"):
-        measured_ranges(_live(lively_bundle()), [])
+        measure_ranges(_live(lively_bundle()), [])
 
 
 def test_a_missing_range_is_named() -> None:
     network = _live(lively_bundle())
-    ranges = dict.fromkeys(convolutions(network), UNIT)
+    ranges = dict.fromkeys(find_convolutions(network), UNIT)
     del ranges["trunk.ups.1.0"]
     with pytest.raises(ValueError, match=r"8-bit ranges lack trunk\.ups\.1\.0"):
-        quantised(network, ranges)
+        quantise_network(network, ranges)
 
 
 @pytest.mark.parametrize("form", list(FORMS)[1:4])
@@ -145,8 +148,10 @@ def test_compiled_to_8_bits_it_gives_what_the_levels_say(form: str) -> None:
     shrinkage makes much of one, and the others agree to 1e-7."""
     bundle = lively_bundle(FORMS[form])
     given = inputs(bundle.config, 2)
-    made = program(bundle, wanted_of(bundle, list(SCORES.values())))
-    emulated = Program(made.config, quantised(made.network, _ranges(bundle, given)), made.measuring)
+    made = make_program(bundle, find_required_measures(bundle, list(SCORES.values())))
+    emulated = EngineProgram(
+        made.config, quantise_network(made.network, _ranges(bundle, given)), made.measuring
+    )
     place = torch.device("cpu")
     compiled, levels, exact = (
         run(each, given)
@@ -167,15 +172,15 @@ def test_compiled_to_8_bits_it_gives_what_the_levels_say(form: str) -> None:
 @pytest.fixture(scope="module")
 def walkway() -> list[Clip]:
     """Normal scenes of the demo, which its network wasn't trained on."""
-    shape = bundles.load(find("demo")).frame_shape
+    shape = bundles.load(find_bundle("demo")).frame_shape
     return [
-        Clip(str(seed), np.stack([fit(picture, shape) for picture in scene.frames(seed, 3.0)]))
+        Clip(str(seed), np.stack([fit(picture, shape) for picture in draw_frames(seed, 3.0)]))
         for seed in (901, 902)
     ]
 
 
 def test_trained_weights_score_in_8_bits_as_in_fp32(walkway: list[Clip]) -> None:
-    bundle = exactness.quantise(bundles.load(find("demo")), walkway)
+    bundle = exactness.quantise_bundle(bundles.load(find_bundle("demo")), walkway)
     assert bundle.int8 is not None
     assert bundle.int8.frames == sum(len(clip) - bundle.config.context for clip in walkway)
     assert LEAST_RANK_CORRELATION <= bundle.int8.rank_correlation < 1.0

@@ -1,4 +1,4 @@
-"""PyTorch's engines: fp32 beside the network as trained, bf16, and a GPU's logic on a CPU."""
+"""PyTorch's engines: fp32 against the network as trained, bf16, and a GPU's logic on a CPU."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from model.bundle import Bundle
-from model.config import SCORES, Task
-from model.detector import wanted_of
-from model.engines.choice import program
+from model.bundles.bundle import Bundle
+from model.engines.choice import make_program
 from model.engines.engine import Engine
 from model.engines.names import EngineName
 from model.engines.torch_engine import BATCHES, CudaEngine
+from model.network.network_config import Task
+from model.scoring.required_measures import find_required_measures
+from model.scoring.score_config import SCORES
 from tests.model.engines.programs import FORMS, assert_near, engine, inputs, lively_bundle, run
 
 ROUNDING = 2e-5
 HALF = 3e-2
-"""Of bf16, whose numbers have 8 bits, through a network; 8e-3 was seen."""
+"""Error of bf16, whose numbers have 8 bits, through a network; 8e-3 was measured."""
 
 
 def test_fp32_predicts_what_the_network_as_trained_predicts(bundle: Bundle, exact: Engine) -> None:
@@ -37,9 +38,9 @@ def test_fp32_predicts_what_the_network_as_trained_predicts(bundle: Bundle, exac
 
 def test_bf16_is_near_fp32_on_any_processor(bundle: Bundle, exact: Engine) -> None:
     given = inputs(bundle.config, 3)
-    found, wanted = run(engine(EngineName.TORCH_BF16, bundle), given), run(exact, given)
-    assert_near(found, wanted, HALF)
-    assert not np.array_equal(found.pictures, wanted.pictures)
+    found, expected = run(engine(EngineName.TORCH_BF16, bundle), given), run(exact, given)
+    assert_near(found, expected, HALF)
+    assert not np.array_equal(found.pictures, expected.pictures)
     assert found.queries.dtype == torch.float32
 
 
@@ -51,8 +52,8 @@ def any_bundle(request: pytest.FixtureRequest) -> Bundle:
 
 
 def _cuda(bundle: Bundle, name: EngineName = EngineName.CUDA_FP32) -> CudaEngine:
-    wanted = wanted_of(bundle, list(SCORES.values()))
-    return CudaEngine(program(bundle, wanted), name, torch.device("cpu"))
+    required = find_required_measures(bundle, list(SCORES.values()))
+    return CudaEngine(make_program(bundle, required), name, torch.device("cpu"))
 
 
 def test_the_gpus_engine_gives_what_torch_gives_in_batches_of_any_size(any_bundle: Bundle) -> None:

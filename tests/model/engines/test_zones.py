@@ -1,4 +1,4 @@
-"""Cameras with zones, beside cameras without, on every engine of a processor."""
+"""Cameras with zones, next to cameras without, on every engine of a processor."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.bundle import Bundle
-from model.config import InputRange, Int8
-from model.detector import Detector, wanted_of
-from model.engines.choice import program
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import InputRange, Int8
+from model.detect.detector import Detector
+from model.detect.observation import CameraOptions, Observation
+from model.engines.choice import make_program
 from model.engines.names import EngineName
-from model.engines.narrowing import narrowed, zoned
-from model.engines.quantisation import convolution_names
+from model.engines.quantisation import list_convolution_names
 from model.engines.torch_engine import CudaEngine, TorchEngine
+from model.engines.zone_measures import apply_zones, select_pixels
 from model.frames import Frame
-from model.observation import CameraOptions, Observation
-from model.zones import WatchedPart, watched_part
+from model.scoring.required_measures import find_required_measures
+from model.scoring.zones import ZoneMask, build_zone_mask
 from tests.model.engines.programs import FORMS, inputs, lively_bundle
 
 PLAIN, JUDGING = "prediction", "prediction, RGB, judges, patch 2"
@@ -34,8 +35,8 @@ TURNS = 3
 """Frames that are scored; in the last one something stands in the picture."""
 
 
-def _part(*corners: tuple[float, float]) -> WatchedPart:
-    found = watched_part([], [corners], 64, 64)
+def _part(*corners: tuple[float, float]) -> ZoneMask:
+    found = build_zone_mask([], [corners], 64, 64)
     assert found is not None
     return found
 
@@ -54,7 +55,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
     """Two threads: a batch is shared out."""
     name, form = request.param
     made = lively_bundle(FORMS[form])
-    ranges = dict.fromkeys(convolution_names(made.network), InputRange(-1.0, 1.0))
+    ranges = dict.fromkeys(list_convolution_names(made.network), InputRange(-1.0, 1.0))
     return Detector(replace(made, int8=Int8(ranges, 1.0, 100)), engine=name, threads=2)
 
 
@@ -80,7 +81,7 @@ def _with_square(detector: Detector, top: int, left: int) -> list[list[Frame]]:
         detector.observe([camera], frames[:1], WHOLE[:1])
     place = slice(top, top + 16), slice(left, left + 16)
     changed = last[0].copy()
-    predicted = detector.picture(camera, changed, WHOLE[0])
+    predicted = detector.predict_picture(camera, changed, WHOLE[0])
     changed[place] = np.where(predicted[place] < 128, 255, 0)
     return [*before, [changed] * len(OPTIONS)]
 
@@ -121,12 +122,12 @@ def test_what_happens_in_an_ignored_zone_scores_as_if_it_were_not_there(
 def test_what_happens_beside_it_scores(detector: Detector, bundle: Bundle) -> None:
     turns = _frames(bundle)
     calm = _last(detector, turns, OPTIONS)
-    beside = _last(detector, _with_square(detector, 8, 8), OPTIONS)
+    elsewhere = _last(detector, _with_square(detector, 8, 8), OPTIONS)
     key = bundle.score.error.key
     for camera in range(len(OPTIONS)):
-        found = _errors(detector, beside[camera])[key]
+        found = _errors(detector, elsewhere[camera])[key]
         assert found > _errors(detector, calm[camera])[key] + 0.03
-        assert found <= _errors(detector, beside[0])[key]
+        assert found <= _errors(detector, elsewhere[0])[key]
 
 
 def test_a_camera_without_zones_gets_the_same_bits_beside_one_that_has_them(
@@ -171,22 +172,22 @@ def _heat(seen: Observation) -> NDArray[np.float32]:
 def test_a_part_of_all_cells_measures_what_the_engine_measures(
     detector: Detector, bundle: Bundle
 ) -> None:
-    """The pooling beside the compiled program is the same one."""
+    """The pooling outside of the compiled program is the same one."""
     pixels = np.ones((64, 64), np.bool_)
-    options = [replace(option, watched=WatchedPart(pixels)) for option in WHOLE]
+    options = [replace(option, watched=ZoneMask(pixels)) for option in WHOLE]
     turns = _frames(bundle)
     for one, other in zip(
         _last(detector, turns, options), _last(detector, turns, WHOLE), strict=True
     ):
-        found, wanted = _errors(detector, one), _errors(detector, other)
-        assert found == {key: pytest.approx(value, abs=2e-5) for key, value in wanted.items()}
+        found, expected = _errors(detector, one), _errors(detector, other)
+        assert found == {key: pytest.approx(value, abs=2e-5) for key, value in expected.items()}
         np.testing.assert_allclose(_heat(one), _heat(other), rtol=0.0, atol=2e-4)
 
 
 def test_zones_of_another_size_are_refused_and_change_nothing() -> None:
     bundle = lively_bundle()
     detector = Detector(bundle)
-    wrong = CameraOptions(watched=watched_part([], [((0, 0), (1, 0), (0, 1))], 32, 64))
+    wrong = CameraOptions(watched=build_zone_mask([], [((0, 0), (1, 0), (0, 1))], 32, 64))
     camera = detector.start()
     with pytest.raises(ValueError, match=r"\(64, 64\).*\(32, 64\)"):
         detector.observe([camera], [_frames(bundle)[0][0]], [wrong])
@@ -197,15 +198,15 @@ def test_zones_of_another_size_are_refused_and_change_nothing() -> None:
 def test_the_gpus_engine_shows_those_that_have_zones(cameras: int) -> None:
     """In batches of several sizes, whose places are used again. Its graphs need a GPU."""
     bundle = lively_bundle(FORMS["prediction, RGB, judges, patch 2"])
-    wanted, cpu = wanted_of(bundle), torch.device("cpu")
-    gpu = CudaEngine(program(bundle, wanted), EngineName.CUDA_FP32, cpu)
-    exact = TorchEngine(program(bundle, wanted), EngineName.TORCH_FP32, cpu)
+    required, cpu = find_required_measures(bundle), torch.device("cpu")
+    gpu = CudaEngine(make_program(bundle, required), EngineName.CUDA_FP32, cpu)
+    exact = TorchEngine(make_program(bundle, required), EngineName.TORCH_FP32, cpu)
     parts = [(WITHOUT_CORNER, None, WITHOUT_BOTTOM)[camera % 3] for camera in range(cameras)]
     given, other = (inputs(bundle.config, cameras, seed=seed) for seed in (0, 1))
     outputs = []
     for each in (gpu, exact):
-        output = each.run(given.frames, given.items, given.reads, zoned(parts))
+        output = each.run(given.frames, given.items, given.reads, select_pixels(parts))
         each.run(other.frames, other.items, other.reads)
-        outputs.append(narrowed(output, given.frames, parts, wanted))
+        outputs.append(apply_zones(output, given.frames, parts, required))
     np.testing.assert_allclose(outputs[0].columns, outputs[1].columns, rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(outputs[0].heat, outputs[1].heat, rtol=0.0, atol=2e-5)

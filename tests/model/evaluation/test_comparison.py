@@ -9,15 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.bundle import Bundle
-from model.calibration import calibrate
-from model.config import JUDGED, SCORES, Calibration, ScoreConfig
+from model.bundles.bundle import Bundle
+from model.bundles.calibration_config import Calibration
 from model.evaluation.accuracy import Labels
-from model.evaluation.comparison import Comparison, Plan, compare, frames_to_see
-from model.evaluation.kinds import Kind
-from model.evaluation.report import to_json
-from model.evaluation.truth import Truth, truth
-from model.footage import Clip
+from model.evaluation.comparison import Comparison, Plan, compare, count_frames
+from model.evaluation.evaluation_report import to_json
+from model.evaluation.motion_kinds import MotionKind
+from model.evaluation.truth import Truth, make_truth
+from model.footage.clips import Clip
+from model.scoring.score_config import JUDGED, SCORES, ScoreConfig
+from model.training.bundle_calibration import calibrate
 from tests.model.drawn import NET, clip
 from tests.support.bundles import small_bundle
 
@@ -32,21 +33,21 @@ def bundle() -> Bundle:
     return calibrate(fresh, [clip("n", 40), clip("m", 40, seed=5)])
 
 
-def _labels(length: int = LENGTH) -> Labels:
+def _make_labels(length: int = LENGTH) -> Labels:
     labels = np.zeros(length, bool)
     labels[list(ABNORMAL)] = True
     return labels[:length]
 
 
-def _clips() -> list[Clip]:
+def _make_clips() -> list[Clip]:
     return [clip("a", LENGTH, abnormal=ABNORMAL), clip("b", LENGTH, seed=2)]
 
 
-def _truth(clips: Sequence[Clip]) -> Truth:
-    labels = [_labels(), np.zeros(LENGTH, bool)]
+def _make_truth(clips: Sequence[Clip]) -> Truth:
+    labels = [_make_labels(), np.zeros(LENGTH, bool)]
     masks = np.zeros((LENGTH, 16, 24), bool)
     masks[list(ABNORMAL), :, 10:] = True
-    return truth(clips, labels, [lambda: masks, lambda: np.zeros((LENGTH, 16, 24), bool)])
+    return make_truth(clips, labels, [lambda: masks, lambda: np.zeros((LENGTH, 16, 24), bool)])
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,8 @@ def plan() -> Plan:
 @pytest.fixture(scope="module")
 def comparison(bundle: Bundle, plan: Plan) -> Comparison:
     """Without normal footage."""
-    clips = _clips()
-    return compare(bundle, clips, _truth(clips), plan)
+    clips = _make_clips()
+    return compare(bundle, clips, _make_truth(clips), plan)
 
 
 def test_each_rule_and_baseline_has_figures_of_each_composition(comparison: Comparison) -> None:
@@ -107,28 +108,28 @@ def test_first_frames_that_gave_a_baseline_its_range_have_no_causal_score(
 
 
 def test_with_normal_footage_baselines_have_outcomes(bundle: Bundle) -> None:
-    clips = _clips()
+    clips = _make_clips()
     seen: list[int] = []
     plan, normal = Plan(), [clip("n", 40), clip("m", 40, seed=5)]
     found = compare(
-        bundle, clips, _truth(clips), plan, normal=normal, on_frame=lambda: seen.append(1)
+        bundle, clips, _make_truth(clips), plan, normal=normal, on_frame=lambda: seen.append(1)
     )
     for judged in found.baselines.values():
         figures = judged.figures["live"]
         assert figures.threshold is not None
         assert figures.outcome is not None and figures.outcome.labelled == 1
         assert np.isnan(figures.evaluation.clips[0].causal).sum() == NET.context
-    assert len(seen) == frames_to_see(clips, normal, plan)
+    assert len(seen) == count_frames(clips, normal, plan)
 
 
-def test_no_detector_looks_into_the_future(bundle: Bundle) -> None:
-    clips = _clips()
+def test_no_detector_uses_the_future(bundle: Bundle) -> None:
+    clips = _make_clips()
     changed = clips[0].frames.copy()
     changed[30:] = 255 - changed[30:]
     other = [Clip("a", changed), clips[1]]
     normal = [clip("n", 40)]
     one, two = (
-        compare(bundle, footage, _truth(footage), Plan(), normal=normal)
+        compare(bundle, footage, _make_truth(footage), Plan(), normal=normal)
         for footage in (clips, other)
     )
     for name in ("paper", "frame difference", "MOG2"):
@@ -147,15 +148,15 @@ def test_no_detector_looks_into_the_future(bundle: Bundle) -> None:
 
 def test_kinds_split_the_abnormal_frames(comparison: Comparison) -> None:
     figures = comparison.rules["paper"].figures["live"]
-    assert set(figures.kinds) == set(Kind)
+    assert set(figures.kinds) == set(MotionKind)
     known = [auc for auc in figures.kinds.values() if auc is not None]
     assert known and all(0.0 <= auc <= 100.0 for auc in known)
 
 
 def test_without_masks_there_are_no_places_and_kinds(bundle: Bundle) -> None:
-    clips = _clips()
-    labels = [_labels(), np.zeros(LENGTH, bool)]
-    found = compare(bundle, clips, truth(clips, labels, [None, None]), Plan(baselines=False))
+    clips = _make_clips()
+    labels = [_make_labels(), np.zeros(LENGTH, bool)]
+    found = compare(bundle, clips, make_truth(clips, labels, [None, None]), Plan(baselines=False))
     judged = found.rules["paper"]
     assert judged.regions is None
     assert judged.figures["live"].kinds == {}
@@ -163,20 +164,20 @@ def test_without_masks_there_are_no_places_and_kinds(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("scores", [{**SCORES, "judged": JUDGED}, {"judged": JUDGED}])
-def test_beside_a_network_that_judges_baselines_stand_in_by_live(
+def test_baselines_use_live_if_the_network_judges(
     scores: dict[str, ScoreConfig],
 ) -> None:
     fresh = small_bundle(net=replace(NET, judges=True))
     judging = calibrate(
         replace(fresh, calibration=Calibration(), score=JUDGED), [clip("n", 40), clip("m", 40)]
     )
-    clips = _clips()
-    found = compare(judging, clips, _truth(clips), Plan(scores=scores))
+    clips = _make_clips()
+    found = compare(judging, clips, _make_truth(clips), Plan(scores=scores))
     network, baseline = found.rules["paper"], found.baselines["frame difference"]
-    assert network.nearest("judged") == "judged"
-    assert network.under("judged").evaluation.causal.micro is not None
-    assert baseline.nearest("judged") == "live"
-    assert baseline.under("judged") is baseline.figures["live"]
+    assert network.nearest_score("judged") == "judged"
+    assert network.figures_for("judged").evaluation.causal.micro is not None
+    assert baseline.nearest_score("judged") == "live"
+    assert baseline.figures_for("judged") is baseline.figures["live"]
     assert "judged" not in baseline.figures
 
 
@@ -196,11 +197,11 @@ def test_json_has_all_figures_and_those_of_the_chosen_score_on_top(
 
 
 def test_labels_that_do_not_fit_are_refused(bundle: Bundle) -> None:
-    clips = _clips()
+    clips = _make_clips()
     with pytest.raises(ValueError, match="clip b has 40 frames but 39 labels"):
-        compare(bundle, clips, Truth((_labels(), np.zeros(39, bool))), Plan())
+        compare(bundle, clips, Truth((_make_labels(), np.zeros(39, bool))), Plan())
     with pytest.raises(ValueError, match="2 clips but labels of 1"):
-        compare(bundle, clips, Truth((_labels(),)), Plan())
+        compare(bundle, clips, Truth((_make_labels(),)), Plan())
     without = replace(bundle, calibration=Calibration())
     with pytest.raises(ValueError, match="no range of normal footage"):
-        compare(without, clips, _truth(clips), Plan())
+        compare(without, clips, _make_truth(clips), Plan())

@@ -1,0 +1,1 @@
+"""`scripts/figures`: measures what the project promises, and compares it to the values kept."""

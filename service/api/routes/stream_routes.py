@@ -1,0 +1,193 @@
+"""Registering, changing and removing cameras."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query, Response
+from redis.exceptions import RedisError
+from sqlalchemy import select
+
+from model.events.tails import LEAST_PEAKS
+from service.api.bundle_names import choose_model
+from service.api.context import Context, Shared
+from service.api.receiver_rows import forget_stream
+from service.api.registered_streams import (
+    check_receivers,
+    describe_streams,
+    find_last_frame,
+    find_stream,
+    publish_stream,
+    read_model_thresholds,
+)
+from service.api.schemas.stream_schemas import (
+    StreamIn,
+    StreamLogOut,
+    StreamOut,
+    StreamPatch,
+    StreamsOut,
+    describe_log_entry,
+)
+from service.api.schemas.threshold_schemas import FootageOut, ThresholdOut, describe_found_threshold
+from service.api.source_checks import check_content, check_source
+from service.calibrate.score_settings import compute_basis
+from service.calibrate.stream_thresholds import (
+    LEAST_FOOTAGE_S,
+    choose_threshold,
+    find_newest_threshold,
+    measure_footage,
+)
+from service.history.deletion import hide_stream
+from service.store.tables import StreamLogRow, StreamRow, ThresholdRow
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["streams"])
+
+MAX_ID = 2**63 - 1
+
+
+@router.post("/streams", status_code=201, summary="Register a camera")
+def create_stream(body: StreamIn, context: Shared, response: Response) -> StreamOut:
+    """A worker takes it within a second or so. A camera that doesn't answer now is accepted, and
+    tried again for ever; a source that answers and is no video is refused."""
+    source = check_source(body.source, context.settings.media_dirs)
+    model = choose_model(body.model, context.settings)
+    with context.database.read() as session:
+        check_receivers(session, body.receiver_ids)
+    check_content(source)
+    columns = body.to_columns() | {"source": source, "model": model}
+    row = StreamRow(
+        id=uuid.uuid4().hex, paused=False, revision=1, created_at=time.time(), **columns
+    )
+    with context.database.write() as session:
+        row.receiver_ids = check_receivers(session, body.receiver_ids)
+        session.add(row)
+    publish_stream(context, row, -1)
+    context.normal_keeper.notice_streams()
+    response.headers["Location"] = f"/streams/{row.id}"
+    return describe_streams(context, [row])[0]
+
+
+@router.get("/streams", summary="All cameras, and how they are doing")
+def list_streams(context: Shared) -> StreamsOut:
+    """The oldest first."""
+    with context.database.read() as session:
+        rows = session.scalars(select(StreamRow).order_by(StreamRow.created_at, StreamRow.id)).all()
+    return StreamsOut(items=describe_streams(context, rows))
+
+
+@router.get("/streams/{stream_id}", summary="One camera, and how it is doing")
+def read_stream(stream_id: str, context: Shared) -> StreamOut:
+    """Its source comes without credentials."""
+    with context.database.read() as session:
+        row = find_stream(session, stream_id)
+    return describe_streams(context, [row])[0]
+
+
+@router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
+def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
+    """What is left out stays; null takes an override back. γ, λ, threshold, zones, rate, weight,
+    pause and the memory's rule apply while the camera runs, without losing its memory; another
+    transport or way to decode opens the source again; another source or model starts it afresh."""
+    with context.database.read() as session:
+        find_stream(session, stream_id)
+        check_receivers(session, body.receiver_ids)
+    changes = body.to_columns()
+    if body.source is not None:
+        changes["source"] = check_source(body.source, context.settings.media_dirs)
+    if "model" in changes:
+        changes["model"] = choose_model(body.model, context.settings)
+    if body.source is not None:
+        check_content(str(changes["source"]))
+    row, last_frame = _apply(context, stream_id, body, changes)
+    publish_stream(context, row, last_frame)
+    return describe_streams(context, [row])[0]
+
+
+def _apply(
+    context: Context, stream_id: str, body: StreamPatch, changes: dict[str, object]
+) -> tuple[StreamRow, int]:
+    with context.database.write() as session:
+        row = find_stream(session, stream_id, locked=True)
+        before = compute_basis(row)
+        if "receiver_ids" in changes:
+            changes["receiver_ids"] = check_receivers(session, body.receiver_ids)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        if compute_basis(row) != before:
+            row.calibrated_threshold = None
+        if session.is_modified(row):
+            row.revision += 1
+        return row, find_last_frame(session, stream_id)
+
+
+@router.get("/streams/{stream_id}/log", summary="The log of a camera")
+def read_log(
+    stream_id: str,
+    context: Shared,
+    before: Annotated[
+        int | None, Query(ge=0, le=MAX_ID, description="Only entries older than this one's id.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> StreamLogOut:
+    """Its states, changes of the light, and outages that were reported, newest first. The newest
+    1,000 entries of a stream are kept, for 90 days. `next` goes into `before` for the next page."""
+    query = select(StreamLogRow).where(StreamLogRow.stream_id == stream_id)
+    if before is not None:
+        query = query.where(StreamLogRow.id < before)
+    with context.database.read() as session:
+        find_stream(session, stream_id)
+        rows = session.scalars(query.order_by(StreamLogRow.id.desc()).limit(limit + 1)).all()
+    items = [describe_log_entry(row) for row in rows[:limit]]
+    return StreamLogOut(items=items, next=items[-1].id if len(rows) > limit else None)
+
+
+@router.get("/streams/{stream_id}/threshold", summary="A camera's threshold, and what it rests on")
+def read_threshold(
+    stream_id: str,
+    context: Shared,
+    limit: Annotated[int, Query(ge=1, le=100, description="Thresholds of the history.")] = 10,
+) -> ThresholdOut:
+    """It is found from the scores of the stream's own normal footage, so that it raises as many
+    false alarms a day as it may (`false_alarms_per_day`), and renewed as footage accumulates. The
+    stream's own `threshold` wins; while there is too little footage the model's is in force."""
+    query = select(ThresholdRow).where(ThresholdRow.stream_id == stream_id)
+    with context.database.read() as session:
+        row = find_stream(session, stream_id)
+        last, at_hand = find_newest_threshold(session, row), measure_footage(session, row)
+        rows = session.scalars(query.order_by(ThresholdRow.id.desc()).limit(limit)).all()
+    of_models = read_model_thresholds(context, {row.model})
+    threshold, origin = choose_threshold(row, of_models.get(row.model))
+    return ThresholdOut(
+        stream_id=row.id,
+        threshold=threshold,
+        origin=origin,
+        false_alarms_per_day=row.false_alarms_per_day or context.settings.false_alarms_per_day,
+        calibrated=None if last is None else describe_found_threshold(last),
+        footage=FootageOut(
+            seconds=at_hand.seconds,
+            peaks=at_hand.peaks,
+            least_seconds=LEAST_FOOTAGE_S,
+            least_peaks=LEAST_PEAKS,
+        ),
+        history=[describe_found_threshold(each) for each in rows],
+    )
+
+
+@router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")
+def delete_stream(stream_id: str, context: Shared) -> None:
+    """It is gone at once, and its scores and events with it; the room that they take on disk is
+    free later, as they are many."""
+    with context.database.write() as session:
+        hide_stream(session, find_stream(session, stream_id, locked=True), time.time())
+        forget_stream(session, stream_id)
+    context.normal_keeper.notice_streams()
+    try:
+        context.registry.remove(stream_id)
+    except RedisError as error:
+        log.warning(
+            "a removal will be sent to the workers later", stream=stream_id, error=str(error)
+        )

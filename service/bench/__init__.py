@@ -1,4 +1,0 @@
-"""`normwatch bench`: how fast the network, the worker and the whole service are on this machine.
-
-Nothing here is invented: what can't be measured is None, and the tables say why.
-"""

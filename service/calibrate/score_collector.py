@@ -1,0 +1,188 @@
+"""Collects scores into stretches of normal footage: seconds, and the highest peaks in them.
+
+Frames in an event, or next to one, are left out; the events' own peaks are kept separately, for
+events that are labelled normal later. It is pure, and knows no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+
+from pydantic import TypeAdapter
+
+from model.events.event_detection import EventRules
+from model.events.peaks import PeakFinder, to_magnitude
+
+STRETCH_S = 900.0
+"""Seconds of footage in a stretch; fewer where the threshold changed in it."""
+KEPT_PEAKS = 48
+"""Peaks that are kept of a stretch: the highest."""
+KEPT_EVENTS = 100
+"""Events whose peaks are kept of a stretch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedScore:
+    """One frame's score; None where it has none that counts."""
+
+    frame: int
+    at: float
+    """When it was captured."""
+    score: float | None
+    threshold: float | None
+    """The threshold in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFrames:
+    """An event's frames, both ends included."""
+
+    first_frame: int
+    last_frame: int
+
+
+@dataclass(slots=True)
+class FootageStretch:
+    """A stretch of normal footage, as it grows."""
+
+    limit: float | None
+    """The threshold in force."""
+    seconds: float = 0.0
+    low: float = 0.0
+    """Peaks (magnitudes) that aren't higher weren't kept."""
+    peaks: list[float] = field(default_factory=list)
+    events: list[tuple[int, float]] = field(default_factory=list)
+    """First frame and peak of events that ended."""
+
+    def add(self, peak: float | None) -> None:
+        """Keep a peak if it is one of the highest below the limit."""
+        if peak is None or peak <= self.low:
+            return
+        if self.limit is not None and peak >= to_magnitude(self.limit):
+            return
+        self.peaks.append(peak)
+        if len(self.peaks) > KEPT_PEAKS:
+            self.peaks.sort(reverse=True)
+            self.low = self.peaks.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorState:
+    """The state of a `ScoreCollector` between two rounds, as it is stored."""
+
+    row: list[float] = field(default_factory=list)
+    highest: float | None = None
+    quiet_frames: int = 0
+    at: float | None = None
+    """Capture time of the newest frame."""
+    event: int | None = None
+    """First frame of the event that the search is in."""
+    event_row: list[float] = field(default_factory=list)
+    event_peak: float = 0.0
+
+
+_ADAPTER = TypeAdapter(CollectorState)
+
+
+def to_json(state: CollectorState) -> dict[str, object]:
+    """Return the state as plain JSON values."""
+    return asdict(state)
+
+
+def from_json(plain: dict[str, object]) -> CollectorState:
+    """Return the state that `to_json` gave. Raises: ValueError: it isn't such a state."""
+    return _ADAPTER.validate_python(plain)
+
+
+def count_guard_frames(rules: EventRules) -> int:
+    """Return how many frames before and after an event are on its flanks."""
+    return rules.min_frames + rules.quiet_frames
+
+
+class ScoreCollector:
+    """Takes one stream's scores in order, and fills stretches."""
+
+    def __init__(self, rules: EventRules, first: FootageStretch, state: CollectorState) -> None:
+        self._rules = rules
+        self._guard = count_guard_frames(rules)
+        self._peaks = PeakFinder.resume(rules, state.row, state.highest, state.quiet_frames)
+        self._at = state.at
+        self._event = state.event
+        self._event_row = list(state.event_row)
+        self._event_peak = state.event_peak
+        self.stretches = [first]
+        """The stretch that it was given, and those that were begun since."""
+
+    def save_state(self) -> CollectorState:
+        """Return what another collector needs to go on."""
+        peaks = self._peaks
+        return CollectorState(
+            row=list(peaks.row),
+            highest=peaks.highest,
+            quiet_frames=peaks.quiet_frames,
+            at=self._at,
+            event=self._event,
+            event_row=list(self._event_row),
+            event_peak=self._event_peak,
+        )
+
+    def finish(self) -> None:
+        """End the last peak: no frame follows."""
+        self._current.add(self._peaks.cut())
+
+    def collect(self, scores: Iterable[TimedScore], events: Sequence[EventFrames]) -> None:
+        """Collect the next frames.
+
+        Args:
+            events: all events that these frames may lie in or near, in order.
+        """
+        waiting = list(reversed(events))
+        for scored in scores:
+            while waiting and scored.frame > waiting[-1].last_frame + self._guard:
+                waiting.pop()
+            # Two events may be so near that a frame is on the flanks of both.
+            near = [each for each in waiting[-2:] if scored.frame >= each.first_frame - self._guard]
+            self._collect_one(scored, near)
+
+    def _collect_one(self, scored: TimedScore, near: Sequence[EventFrames]) -> None:
+        elapsed_s = 0.0 if self._at is None else scored.at - self._at
+        self._at = scored.at
+        if not 0.0 <= elapsed_s <= self._rules.silence_s:
+            elapsed_s = 0.0
+            self._current.add(self._peaks.cut())
+        inside = [each for each in near if each.first_frame <= scored.frame <= each.last_frame]
+        self._track_event(inside[0].first_frame if inside else None, scored.score)
+        if near:
+            self._current.add(self._peaks.cut())
+            return
+        if scored.score is not None:
+            if scored.threshold != self._current.limit or self._current.seconds >= STRETCH_S:
+                self._begin_stretch(scored.threshold)
+            self._current.seconds += elapsed_s
+        self._current.add(self._peaks.add(scored.score))
+
+    def _track_event(self, event: int | None, score: float | None) -> None:
+        """Find the peak of the event that the frame lies in."""
+        if event != self._event:
+            if self._event is not None and len(self._current.events) < KEPT_EVENTS:
+                self._current.events.append((self._event, self._event_peak))
+            self._event, self._event_peak = event, 0.0
+            self._event_row.clear()
+        if event is None or score is None:
+            self._event_row.clear()
+            return
+        self._event_row.append(score)
+        if len(self._event_row) >= self._rules.min_frames:
+            self._event_peak = max(self._event_peak, to_magnitude(min(self._event_row)))
+            del self._event_row[0]
+
+    @property
+    def _current(self) -> FootageStretch:
+        return self.stretches[-1]
+
+    def _begin_stretch(self, limit: float | None) -> None:
+        if self._current.seconds > 0.0 or self._current.peaks or self._current.events:
+            self.stretches.append(FootageStretch(limit))
+        else:
+            self._current.limit = limit

@@ -1,0 +1,190 @@
+"""Finds and reads the footage of commands, and prints what was left out or lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from service.errors import BadInput
+
+if TYPE_CHECKING:
+    from model.footage.clips import FrameStore
+    from model.footage.footage_search import Source
+    from model.frames import Frame, FrameShape
+
+LISTED = 10
+"""At most so many of the files that are left out are listed."""
+PROBE_TIMEOUT_S = 15.0
+
+
+def find_sources(console: Console, locations: Sequence[str]) -> list[Source]:
+    """Find the clips in these locations; prints what is left out.
+
+    Raises: FootageError: there are none.
+    """
+    from model.footage.footage_search import find_footage
+
+    found = find_footage(locations)
+    for each in found.left_out[:LISTED]:
+        console.print(f"left out {each.path}: {each.reason}")
+    if len(found.left_out) > LISTED:
+        console.print(f"left out {len(found.left_out) - LISTED} more")
+    return found.sources
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before its frames are read."""
+
+    fps: float | None
+    """Frames a second that the source declares."""
+    has_colour: bool
+    is_live: bool
+    """True for a camera, which has no end."""
+
+
+def examine_source(source: Source) -> SourceInfo:
+    """Find out about a source. Raises: FootageError, BadInput: it can't be read."""
+    from model.footage.footage_reader import has_colour, read_frame_rate
+    from service.capture.probe import ProbeVerdict, probe
+
+    if not source.is_live:
+        return SourceInfo(read_frame_rate(source), has_colour(source), False)
+    # A process of its own can be given up if it hangs on the network.
+    seen = probe(str(source.location), PROBE_TIMEOUT_S)
+    if seen.verdict is not ProbeVerdict.VIDEO:
+        raise BadInput("SOURCES", source.name, seen.reason)
+    return SourceInfo(seen.fps, seen.has_colour, seen.is_live)
+
+
+def add_recordings(
+    console: Console,
+    store: FrameStore,
+    sources: Sequence[Source],
+    *,
+    fps: float | None,
+    limit: int | None = None,
+) -> None:
+    """Read recordings into a store; prints how much each held, and what of it was lost.
+
+    Args:
+        fps: at most this many frames a second; the rate of images.
+        limit: at most this many frames of each.
+    Raises: FootageError: none of them can be read.
+    """
+    from model.footage.footage_error import FootageError
+    from model.footage.footage_reader import FootageReader
+
+    failure: FootageError | None = None
+    read = 0
+    for source in sources:
+        try:
+            added = store.add(FootageReader(source, fps=fps, limit=limit))
+        except FootageError as error:
+            failure = error
+            if len(sources) > 1:
+                console.print(f"left out {error}")
+        else:
+            read += 1
+            console.print(f"read {source.name}: {added}")
+    if failure is not None and not read:
+        raise failure
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFrame:
+    """A frame of a source, fitted to a network."""
+
+    clip: str
+    """The source's name."""
+    number: int
+    """Number of the frame in its source, from 0."""
+    time_s: float
+    """Seconds since the source's first frame."""
+    pixels: Frame
+    continues: bool
+    """True where it follows the frame before it."""
+
+
+def read_frames(
+    console: Console,
+    sources: Sequence[Source],
+    shape: FrameShape,
+    *,
+    fps: float | None,
+    limit: int | None,
+    stop: threading.Event,
+) -> Iterator[FittedFrame]:
+    """Yield frames of recordings, and of cameras as they arrive, until `stop` is set.
+
+    Prints what was lost, and leaves out what can't be read where there are several sources.
+
+    Args: limit: at most this many frames of each.
+    Raises: FootageError, BadInput: nothing can be read. SourceError: a camera went away.
+    """
+    from model.footage.footage_error import FootageError
+
+    failure: FootageError | None = None
+    any_read = False
+    for source in sources:
+        frames = (
+            _capture_frames
+            if source.is_live and examine_source(source).is_live
+            else _read_recording
+        )
+        try:
+            for each in frames(console, source, shape, fps=fps, limit=limit, stop=stop):
+                any_read = True
+                yield each
+        except FootageError as error:
+            failure = error
+            if len(sources) > 1:
+                console.print(f"left out {error}")
+    if failure is not None and not any_read:
+        raise failure
+
+
+def _capture_frames(
+    _: Console,
+    source: Source,
+    shape: FrameShape,
+    *,
+    fps: float | None,
+    limit: int | None,
+    stop: threading.Event,
+) -> Iterator[FittedFrame]:
+    from service.cli.camera_recording import capture_frames
+
+    first_at: float | None = None
+    captured = islice(capture_frames(source, shape, fps, stop), limit)
+    for number, frame in enumerate(captured):
+        first_at = frame.captured_at if first_at is None else first_at
+        time_s = frame.captured_at - first_at
+        yield FittedFrame(source.name, number, time_s, frame.pixels, not frame.cut)
+
+
+def _read_recording(
+    console: Console,
+    source: Source,
+    shape: FrameShape,
+    *,
+    fps: float | None,
+    limit: int | None,
+    stop: threading.Event,
+) -> Iterator[FittedFrame]:
+    from model.footage.footage_reader import FootageReader
+    from model.footage.source_pictures import Fitter
+
+    fitter, reading = Fitter(shape), FootageReader(source, fps=fps, limit=limit)
+    for number, each in enumerate(reading):
+        if stop.is_set():
+            break
+        pixels = fitter.fit(each.picture)
+        yield FittedFrame(source.name, number, each.time_s, pixels, each.continues)
+    if reading.losses:
+        console.print(f"{source.name}: {reading.losses}")

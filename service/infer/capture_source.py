@@ -1,0 +1,108 @@
+"""Frames of a camera's own capture process, numbered for the stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from model.scene.features import Features
+from service.capture.camera_capture import CameraCapture
+from service.capture.capture_messages import CapturedFrame
+from service.infer.frame_sources import SourceFrame, SourceStatus
+from service.messages import DropReason
+
+
+class FrameRing(Protocol):
+    """Captured frames that wait: a `Ring`, or the capture that has one."""
+
+    def pop(self) -> CapturedFrame | None:
+        """Take the oldest frame."""
+
+    def pop_if(self, is_wanted: Callable[[CapturedFrame], bool], /) -> CapturedFrame | None:
+        """Take the oldest frame, if it fits."""
+
+    def pop_stale(self, before: float, /) -> list[CapturedFrame]:
+        """Take the frames captured before a time, but never the newest one."""
+
+
+class RingSource:
+    """Numbers the frames of a ring as they are captured: drops leave gaps."""
+
+    def __init__(self, ring: FrameRing, first_frame: int) -> None:
+        self._frames = ring
+        self._first_frame = first_frame
+
+    def pop_stale(self, before: float) -> list[SourceFrame]:
+        """Take the ring's frames captured before a time, but never the newest one."""
+        return [self._number(frame) for frame in self._frames.pop_stale(before)]
+
+    def pop(self) -> SourceFrame | None:
+        """Take the oldest waiting frame."""
+        frame = self._frames.pop()
+        return None if frame is None else self._number(frame)
+
+    def pop_if(self, fits: Callable[[Features], bool]) -> SourceFrame | None:
+        """Take the oldest waiting frame, if its features fit."""
+
+        def frame_fits(frame: CapturedFrame) -> bool:
+            return not frame.cut and frame.features is not None and fits(frame.features)
+
+        frame = self._frames.pop_if(frame_fits)
+        return None if frame is None else self._number(frame)
+
+    def look_closely(self) -> None:
+        """Do nothing: a ring has the pictures that it has."""
+
+    def _number(self, frame: CapturedFrame) -> SourceFrame:
+        return SourceFrame(
+            self._first_frame + frame.sequence,
+            frame.captured_at,
+            frame.pixels,
+            frame.cut,
+            frame.preview,
+            features=frame.features,
+        )
+
+
+class CaptureSource(RingSource):
+    """Runs a camera's capture process, and gives its frames."""
+
+    def __init__(self, capture: CameraCapture, first_frame: int) -> None:
+        super().__init__(capture, first_frame)
+        self._capture = capture
+        capture.start()
+
+    def count_waiting(self) -> int:
+        """Count the frames in the ring."""
+        return self._capture.waiting
+
+    def look_closely(self) -> None:
+        """Give more pictures for the next seconds."""
+        self._capture.look_closely()
+
+    def status(self) -> SourceStatus:
+        """Return the capture's state and counters."""
+        status = self._capture.status
+        return SourceStatus(
+            status.state,
+            status.reason,
+            status.captured,
+            Counter(
+                {
+                    DropReason.CAPTURE_RING: status.dropped,
+                    DropReason.FROZEN: status.frozen,
+                    DropReason.UNREADABLE: status.lost,
+                }
+            ),
+            status.reconnects,
+            self._capture.waiting,
+        )
+
+    def stop(self) -> None:
+        """Ask the process to end."""
+        self._capture.stop()
+
+    def close(self) -> None:
+        """End the process."""
+        self._capture.close()

@@ -1,0 +1,147 @@
+"""A stream's life as one explicit machine: a pure function of what its owner knows about it.
+
+Which fact leads to which state stands in one table, `_RULES`: the first that holds decides. Each
+state but `live` has a reason, so that nobody waits for scores without knowing what for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from service.capture.camera_capture import CaptureState
+from service.infer import reasons
+from service.messages import MODEL_LOADING, NOT_TAKEN, PAUSED, StreamState, StreamStatus
+
+LEAST_STAY_S = 0.25
+"""A state lasts at least so long: what flickers isn't logged more than a few times a second."""
+UNWATCHED = frozenset(
+    {
+        StreamState.STALLED,
+        StreamState.FROZEN,
+        StreamState.OBSCURED,
+        StreamState.DOWN,
+        StreamState.FAILED,
+    }
+)
+"""States that a mere new attempt doesn't end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that a stream's state follows from."""
+
+    paused: bool = False
+    failure: str = ""
+    """Why it can't work as configured."""
+    loaded: bool = True
+    """Its model is there."""
+    source: CaptureState | None = None
+    """None: not open yet."""
+    source_reason: str = ""
+    waiting: bool = False
+    """Frames of it wait to be scored."""
+    warming: str = "no frame has been seen yet"
+    """Why its newest frame got no score; empty where it got one."""
+    obscured: str = ""
+    """Why its newest frame doesn't fit the scene."""
+    overload: str = ""
+    """Why not all of its frames are scored."""
+    ended: bool = False
+    """It had been played to its end before this worker took it."""
+    retried: bool = False
+    """The source is tried again as it was before, by this worker or by another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A stream's state, the reason for it and when it began."""
+
+    state: StreamState = StreamState.PENDING
+    reason: str = NOT_TAKEN
+    """Empty only where scores come, and all of them."""
+    since: float = 0.0
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeChange:
+    """A step from one state to another."""
+
+    before: StreamState
+    after: Life
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    holds: Callable[[Facts], bool]
+    state: StreamState
+    reason: Callable[[Facts], str]
+
+
+def _quote_source(otherwise: str) -> Callable[[Facts], str]:
+    """Make a rule's reason: what the source says, or where it says nothing, `otherwise`."""
+    return lambda facts: facts.source_reason or otherwise
+
+
+def _explain_warming(facts: Facts) -> str:
+    return "; ".join(filter(None, (facts.warming, facts.overload)))
+
+
+def _is_playing(facts: Facts) -> bool:
+    """Return whether frames come, or wait: what was decoded counts before how it ended."""
+    return facts.waiting or facts.source is CaptureState.PLAYING
+
+
+_RULES = (
+    _Rule(lambda f: f.paused, StreamState.PAUSED, lambda _: PAUSED),
+    _Rule(lambda f: bool(f.failure), StreamState.FAILED, lambda f: f.failure),
+    _Rule(lambda f: f.ended, StreamState.ENDED, lambda _: reasons.ENDED),
+    _Rule(lambda f: not f.loaded, StreamState.CONNECTING, lambda _: MODEL_LOADING),
+    _Rule(
+        lambda f: _is_playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured
+    ),
+    _Rule(lambda f: _is_playing(f) and bool(f.warming), StreamState.WARMING, _explain_warming),
+    _Rule(_is_playing, StreamState.LIVE, lambda f: f.overload),
+    _Rule(
+        lambda f: f.source is CaptureState.STALLED,
+        StreamState.STALLED,
+        _quote_source(reasons.STALLED),
+    ),
+    _Rule(
+        lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _quote_source(reasons.FROZEN)
+    ),
+    _Rule(
+        lambda f: f.source is CaptureState.DOWN, StreamState.DOWN, _quote_source(reasons.UNREADABLE)
+    ),
+    _Rule(
+        lambda f: f.source is CaptureState.FAILED,
+        StreamState.FAILED,
+        _quote_source(reasons.UNREADABLE),
+    ),
+    _Rule(lambda f: f.source is CaptureState.ENDED, StreamState.ENDED, lambda _: reasons.ENDED),
+    _Rule(lambda f: f.source is None, StreamState.CONNECTING, _quote_source(reasons.OPENING)),
+    _Rule(lambda _: True, StreamState.CONNECTING, _quote_source(reasons.CONNECTING)),
+)
+
+
+def step(life: Life, facts: Facts, now: float) -> tuple[Life, tuple[LifeChange, ...]]:
+    """Return the life from now on, and the change of state, if there is one.
+
+    Reasons may change within a state; a state that was taken up a moment ago stays for that moment.
+    """
+    rule = next(rule for rule in _RULES if rule.holds(facts))
+    state, reason = rule.state, rule.reason(facts)
+    if state is life.state:
+        return replace(life, reason=reason), ()
+    if state is StreamState.CONNECTING and facts.retried and life.state in UNWATCHED:
+        return life, ()
+    if 0.0 <= now - life.since < LEAST_STAY_S:
+        return life, ()
+    after = Life(state, reason, now)
+    return after, (LifeChange(life.state, after),)
+
+
+def start_life(reported: StreamStatus | None) -> Life:
+    """Return the life with which a new owner begins: the stream keeps its state."""
+    return Life() if reported is None else Life(reported.state, reported.reason, reported.since)

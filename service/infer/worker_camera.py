@@ -1,0 +1,280 @@
+"""One camera of a worker: its configuration, its detector state, its source, and what it sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.bundles.catalog import BundleError
+from model.detect.camera_state import CameraState
+from model.detect.observation import CameraOptions, Observation
+from model.scene.features import Features, extract
+from service.capture.camera_capture import CaptureState
+from service.infer.camera_life import CameraLife
+from service.infer.camera_outbox import CameraOutbox
+from service.infer.camera_pictures import CameraPictures, is_unusual
+from service.infer.counted_source import CountedSource
+from service.infer.frame_counts import FrameCounts
+from service.infer.frame_scores import build_frame_score
+from service.infer.frame_sources import FrameSource, SourceFrame
+from service.infer.model_pool import LoadedModel, ModelPool
+from service.infer.options import build_options
+from service.infer.ownership import OwnedCamera
+from service.infer.reasons import overload_reason
+from service.infer.snapshot_keeper import SnapshotKeeper
+from service.infer.source_opening import SourceRequest
+from service.infer.stream_life import Facts
+from service.messages import UPLOAD, NoteKind, StreamConfig, StreamNote
+
+
+class Camera:
+    """All that a worker holds of a camera. For the worker's thread; any may read `source`'s
+    totals, `counts` and `life`."""
+
+    def __init__(
+        self,
+        owned: OwnedCamera,
+        outbox: CameraOutbox,
+        *,
+        worker_id: str,
+        memory_rule: str,
+        snapshot_every_s: float,
+        pictures: CameraPictures,
+        close_source: Callable[[FrameSource], None],
+    ) -> None:
+        """Args: memory_rule: how the camera's memory learns where its configuration names none."""
+        self.worker_id = worker_id
+        self.owned = owned
+        self.outbox = outbox
+        self.pictures = pictures
+        self.model: LoadedModel | None = None
+        self.state: CameraState | None = None
+        self.options = CameraOptions()
+        self.source = CountedSource(owned.first_frame, close_source)
+        self.counts = FrameCounts()
+        self.life = CameraLife(owned.last_status)
+        self._memory_rule = memory_rule
+        self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
+        self._failure = ""
+        self._ended = False
+        self._cut = True
+        """No score of the run that the next frame belongs to has been sent."""
+        self._configure()
+
+    @property
+    def config(self) -> StreamConfig:
+        """The configuration in force."""
+        return self.owned.config
+
+    @property
+    def target_fps(self) -> float | None:
+        """Frames a second to score, where there is a target; uploads come as they come."""
+        if self.config.source == UPLOAD:
+            return None
+        trained = self.model.detector.bundle.provenance.frame_rate if self.model else None
+        return self.config.fps or trained
+
+    def update(self, owned: OwnedCamera, models: ModelPool) -> None:
+        """Take a new configuration or epoch over. Memory stays, unless source or model changed."""
+        before, after = self.config, owned.config
+        adopted = owned.epoch != self.owned.epoch
+        self.owned = owned
+        self.outbox.adopt(owned.epoch)
+        if adopted and after.source == UPLOAD:
+            # Redis lost its data: uploads are numbered from the database again.
+            self.source.next_frame = owned.first_frame
+            self._close_source()
+        elif adopted:
+            self.source.next_frame = max(self.source.next_frame, owned.first_frame)
+        if before.revision == after.revision:
+            return
+        models.forget_failure(after.model)
+        self._configure()
+        is_other = (before.source, before.model) != (after.source, after.model)
+        if is_other or _list_playback(before) != _list_playback(after):
+            self.life.is_reconfigured = True
+            self._close_source()
+            self._ended = False
+        if is_other:
+            self.model = self.state = None
+            self._snapshots.forget_inherited()
+
+    def _configure(self) -> None:
+        self._failure = ""
+        shape = self.model.detector.bundle.frame_shape if self.model else None
+        try:
+            self.options = build_options(self.config, self._memory_rule, shape)
+        except ValueError as error:
+            self._failure = str(error)
+
+    def tend(self, models: ModelPool, open_source: Callable[[SourceRequest], FrameSource]) -> None:
+        """Bring the camera a step further: model, then state, then source."""
+        if self.config.paused:
+            self._close_source()
+            return
+        if self.model is None:
+            try:
+                self.model = models.get(self.config.model)
+            except BundleError as error:
+                self._failure = str(error)
+                return
+            if self.model is None:
+                return
+            self._configure()
+        if self.state is None:
+            self.state, self._ended = self._snapshots.restore(self.model, self.config)
+        if not self.source.is_open and not self._ended:
+            request = SourceRequest(
+                self.config,
+                self.model,
+                self.target_fps,
+                self.source.next_frame,
+                self.outbox.discards.append,
+            )
+            self.source.open(open_source(request))
+
+    def leave(self) -> bool:
+        """Take no more frames, and get ready for another owner. Returns whether all is sent."""
+        self.save_snapshot(at_once=True)
+        self._close_source()
+        return self.outbox.is_empty
+
+    def advance(self, now: float) -> None:
+        """Take the stream's life a step further, and log each change of its state."""
+        for change in self.life.advance(self._collect_facts(now), now):
+            self._log(NoteKind.STATE, now, change.after.reason)
+
+    def _log(self, kind: NoteKind, now: float, reason: str) -> None:
+        self.outbox.add_note(
+            StreamNote(
+                kind=kind,
+                at=now,
+                state=self.life.now.state,
+                reason=reason,
+                worker=self.worker_id,
+                epoch=self.owned.epoch,
+            )
+        )
+
+    def _collect_facts(self, now: float) -> Facts:
+        status, counts = self.source.status(), self.counts
+        is_degraded = counts.is_degraded(now)
+        return Facts(
+            paused=self.config.paused,
+            failure=self._failure,
+            loaded=self.model is not None,
+            source=status.state if status else None,
+            source_reason=status.reason if status else "",
+            waiting=self.source.count_waiting() > 0,
+            warming=self.life.explain_warming(self.state),
+            obscured=self.life.obscured,
+            overload=overload_reason(counts.compute_fps(now), self.target_fps)
+            if is_degraded
+            else "",
+            ended=status is None and self._ended,
+            retried=not self.life.is_reconfigured,
+        )
+
+    def count_waiting(self) -> int:
+        """Count the frames that could be scored now."""
+        return 0 if self.state is None else self.source.count_waiting()
+
+    def append_stale(self, before: float, now: float) -> None:
+        """Append, without scores, the frames that have waited since before a time. The frame that
+        is scored next is then predicted from the frames just before it, as in training."""
+        if self.state is None:
+            return
+        for frame in self.source.pop_stale(before):
+            if frame.cut:
+                self.state.cut()
+                self._cut = True
+            self.state.append_unscored(frame.pixels, find_features(frame))
+            self.counts.add_unscored(now)
+            self.pictures.add_unscored(frame)
+
+    def pop(self) -> SourceFrame | None:
+        """Take the next frame to be scored, if there is one that can be used."""
+        return self._begin(self.source.pop())
+
+    def pop_still(self, refresh_s: float) -> SourceFrame | None:
+        """Take the next frame, if it shows what the network saw last, no longer ago than
+        `refresh_s`: then it needs no network."""
+        state, model, options = self.state, self.model, self.options
+        if state is None or model is None:
+            return None
+        detector = model.detector
+        return self._begin(
+            self.source.pop_if(
+                lambda features: detector.is_still(state, features, options, refresh_s)
+            )
+        )
+
+    def _begin(self, frame: SourceFrame | None) -> SourceFrame | None:
+        if frame is not None:
+            self._cut |= frame.cut
+        return frame
+
+    def put(self, frame: SourceFrame, seen: Observation, now: float) -> None:
+        """Send the score of a frame that was observed."""
+        self.life.observe(seen)
+        self._snapshots.mark_changed()
+        self.counts.add_scored(frame, seen, now)
+        score = build_frame_score(frame, seen, epoch=self.owned.epoch, cut=self._cut, scored_at=now)
+        self.outbox.put(score, frame.upload)
+        self.source.finish_frame()
+        self._cut = False
+        if seen.scene is not None:
+            self._log(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
+        if is_unusual(seen):
+            self.source.look_closely()
+
+    def keep_picture(self, frame: SourceFrame, seen: Observation) -> None:
+        """Keep the observed frame's picture for clips, and send one as a preview if it is time."""
+        if (preview := self.pictures.add_scored(frame, seen)) is not None:
+            self.outbox.put_preview(preview)
+
+    def drop(self, frame: SourceFrame) -> None:
+        """Give up a frame that couldn't be scored."""
+        self.counts.add_fault()
+        self.source.finish_frame()
+        if frame.upload is not None:
+            self.outbox.discards.append(frame.upload)
+
+    def save_snapshot(self, *, at_once: bool = False) -> None:
+        """Send a snapshot if one is due, or `at_once`; only where something has changed."""
+        if not self._ended and not self.source.count_waiting():
+            status = self.source.status()
+            if status is not None and status.state is CaptureState.ENDED:
+                self._ended = True
+                self._snapshots.mark_changed()
+        if self.model is None or self.state is None:
+            return
+        packed = self._snapshots.pack_if_due(
+            self.state, self.model, self.config, ended=self._ended, at_once=at_once
+        )
+        if packed is not None:
+            self.outbox.put_snapshot(packed)
+
+    def close(self) -> None:
+        """End the source."""
+        self._close_source()
+
+    def _close_source(self) -> None:
+        if not self.source.close():
+            return
+        if self.state is not None:
+            self.state.cut()
+        self.life.begin_run()
+        self._cut = True
+        self.pictures.forget_pending()
+
+
+def find_features(frame: SourceFrame) -> Features:
+    """Return the features that came with a frame, or else extract them now."""
+    return frame.features or extract(frame.pixels, frame.captured_at)
+
+
+def _list_playback(config: StreamConfig) -> tuple[object, ...]:
+    """List the settings whose change needs the source to be opened again."""
+    if config.source == UPLOAD:
+        return (config.paused,)
+    return config.paused, config.fps, config.loop, config.transport, config.decode
