@@ -26,6 +26,8 @@ FRAMES = 180
 RATE = 10
 BURSTS = ("01", "04", "07", "10", "13")
 BURST_FRAMES = 24
+MOST_LOST = 9
+"""Of a live camera, on a busy machine."""
 FRAMES_A_REQUEST = 20
 
 
@@ -88,7 +90,7 @@ def test_clips_played_by_a_camera_over_rtsp(
             _wait_for_scores(service, stream["id"])
             # The server plays the clip anew for the next connection.
             service.client.patch(f"/streams/{stream['id']}", json={"paused": True})
-            _check(service, receiver, stream["id"], onset)
+            _check(service, receiver, stream["id"], onset, MOST_LOST)
 
 
 @pytest.mark.timeout(240)
@@ -144,17 +146,31 @@ def _wait_for_scores(service: Service, stream_id: str) -> None:
     wait_for(lambda: len(service.scores(stream_id)) >= FRAMES, "scores", 120)
 
 
-def _check(service: Service, receiver: Receiver, stream_id: str, onset: int) -> None:
+def _check(
+    service: Service, receiver: Receiver, stream_id: str, onset: int, most_lost: int = 0
+) -> None:
     wait_for(lambda: len(receiver.of(stream_id)) >= 2, "webhooks", 60)
-    items = service.scores(stream_id)[:FRAMES]
-    assert [item["frame"] for item in items] == list(range(FRAMES))
+    items = [item for item in service.scores(stream_id) if item["frame"] < FRAMES]
+    lost = _count_lost(service, stream_id, [item["frame"] for item in items])
+    assert lost <= most_lost
+    frames = np.array([item["frame"] for item in items])
     scores = np.array([np.nan if item["score"] is None else item["score"] for item in items])
     assert np.isnan(scores[:4]).all()
-    assert not np.isnan(scores[4:]).any()
-    assert np.median(scores[onset + 20 :]) > 1.5 * np.median(scores[4:onset])
+    assert np.isnan(scores[4:]).sum() <= 4 * lost
+    before, after = (frames >= 4) & (frames < onset), frames >= onset + 20
+    assert np.nanmedian(scores[after]) > 1.5 * np.nanmedian(scores[before])
     assert receiver.of(stream_id) == ["event.started", "event.ended"]
     assert len(set(receiver.ids)) == len(receiver.ids)
     events = service.client.get("/events", params={"stream_id": stream_id}).json()["items"]
     assert len(events) == 1
     # The onset is where the label begins: a wheel at the picture's edge.
     assert onset - 2 <= events[0]["first_frame"] <= onset + 60
+
+
+def _count_lost(service: Service, stream_id: str, frames: list[int]) -> int:
+    """Frames without a score; each must be counted as dropped."""
+    assert frames == sorted(set(frames))
+    lost = FRAMES - len(frames)
+    dropped = service.client.get(f"/streams/{stream_id}").json()["status"]["dropped"]
+    assert lost <= sum(dropped.values()), dropped
+    return lost
