@@ -175,11 +175,11 @@ def test_frames_without_a_score_leave_the_others_what_they_were(steps: int) -> N
 
 @pytest.fixture
 def slow_bus(bus: Bus, tmp_path: Path) -> Bus:
-    """A bus with a model `slow`, a wide network of random weights, which takes some ten times as
+    """A bus with a model `slow`, a wide network of random weights, which takes some forty times as
     long as `small`. It is in a folder of its own: tests that name no model expect one in the
     shared folder."""
     folder = tmp_path / "models"
-    wide = small_bundle("slow", net=NetConfig(base_width=32, height=64, width=64))
+    wide = small_bundle("slow", net=NetConfig(base_width=32, height=128, width=128))
     bundles.save(wide, folder / "slow")
     return Bus(bus.redis, bus.url, folder)
 
