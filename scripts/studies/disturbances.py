@@ -1,4 +1,4 @@
-"""Disturbs a camera's pictures: a decoder's glitches, infrared, changes of light, noise."""
+"""Disturbs a camera's pictures: infrared, changes of light, noise."""
 
 from __future__ import annotations
 
@@ -6,31 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.footage.clips import Clip
 from model.frames import Frame
 
 Transform = Callable[[Frame, np.random.Generator], Frame]
 """Takes a frame, uint8, and returns it disturbed."""
 Course = Callable[[float], Transform]
 """Takes a second of the stream, and returns the transform of its frames."""
-
-
-def smear_grey(frame: Frame, _: np.random.Generator) -> Frame:
-    """Imitate a decoder that lost a key frame: flat grey with the moving parts faintly on it."""
-    faint = 128.0 + 0.15 * (frame.astype(np.float32) - float(frame.mean()))
-    return faint.clip(0, 255).astype(np.uint8)
-
-
-def blacken(frame: Frame, _: np.random.Generator) -> Frame:
-    """Return a black picture."""
-    return np.zeros_like(frame)
-
-
-def lose_lower_half(frame: Frame, _: np.random.Generator) -> Frame:
-    """Keep the upper half, and smear its last row down over the rest."""
-    half = frame.copy()
-    half[len(frame) // 2 :] = frame[len(frame) // 2 - 1]
-    return half
 
 
 def apply_infrared(frame: Frame, random: np.random.Generator) -> Frame:
@@ -125,12 +106,3 @@ def drift_gamma(start_s: float, over_s: float, exponent: float, back_s: float) -
         return change_gamma(exponent ** float(np.clip(share, 0.0, 1.0)))
 
     return course
-
-
-def disturb(clip: Clip, transform: Transform, start: int = 0, stop: int | None = None) -> Clip:
-    """Apply the transform to a clip's frames from `start` up to `stop`."""
-    random = np.random.default_rng(0)
-    frames = np.array(clip.frames)
-    for index in range(start, len(frames) if stop is None else stop):
-        frames[index] = transform(frames[index], random)
-    return Clip(clip.name, frames)

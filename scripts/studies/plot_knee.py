@@ -1,6 +1,6 @@
 """Draw accuracy against time a frame, of bundles that were measured.
 
-    python scripts/studies/plot_knee.py --out FILE --point NAME BENCH EVALUATION ...
+    python -m scripts.studies.plot_knee --out FILE --point NAME BENCH EVALUATION ...
 
 BENCH is of `normwatch bench network NAME --json`, EVALUATION of
 `normwatch evaluate NAME DATA --engine openvino-int8 --json`.

@@ -12,7 +12,6 @@ from scipy.ndimage import minimum_filter1d
 from scipy.signal import lfilter
 from scipy.stats import genpareto, norm
 
-from model.evaluation.event_figures import Alarm, find_alarms
 from model.events.event_detection import EventRules
 from model.events.peaks import to_magnitude
 
@@ -59,7 +58,7 @@ class ScoreModel:
 
     def _magnitudes(self, values: Values) -> Values:
         shares = norm.cdf(values)
-        z = np.quantile(self.body, np.minimum(shares, TAIL_FROM))
+        z: Values = np.quantile(self.body, np.minimum(shares, TAIL_FROM))
         high = shares > TAIL_FROM
         # The upper tail's own probability: 1 - share would be rounded off.
         beyond = norm.sf(values[high]) / (1.0 - TAIL_FROM)
@@ -108,25 +107,9 @@ class ScoredRun:
         lowest = minimum_filter1d(scores, size, origin=(size - 1) // 2, mode="constant", cval=0.0)
         return cls(scores, lowest, rules)
 
-    def find_events(self, threshold: float) -> list[Alarm]:
-        """Find the service's events, from those parts of the scores in which any are possible."""
-        places = np.flatnonzero(self.levels >= threshold)
-        after = 50 * self.rules.quiet_frames
-        found: list[Alarm] = []
-        for group in np.split(places, np.flatnonzero(np.diff(places) > after) + 1):
-            if not len(group):
-                continue
-            first = max(0, int(group[0]) - self.rules.min_frames)
-            part = self.scores[first : group[-1] + after]
-            found += [
-                Alarm(first + a.first_frame, first + a.raised_frame, first + a.last_frame)
-                for a in find_alarms(part, threshold, self.rules, FPS)
-            ]
-        return found
-
     def count(self, threshold: float) -> int:
         """Count the stretches in which events could start, with enough quiet in between. The result
-        equals the number of `find_events`, and is far quicker."""
+        equals the number of events that the service would find, and is far quicker."""
         places = np.flatnonzero(self.levels >= threshold)
         if not len(places):
             return 0

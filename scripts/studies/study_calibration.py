@@ -1,6 +1,6 @@
 """Tests the promised rate of false alarms a day on Ped2, simulated and drawn footage.
 
-    python scripts/studies/study_calibration.py PED2 --work DIR [--draw HOURS]
+    python -m scripts.studies.study_calibration PED2 --work DIR [--draw HOURS]
 
 PED2 holds training/ and testing/ with labels. DIR keeps what was measured and drawn, so that the
 study continues where it was stopped; `--draw HOURS` draws and scores hours of scenes there first.
@@ -18,18 +18,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from simulated_scores import FPS, ScoredRun, ScoreModel, fit_model
+from pydantic import TypeAdapter
 
 from model.bundles import bundle as bundles
 from model.bundles.bundle import Bundle
-from model.bundles.catalog import find, find_bundle
+from model.bundles.catalog import find_bundle
 from model.data.datasets import load_test_clips
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.engines.names import EngineName
 from model.evaluation import camera_pass
 from model.evaluation.accuracy import Labels, to_array
-from model.evaluation.event_figures import estimate_false_rate, measure_events
+from model.evaluation.event_figures import estimate_false_rate, find_alarms, measure_events
 from model.events.event_detection import EventRules
 from model.events.peaks import to_magnitude
 from model.events.tails import FoundThreshold, Stretch, find_threshold
@@ -38,7 +38,8 @@ from model.footage.footage_search import find_footage
 from model.frames import fit
 from model.network.update_rules import LIVE_UPDATE
 from model.scoring.measures import Measures
-from model.training.bundle_calibration import causal_scores, score_causally
+from model.training.bundle_calibration import score_causally
+from scripts.studies.simulated_scores import FPS, ScoredRun, ScoreModel, fit_model
 from service.calibrate.score_collector import (
     CollectorState,
     EventFrames,
@@ -60,6 +61,7 @@ HOURS = {1 / 6: 10, 1.0: 10, 6.0: 10, 24.0: 3}
 LONG_DAYS = 10
 """The true rate of a simulated camera is counted over this many days."""
 Row = list[Measures | None]
+ROWS = TypeAdapter(list[Row])
 
 
 def collect_stretches(
@@ -68,7 +70,7 @@ def collect_stretches(
     """Collect footage as the service does, for a stream without events."""
     collector = ScoreCollector(RULES, FootageStretch(threshold), CollectorState())
     taken = (TimedScore(i, i / FPS, score, threshold) for i, score in enumerate(scores))
-    collector.take(taken, ())
+    collector.collect(taken, ())
     collector.finish()
     return [to_stretch(each) for each in collector.stretches]
 
@@ -89,10 +91,8 @@ def measure_ped2(
         clips = [Clip(clip.name, np.array(clip.frames)) for clip in read]
         detector = Detector(bundle, engine=EngineName(engine))
         found = camera_pass.run_pass(detector, clips, CameraOptions(update=LIVE_UPDATE)).rows
-        rows = [[None if row is None else asdict(row) for row in clip] for clip in found]
-        cache.write_text(json.dumps(rows))
-    saved = json.loads(cache.read_text())
-    rows = [[None if row is None else Measures(**row) for row in clip] for clip in saved]
+        cache.write_bytes(ROWS.dump_json(found))
+    rows = ROWS.validate_json(cache.read_bytes())
     return rows[: len(sources)], rows[len(sources) :]
 
 
@@ -114,10 +114,10 @@ def study_ped2(
     settings: list[tuple[str, float, FoundThreshold | None]] = [("the model's own", own, None)]
     settings += [("by hand", threshold, None) for threshold in LADDER]
     for promise in PROMISES:
-        found = find_threshold(collect_stretches(join(scores)), promise)
-        settings.append((f"{promise:g} a day", found.threshold, found))
+        chosen = find_threshold(collect_stretches(join(scores)), promise)
+        settings.append((f"{promise:g} a day", chosen.threshold, chosen))
     for name, threshold, found in settings:
-        both = causal_scores([*training, *tests], bundle.score, normal, threshold)
+        both = score_causally([*training, *tests], bundle.score, normal, threshold)
         arrays = [to_array(clip) for clip in both]
         seen = measure_events(arrays[len(training) :], labels, threshold, RULES, FPS)
         rate = seen.false_rate
@@ -170,7 +170,7 @@ def study_simulation(model: ScoreModel, name: str) -> list[object]:
     for hours, count in HOURS.items():
         frames = round(hours * 3600 * FPS)
         cameras = [
-            collect_stretches(model.simulate(frames, make_random(1000 + i)).tolist())
+            collect_stretches(model.simulate(frames, np.random.default_rng(1000 + i)).tolist())
             for i in range(count)
         ]
         for promise in PROMISES:
@@ -189,12 +189,10 @@ def study_simulation(model: ScoreModel, name: str) -> list[object]:
     return lines
 
 
-def make_random(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
 def simulate_day(model: ScoreModel, seed: int) -> ScoredRun:
-    return ScoredRun.from_scores(model.simulate(round(86400 * FPS), make_random(seed)), RULES)
+    return ScoredRun.from_scores(
+        model.simulate(round(86400 * FPS), np.random.default_rng(seed)), RULES
+    )
 
 
 def find_true_threshold(days: Sequence[ScoredRun], promise: float) -> float:
@@ -216,10 +214,10 @@ def run_closed_loop(model: ScoreModel, start: float, days: int) -> object:
         scores = simulate_day(model, 500 + day).scores
         events = 0
         for part in np.split(scores, 4):
-            found = ScoredRun.from_scores(part, RULES).find_events(threshold)
+            found = find_alarms(part, threshold, RULES, FPS)
             events += len(found)
             collector = ScoreCollector(RULES, FootageStretch(threshold), CollectorState())
-            collector.take(
+            collector.collect(
                 (TimedScore(i, i / FPS, s, threshold) for i, s in enumerate(part.tolist())),
                 [EventFrames(each.first_frame, each.last_frame) for each in found],
             )
@@ -232,7 +230,7 @@ def run_closed_loop(model: ScoreModel, start: float, days: int) -> object:
 
 def draw(work: Path, hours: float) -> None:
     """Draw scenes and score them; each becomes a file."""
-    bundle = bundles.load(find("demo"))
+    bundle = bundles.load(find_bundle("demo"))
     detector = Detector(bundle, engine=EngineName.OPENVINO_FP32)
     threshold = bundle.calibration.thresholds[bundle.score.name]
     camera, options = detector.start(), [CameraOptions(threshold=threshold, update=LIVE_UPDATE)]
@@ -281,7 +279,6 @@ def main() -> None:
     parser.add_argument("--model", default="ped2-fast")
     parser.add_argument("--engine", default="openvino-int8")
     parser.add_argument("--draw", type=float, default=0.0, metavar="HOURS")
-    parser.add_argument("--only-draw", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -289,8 +286,6 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     if arguments.draw:
         draw(work, arguments.draw)
-    if arguments.only_draw:
-        return
     bundle = bundles.load(find_bundle(arguments.model))
     cache = work / f"ped2-{arguments.model}-{arguments.engine}.json"
     training, tests = measure_ped2(arguments.folder, bundle, arguments.engine, cache)
@@ -299,7 +294,7 @@ def main() -> None:
     figures["drawn"] = study_drawn(work)
     normal, own = bundle.calibration.normal, bundle.calibration.thresholds[bundle.score.name]
     if normal is not None:
-        scores = causal_scores(training, bundle.score, normal, own)
+        scores = score_causally(training, bundle.score, normal, own)
         own_tail = fit_model(scores)
         figures["loop"] = [run_closed_loop(own_tail, start, 3) for start in (own, 0.25)]
         figures["simulated"] = [

@@ -1,6 +1,6 @@
 """Measures a frame's processor time when only changed parts are computed, and with whole pictures.
 
-    python scripts/studies/study_computed.py BUNDLE VIDEO [--engine E] [--rounds N]
+    python -m scripts.studies.study_computed BUNDLE VIDEO [--engine E] [--rounds N]
 
 Two cameras of one detector get the same frames in turn, so that a busy machine slows both alike.
 Their scenes are watched, as in the service.

@@ -1,6 +1,6 @@
 """Measures what changes of light do to a camera's events, with the scene watched and without.
 
-    python scripts/studies/study_light.py PED2 --json F [--model M] [--engine E] [--clips DIR]
+    python -m scripts.studies.study_light PED2 --json F [--model M] [--engine E] [--clips DIR]
 
 The stream is labelled clips with held-out normal clips around them, under each disturbance. Two
 cameras get it, one of them without `Scene`. PED2 holds training/ and testing/ with labels;
@@ -18,20 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from disturbances import (
-    Course,
-    add_noise,
-    apply_between,
-    apply_infrared,
-    chain,
-    combine,
-    dim,
-    drift_gamma,
-    keep,
-    light_by_a_lamp,
-    pass_clouds,
-    toggle,
-)
 
 from model.bundles import bundle as bundles
 from model.bundles.catalog import find_bundle
@@ -51,6 +37,20 @@ from model.network.update_rules import LIVE_UPDATE
 from model.scene.features import extract
 from model.scene.scene import Scene
 from model.scene.scene_rules import SceneRules
+from scripts.studies.disturbances import (
+    Course,
+    add_noise,
+    apply_between,
+    apply_infrared,
+    chain,
+    combine,
+    dim,
+    drift_gamma,
+    keep,
+    light_by_a_lamp,
+    pass_clouds,
+    toggle,
+)
 
 FPS = 10.0
 HELD_OUT = ("05", "13")

@@ -1,6 +1,6 @@
 """Measures what scores lose, and the network saves, when only changed parts are computed.
 
-    python scripts/studies/study_still.py BUNDLE DATA [--every N] [--fps F] [--clips N] [--json F]
+    python -m scripts.studies.study_still BUNDLE DATA [--every N] [--fps F] [--clips N] [--json F]
 
 DATA is a labelled data set as for `normwatch evaluate`. Both passes work like a live camera: causal
 scores, ranges carried from clip to clip, the memory updated as in the service. `--every 2` takes
@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from model.bundles.bundle import load
-from model.bundles.catalog import find
+from model.bundles.catalog import find_bundle
 from model.data.datasets import load_test_clips
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(options: argparse.Namespace) -> SkippingFigures:
     """Score the data twice. Raises: ValueError: the bundle has no threshold of its own."""
-    bundle = load(find(options.bundle))
+    bundle = load(find_bundle(options.bundle))
     labelled = load_test_clips(options.data)[: options.clips]
     whole = read_clips((clip.source for clip in labelled), bundle.frame_shape, whole=True)
     clips = [Clip(clip.name, clip.frames[:: options.every]) for clip in whole]
