@@ -1,6 +1,6 @@
-"""Measures a camera's cost besides its network: bytes through Redis and to disk, Python a frame.
+"""Measures the bytes of a camera's messages, through Redis and to disk.
 
-    taskset -c 0 .venv/bin/python scripts/measure_camera.py FILE [--bundle NAME]
+    .venv/bin/python -m scripts.measure_camera FILE [--bundle NAME]
 
 FILE is a camera's video, or a folder of its pictures; the first frames are scored. The messages are
 real, and the service's own code sends them to the embedded Redis.
@@ -9,34 +9,27 @@ real, and the service's own code sends them to the embedded Redis.
 from __future__ import annotations
 
 import argparse
-import itertools
-import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from redis import Redis
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.bundles import bundle as bundles
 from model.bundles.bundle import Bundle
 from model.bundles.catalog import find_bundle
 from model.detect.detector import Detector
 from model.detect.observation import Observation
-from model.engines.choice import open_engine
-from model.engines.names import EngineName
 from model.footage.footage_reader import FootageReader
 from model.footage.footage_search import Source
 from model.footage.source_pictures import encode_preview
 from model.frames import Frame, Picture, fit
-from model.network.unet import build_network
-from model.scoring.required_measures import find_required_measures
 from service import keys
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
 from service.alert.webhook.signing import make_secret, sign
@@ -52,37 +45,46 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import DeliveryRow, ReceiverRow, StreamRow
 
-BATCH = 16
 REPEATS = 200
-TIMED = 50
 WAITING = 10_000
 """This many scores wait, to find the memory of one."""
+WORKER = "worker-3f9c2a71b04e-1-5ad1f2"
 SOURCE = "rtsp://user:password@camera.example/stream1"
 
+Traffic = NDArray[np.float64]
+"""Bytes received by Redis, answered, and written to its file."""
+
 
 @dataclass(frozen=True, slots=True)
-class SampledCamera:
-    """Some frames of a camera, and the observation of the newest."""
+class CameraMessages:
+    """Real messages of one camera."""
 
-    bundle: Bundle
-    detector: Detector
     picture: Picture
-    frames: list[Frame]
+    frame: Frame
     observation: Observation
-    state: bytes
+    """Of the newest frame."""
+    config: StreamConfig
+    status: StreamStatus
+    worker: WorkerStatus
+    preview: Preview
+    snapshot: bytes
 
-
-@dataclass(frozen=True, slots=True)
-class MessageCost:
-    """The bytes of one message of a kind, measured over many."""
-
-    name: str
-    a_second: float
-    """Messages a second for each camera."""
-    received: float
-    """Bytes received by Redis."""
-    answered: float
-    on_disk: float
+    def make_score(self, frame: int, epoch: int) -> FrameScore:
+        """Make the score of a frame with that number."""
+        found, now = self.observation, time.time()
+        return FrameScore(
+            frame=frame,
+            epoch=epoch,
+            captured_at=now - 0.05,
+            scored_at=now,
+            psnr=found.psnr,
+            distance=found.distance,
+            gate_error=found.gate_error,
+            score=found.score,
+            threshold=found.threshold,
+            memory_updated=found.memory_updated,
+            region=found.region,
+        )
 
 
 def main() -> None:
@@ -93,105 +95,55 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=10.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    seen = _sample_camera(bundles.load(find_bundle(options.bundle)), options.file)
+    camera = _make_messages(bundles.load(find_bundle(options.bundle)), options.file)
     with tempfile.TemporaryDirectory() as name:
-        _print_sizes(seen, Path(name))
+        _print_sizes(camera, Path(name))
         with embedded.run_server(Path(name)) as (redis, _):
-            _print_traffic(redis, seen, options.fps)
-            _print_python(redis, seen)
+            _print_traffic(redis, camera, options.fps)
 
 
-def _sample_camera(bundle: Bundle, file: Path) -> SampledCamera:
+def _make_messages(bundle: Bundle, file: Path) -> CameraMessages:
+    """Score the first frames of a camera, and make its messages after a day."""
     detector = Detector(bundle)
-    camera = detector.start()
-    count = bundle.config.context + 4
-    read = FootageReader(Source(file.name, file), limit=count)
-    found = [each.picture.bgr() for each in read]
-    frames = [fit(picture, bundle.frame_shape) for picture in found]
-    for frame in frames:
-        observation = detector.observe([camera], [frame])[0]
-    return SampledCamera(
-        bundle, detector, found[-1], frames, observation, camera.without_frames().save()
-    )
+    state = detector.start()
+    for each in FootageReader(Source(file.name, file), limit=bundle.config.context + 4):
+        picture = each.picture.bgr()
+        frame = fit(picture, bundle.frame_shape)
+        observation = detector.observe([state], [frame])[0]
+    heat = b"" if observation.heat is None else encode_heat_map(observation.heat)
+    now, model = time.time(), bundle.name
+    return CameraMessages(
+        picture, frame, observation,
+        StreamConfig(
+            id=uuid.uuid4().hex, revision=1, source=SOURCE, model=model, last_frame=864_001
+        ),
+        StreamStatus(
+            state=StreamState.LIVE, since=now - 86_400.0, worker=WORKER, epoch=int(now),
+            captured=864_010, scored=864_002, fps=10.0, frame_age_s=0.0483274459838867,
+            updated_at=now,
+        ),
+        WorkerStatus(
+            id=WORKER, started_at=now - 86_400.0, seen_at=now, streams=64, device="cuda",
+            models=[model], batches=3_456_017, frames=55_296_011, inference_s=51_234.123,
+        ),
+        Preview(encode_preview(picture, Settings().preview_width), heat, 864_001, now),
+        Snapshot(compute_identity(SOURCE, "weights"), state.without_frames().save()).pack(),
+    )  # fmt: skip
 
 
-def _make_score(seen: SampledCamera, frame: int, epoch: int) -> FrameScore:
-    found, now = seen.observation, time.time()
-    return FrameScore(
-        frame=frame,
-        epoch=epoch,
-        captured_at=now - 0.05,
-        scored_at=now,
-        psnr=found.psnr,
-        distance=found.distance,
-        gate_error=found.gate_error,
-        score=found.score,
-        threshold=found.threshold,
-        memory_updated=found.memory_updated,
-        region=found.region,
-    )
-
-
-def _make_status() -> StreamStatus:
-    return StreamStatus(
-        state=StreamState.LIVE,
-        since=time.time() - 86_400.0,
-        worker="worker-3f9c2a71b04e-1-5ad1f2",
-        epoch=int(time.time()),
-        captured=864_010,
-        scored=864_002,
-        fps=10.0,
-        frame_age_s=0.0483274459838867,
-        updated_at=time.time(),
-    )
-
-
-def _make_worker_status() -> WorkerStatus:
-    now = time.time()
-    return WorkerStatus(
-        id="worker-3f9c2a71b04e-1-5ad1f2",
-        started_at=now - 86_400.0,
-        seen_at=now,
-        streams=64,
-        device="cuda",
-        models=["ped2-judged"],
-        batches=3_456_017,
-        frames=55_296_011,
-        inference_s=51_234.123,
-    )
-
-
-def _make_config(stream_id: str) -> StreamConfig:
-    return StreamConfig(
-        id=stream_id, revision=1, source=SOURCE, model="ped2-judged", last_frame=864_001
-    )
-
-
-def _make_preview(seen: SampledCamera, width: int) -> Preview:
-    heat = b"" if seen.observation.heat is None else encode_heat_map(seen.observation.heat)
-    return Preview(encode_preview(seen.picture, width), heat, 864_001, time.time())
-
-
-def _make_snapshot(seen: SampledCamera) -> bytes:
-    return Snapshot(compute_identity(SOURCE, "weights"), seen.state).pack()
-
-
-def _print_sizes(seen: SampledCamera, folder: Path) -> None:
-    preview = _make_preview(seen, Settings().preview_width)
-    jpeg = preview.jpeg
-    captured = CapturedFrame(time.time(), 864_001, seen.frames[-1])
+def _print_sizes(camera: CameraMessages, folder: Path) -> None:
+    captured = CapturedFrame(time.time(), 864_001, camera.frame)
+    score = camera.make_score(864_001, 1_795_000_000)
     body, headers = _make_webhook(folder)
     sizes = {
-        "picture as captured": f"{seen.picture.shape[1]} x {seen.picture.shape[0]}",
-        "score, JSON": len(
-            _make_score(seen, 864_001, 1_795_000_000).model_dump_json(exclude_none=True)
-        ),
-        "status, JSON": len(_make_status().model_dump_json()),
-        "worker's status, JSON": len(_make_worker_status().model_dump_json()),
-        "stream's configuration, JSON": len(_make_config(uuid.uuid4().hex).model_dump_json()),
-        "snapshot": len(_make_snapshot(seen)),
-        "preview, JPEG": len(jpeg),
-        "preview, heat as PNG": len(preview.heat),
+        "picture as captured": f"{camera.picture.shape[1]} x {camera.picture.shape[0]}",
+        "score, JSON": len(score.model_dump_json(exclude_none=True)),
+        "status, JSON": len(camera.status.model_dump_json()),
+        "worker's status, JSON": len(camera.worker.model_dump_json()),
+        "stream's configuration, JSON": len(camera.config.model_dump_json()),
+        "snapshot": len(camera.snapshot),
+        "preview, JPEG": len(camera.preview.jpeg),
+        "preview, heat as PNG": len(camera.preview.heat),
         "frame from its process": sum(len(part) for part in encode(captured)),
         "webhook's body": len(body),
         "webhook's headers": headers,
@@ -228,149 +180,66 @@ def _make_webhook(folder: Path) -> tuple[str, int]:
     return body, sum(len(name) + len(value) + 4 for name, value in headers.items())
 
 
-def _read_traffic(redis: Redis) -> tuple[int, int, int]:
+def _read_traffic(redis: Redis) -> Traffic:
     """Read the bytes received, sent, and in the append-only file."""
     found = redis.info("everything")
     names = ("total_net_input_bytes", "total_net_output_bytes", "aof_current_size")
-    one, two, three = (int(found[name]) for name in names)
-    return one, two, three
+    return np.array([float(found[name]) for name in names])
 
 
-def _send_repeatedly(
-    redis: Redis, name: str, a_second: float, send: Callable[[int], object]
-) -> MessageCost:
+def _measure_traffic(redis: Redis, send: Callable[[int], object]) -> Traffic:
+    """Measure the bytes of one message."""
     send(0)  # loads scripts
     # The cost of reading the counters is subtracted.
-    idle = _read_traffic(redis)
-    before = _read_traffic(redis)
+    idle, before = _read_traffic(redis), _read_traffic(redis)
     for index in range(1, REPEATS + 1):
         send(index)
-    after = _read_traffic(redis)
-    received, answered, disk = (
-        (late - early - (early - first)) / REPEATS
-        for first, early, late in zip(idle, before, after, strict=True)
-    )
-    return MessageCost(name, a_second, received, answered, disk)
+    return ((_read_traffic(redis) - before) - (before - idle)) / REPEATS
 
 
-def _print_traffic(redis: Redis, seen: SampledCamera, fps: float) -> None:
-    stream_id, settings = uuid.uuid4().hex, Settings()
+def _print_traffic(redis: Redis, camera: CameraMessages, fps: float) -> None:
+    settings, stream_id = Settings(), camera.config.id
     registry, scores = Registry(redis), Scores(redis, settings.max_score_backlog)
-    leases = Leases(redis, "worker-3f9c2a71b04e-1-5ad1f2", settings.lease_s)
+    leases = Leases(redis, WORKER, settings.lease_s)
     epoch = leases.acquire(stream_id)
     if epoch is None:
         raise RuntimeError("a new stream has an owner")
-    registry.publish([_make_config(stream_id)])
-    snapshot, preview = _make_snapshot(seen), _make_preview(seen, settings.preview_width)
-    status, worker = _make_status(), _make_worker_status()
+    registry.publish([camera.config])
 
-    def publish(index: int) -> None:
-        scores.publish([OutgoingScore(stream_id, _make_score(seen, index, epoch))])
+    def publish(*frames: int) -> None:
+        scores.publish([OutgoingScore(stream_id, camera.make_score(f, epoch)) for f in frames])
 
     def record(_: int) -> None:
         found = scores.read([stream_id], 1)[stream_id]
         scores.acknowledge({stream_id: [each.entry for each in found]})
 
-    rows = [
-        _send_repeatedly(redis, "score published", fps, publish),
-        _send_repeatedly(redis, "score recorded", fps, record),
-        _send_repeatedly(redis, "snapshot", 1.0 / settings.snapshot_every_s,
-              lambda _: registry.save_snapshot(stream_id, epoch, snapshot)),
-        _send_repeatedly(redis, "preview", 1.0 / settings.preview_every_s,
-              lambda _: registry.put_preview(stream_id, preview)),
-        _send_repeatedly(redis, "status", 1.0,
-              lambda _: registry.report({stream_id: status}, worker)),
-        _send_repeatedly(redis, "lease renewed", 2.0, lambda _: leases.renew(stream_id, epoch)),
-    ]  # fmt: skip
+    sent: dict[str, tuple[float, Callable[[int], object]]] = {
+        "score published": (fps, publish),
+        "score recorded": (fps, record),
+        "snapshot": (
+            1.0 / settings.snapshot_every_s,
+            lambda _: registry.save_snapshot(stream_id, epoch, camera.snapshot),
+        ),
+        "preview": (
+            1.0 / settings.preview_every_s,
+            lambda _: registry.put_preview(stream_id, camera.preview),
+        ),
+        "status": (1.0, lambda _: registry.report({stream_id: camera.status}, camera.worker)),
+        "lease renewed": (2.0, lambda _: leases.renew(stream_id, epoch)),
+    }
     print("\nthrough Redis, bytes a message   received  answered   on disk   a second")
-    for row in rows:
-        print(
-            f"{row.name:30} {row.received:10.0f} {row.answered:9.0f} {row.on_disk:9.0f} "
-            f"{row.a_second:10.1f}"
-        )
-    total = (
-        sum(row.a_second * row.received for row in rows),
-        sum(row.a_second * row.answered for row in rows),
-        sum(row.a_second * row.on_disk for row in rows),
-    )
+    total = np.zeros(3)
+    for name, (a_second, send) in sent.items():
+        traffic = _measure_traffic(redis, send)
+        total += a_second * traffic
+        print(f"{name:30} " + "{:10.0f} {:9.0f} {:9.0f}".format(*traffic) + f" {a_second:10.1f}")
     print(f"{'a camera, bytes a second':30} " + "{:10.0f} {:9.0f} {:9.0f}".format(*total))
     held = sum(int(redis.memory_usage(key) or 0) for key in keys.list_stream_keys(stream_id))
     print(f"memory of a camera             {held} bytes")
     before = int(redis.memory_usage(keys.scores(stream_id), samples=0) or 0)
-    scores.publish(
-        [
-            OutgoingScore(stream_id, _make_score(seen, REPEATS + 1 + i, epoch))
-            for i in range(WAITING)
-        ]
-    )
+    publish(*range(REPEATS + 1, REPEATS + 1 + WAITING))
     after = int(redis.memory_usage(keys.scores(stream_id), samples=0) or 0)
     print(f"memory of a waiting score      {(after - before) / WAITING:.0f} bytes")
-
-
-def _print_python(redis: Redis, seen: SampledCamera) -> None:
-    """Print this process's milliseconds for each frame of a batch of 16 cameras."""
-    bundle = _make_small(seen.bundle)
-    detector = Detector(bundle)
-    frames = [seen.frames[-1]] * BATCH
-    cameras = [detector.start() for _ in frames]
-    for _ in range(bundle.config.context + 1):
-        detector.observe(cameras, frames)
-    engine = open_engine(
-        EngineName.TORCH_FP32, bundle, find_required_measures(bundle, ()), "cpu", 1
-    )
-    stack = _stack_frames(seen, BATCH)
-    items, reads = bundle.items.expand(BATCH, -1, -1), np.ones(BATCH, np.bool_)
-    # In turn, and the least of each: a busy machine slows all alike.
-    whole, network = _time_frames(
-        lambda: detector.observe(cameras, frames), lambda: engine.run(stack, items, reads)
-    )
-    scores, counter = Scores(redis, 100_000), itertools.count()
-    leases = Leases(redis, "python", 600.0)
-    ids = [uuid.uuid4().hex for _ in frames]
-    epochs = [leases.acquire(each) or 0 for each in ids]
-
-    def publish() -> None:
-        frame = next(counter)
-        scores.publish(
-            [
-                OutgoingScore(s, _make_score(seen, frame, e))
-                for s, e in zip(ids, epochs, strict=True)
-            ]
-        )
-
-    print(f"\nCPU in Python for each frame, ms, batches of {BATCH}")
-    print(f"in the detector, besides engine {whole - network:.3f}")
-    print(f"score made and published       {_time_frames(publish)[0]:.3f}")
-
-
-def _make_small(like: Bundle) -> Bundle:
-    """Make a bundle that differs only by a tiny network, so that the rest becomes measurable."""
-    config = replace(like.config, base_width=2, patch=4)
-    network = build_network(config).eval().requires_grad_(False)
-    return Bundle("small", config, network, like.items, like.calibration, like.score)
-
-
-def _stack_frames(
-    seen: SampledCamera, count: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Repeat the newest frames of a camera: (B, N*C, H, W)."""
-    config = seen.bundle.config
-    newest = np.stack(seen.frames[-config.context - 1 :])
-    if newest.ndim == 4:
-        newest = newest.transpose(0, 3, 1, 2)
-    flat = newest.reshape(1, -1, config.height, config.width)
-    return np.ascontiguousarray(np.repeat(flat, count, axis=0))
-
-
-def _time_frames(*works: Callable[[], object]) -> list[float]:
-    """Measure this process's least CPU time of many calls, for each frame of the batch."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(TIMED):
-        for spent, work in zip(times, works, strict=True):
-            began = time.process_time()
-            work()
-            spent.append(time.process_time() - began)
-    return [1000.0 * min(spent) / BATCH for spent in times]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures the cost of events' pictures and clips: JPEG in the camera's process, bytes, encoding.
 
-    taskset -c 0 .venv/bin/python scripts/measure_pictures.py VIDEO...
+    taskset -c 0 .venv/bin/python -m scripts.measure_pictures VIDEO...
         [--size 1920x1080] [--fps 10]
 
 Each picture is made as in a camera's process, from a frame scaled to `--size`. Times are the
@@ -10,15 +10,12 @@ thread's processor time, so that other processes matter little.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.footage.source_pictures import VideoPicture
 from service.bus.picture_requests import SentShot

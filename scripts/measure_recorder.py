@@ -1,279 +1,345 @@
-"""Measures what the recorder stores a second, and a score's bytes on disk, with the real recorder,
-the embedded Redis and a real database.
+"""Measures what scores cost after the worker: processor time, delay, rows and time of reading.
 
-    taskset -c 0 .venv/bin/python scripts/measure_recorder.py [--streams N] [--json F]
-        [--database URL] [--data-dir F]
-    .venv/bin/python scripts/measure_recorder.py --paced 16x10 --paced 64x10 [--seconds S]
+    .venv/bin/python -m scripts.measure_recorder [--cameras 16] [--fps 10] [--minutes 1]
+        [--history] [--postgres | --database URL] [--data-dir F] [--json F]
 
-A round stores each camera's waiting scores in a transaction of its own. Its time is fitted as
-N (a + b k), k the scores that wait of each of N cameras. At r scores a second, k is r times what
-lies between two rounds, so that with a pause p after each they settle at (N a + p) / (1 - r N b);
-where r N b reaches 1 they don't.
+A front end runs in a process of its own, with an embedded Redis. This process publishes synthetic
+scores as a worker does, at the pace of real cameras, without previews and snapshots. `--history`
+puts a day of minutes and an hour of seconds of each camera into the database first, and asks the
+API for scores near the end. It keeps frames for half of the time, so that in the second half as
+many rows are deleted as are written.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 
-from redis import Redis
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import func, insert, select, text
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.paced_recording import Pace, PaceCost, measure_pace
+from scripts.score_feed import THRESHOLD, ScoreFeed
 from service.bus import embedded
-from service.bus.leases import Leases
-from service.bus.scores import OutgoingScore, Scores
-from service.messages import FrameScore
-from service.metrics import Metrics
-from service.record.recorder import LONGEST_PAUSE_S, POLL_S, READ_SCORES, REST_FACTOR, Recorder
 from service.settings import Settings
 from service.store.database import Database
-from service.store.tables import StreamRow
+from service.store.tables import EventRow, MinuteRow, ScoreRow, SecondRow, StreamRow
+from service.tether import tether_command
+from tests.support.servers import free_port, postgres, wait_for
 
-WAITING = (1, 10, 100, READ_SCORES)
-"""Numbers of scores of each camera in a round."""
-LEAST_ROUNDS = 3
-MOST_ROUNDS = 10
-RATE = 10.0
-"""Scores a second of a camera."""
-CAMERAS = (16, 64, 256, 1000)
-PUBLISHED_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderRound:
-    """The recorder's rounds with `waiting` scores of each camera."""
-
-    waiting: int
-    round_s: float
-    """Median."""
-    rows_s: float
-
-
-SETTLING = 10_000
-"""The number of rounds after which one takes as long as the one before."""
+TABLES = (ScoreRow, SecondRow, MinuteRow, EventRow)
+PARTS = ("publisher", "Redis", "front end")
+SETTLE_S = 6.0
+POLL_S = 0.02
+ASKED = 20
+"""The number of times that each question is asked."""
+ROWS_AT_ONCE = 20_000
+SIZES = {
+    True: (
+        "SELECT sum(pgsize) FROM dbstat WHERE name IN "
+        "(SELECT name FROM sqlite_master WHERE tbl_name = :name)"
+    ),
+    False: "SELECT pg_total_relation_size(CAST(:name AS regclass))",
+}
+"""The bytes of a table with its indexes: of SQLite, and of PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
-class RoundFit:
-    """A fit by least squares of relative errors."""
+class RecordDelay:
+    """Seconds from the making of a score until the database contains it."""
 
-    camera_s: float
-    """a: seconds of one camera in a round."""
-    row_s: float
-    """b: seconds of each of its scores."""
-
-    def find_period_s(self, cameras: int) -> float | None:
-        """Find the seconds between rounds at `RATE`; None if rounds grow without end."""
-        share = RATE * cameras * self.row_s
-        if share >= 1.0:
-            return None
-        period_s = POLL_S
-        for _ in range(SETTLING):
-            round_s = cameras * self.camera_s + share * period_s
-            period_s = round_s + POLL_S + min(REST_FACTOR * round_s, LONGEST_PAUSE_S)
-        return period_s
+    median_s: float
+    p95_s: float
+    p99_s: float
 
 
-class PublishingCameras:
-    """Publishes scores as the owner of many cameras would."""
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """A table at the end, with its indexes."""
 
-    def __init__(self, redis: Redis, database: Database, count: int, backlog: int) -> None:
-        self._scores = Scores(redis, backlog)
-        leases = Leases(redis, "measuring", 3600.0)
-        self._random = random.Random(0)
-        self._frames: dict[str, int] = {}
-        self._epochs: dict[str, int] = {}
-        for _ in range(count):
-            stream_id = uuid.uuid4().hex
-            _add_stream(database, stream_id)
-            epoch = leases.acquire(stream_id)
-            if epoch is None:
-                raise RuntimeError(f"{stream_id} has another owner")
-            self._epochs[stream_id] = epoch
-            self._frames[stream_id] = 0
-
-    def publish(self, count: int) -> None:
-        """Publish `count` scores of each camera, in their natural order."""
-        batch: list[OutgoingScore] = []
-        for _ in range(count):
-            for stream_id in self._frames:
-                batch.append(OutgoingScore(stream_id, self._make_next_score(stream_id)))
-                if len(batch) >= PUBLISHED_AT_ONCE:
-                    self._scores.publish(batch)
-                    batch.clear()
-        self._scores.publish(batch)
-
-    def _make_next_score(self, stream_id: str) -> FrameScore:
-        frame = self._frames[stream_id]
-        self._frames[stream_id] += 1
-        at = 1_790_000_000.0 + frame / RATE + self._random.random() / 100.0
-        return _make_score(frame, self._epochs[stream_id], at, self._random)
+    rows: int
+    megabytes: float
+    deleted: int
 
 
-def _make_score(frame: int, epoch: int, at: float, random_: random.Random) -> FrameScore:
-    """Make a quiet score, as a worker does."""
-    draw = random_.uniform
-    return FrameScore(
-        frame=frame,
-        epoch=epoch,
-        captured_at=at - draw(0.02, 0.06),
-        scored_at=at,
-        psnr=draw(33.0, 41.0),
-        distance=draw(2e-6, 2e-5),
-        gate_error=draw(0.003, 0.02),
-        score=draw(0.05, 0.4),
-        threshold=0.4572770590264225,
-        memory_updated=True,
-        region=(draw(0.0, 0.4), draw(0.0, 0.4), draw(0.5, 1.0), draw(0.5, 1.0)),
-    )
+@dataclass(frozen=True, slots=True)
+class AnswerTime:
+    """The time that the API takes for one question."""
+
+    items: int
+    median_ms: float
+    longest_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderFigures:
+    """All that was measured."""
+
+    database: str
+    cameras: int
+    scores_s: float
+    """Published scores a second of all cameras."""
+    cpu_ms: dict[str, float]
+    """Processor milliseconds for each score, by process."""
+    first_half: RecordDelay
+    second_half: RecordDelay
+    tables: dict[str, TableSize]
+    answers: dict[str, AnswerTime]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--streams", type=int, default=64)
-    parser.add_argument("--database", help="SQLAlchemy URL of an empty one; default SQLite")
+    parser.add_argument("--cameras", type=int, default=16)
+    parser.add_argument("--fps", type=float, default=10.0, help="scores a second of a camera")
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--history", action="store_true", help="with roll-ups, deletion, reading")
+    parser.add_argument("--database", help="SQLAlchemy URL of an empty one; SQLite unless given")
+    parser.add_argument("--postgres", action="store_true", help="start a PostgreSQL for it")
     parser.add_argument("--data-dir", type=Path, help="folder on the disk to measure")
     parser.add_argument("--json", type=Path, help="also write the figures there")
-    parser.add_argument(
-        "--paced",
-        type=Pace.parse,
-        action="append",
-        metavar="NxR",
-        help="N cameras at R scores a second each: measure the CPU time of a score instead",
-    )
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each pace")
     options = parser.parse_args()
-    if options.paced:
-        _measure_paces(options.paced, options.seconds, options.data_dir)
-        return
-    with tempfile.TemporaryDirectory(dir=options.data_dir) as name:
-        database = Database(options.database or Path(name) / "normwatch.db")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.data_dir)))
+        url = stack.enter_context(postgres()) if options.postgres else options.database
+        keep_h = options.minutes / 2.0 / 60.0 if options.history else 48.0
+        settings = Settings(data_dir=folder, database_url=url, keep_scores_hours=keep_h)
+        database = Database(settings.database)
         database.migrate()
-        with embedded.run_server(Path(name)) as (redis, _):
-            rounds, rows = _measure(database, redis, options.streams)
-        row_bytes = _measure_database_bytes(database) / rows
+        ids = [uuid.uuid4().hex for _ in range(options.cameras)]
+        _add_streams(database, ids)
+        if options.history:
+            _add_rollups(database, ids)
+        redis, redis_pid = stack.enter_context(embedded.run_server(folder))
+        front_end, api = stack.enter_context(_run_front_end(folder, settings))
+        feed = ScoreFeed(redis, ids, options.fps)
+        watched = [psutil.Process(redis_pid), psutil.Process(front_end)]
+        seconds = 60.0 * options.minutes
+        figures = _measure(
+            feed, database, watched, api, seconds=seconds, with_history=options.history
+        )
         database.close()
-    fit = _fit_rounds(options.streams, rounds)
-    _print(rounds, fit)
-    print(f"\n{rows} rows: {row_bytes:.0f} bytes a row, with both indexes")
+    _print(figures)
     if options.json:
-        figures = {
-            "streams": options.streams,
-            "rounds": [asdict(each) for each in rounds],
-            "fit": asdict(fit),
-            "bytes_a_row": row_bytes,
-        }
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        options.json.write_text(json.dumps(asdict(figures), indent=1) + "\n")
 
 
-def _measure_paces(paces: Sequence[Pace], seconds: float, data_dir: Path | None) -> None:
-    print(
-        "cameras x scores/s   published/s   CPU ms a score: publisher   Redis   front end   ",
-        end="",
+def _measure(
+    feed: ScoreFeed,
+    database: Database,
+    watched: Sequence[psutil.Process],
+    api: httpx.Client,
+    *,
+    seconds: float,
+    with_history: bool,
+) -> RecorderFigures:
+    answers: dict[str, AnswerTime] = {}
+    with feed.run_threads() as clock:
+
+        def read_cpu_s() -> list[float]:
+            return [time.clock_gettime(clock), *(sum(each.cpu_times()[:2]) for each in watched)]
+
+        feed.run(SETTLE_S)
+        before, first, began = read_cpu_s(), feed.made, time.monotonic()
+        with _watch_delays(database, feed) as delays:
+            feed.run(seconds / 2.0)
+            half = len(delays)
+            asking = threading.Thread(
+                target=lambda: answers.update(_ask(api, feed.ids)), name="asking"
+            )
+            if with_history:
+                asking.start()
+            feed.run(seconds / 2.0)
+            if with_history:
+                asking.join()
+        took_s, made = time.monotonic() - began, feed.made - first
+        spent = [now - then for now, then in zip(read_cpu_s(), before, strict=True)]
+    wait_for(lambda: not feed.count_waiting(), "the recorder", 30.0)
+    return RecorderFigures(
+        "SQLite" if database.is_sqlite else "PostgreSQL",
+        len(feed.ids),
+        made / took_s,
+        {name: 1000.0 * each / made for name, each in zip(PARTS, spent, strict=True)},
+        _summarise(delays[:half]),
+        _summarise(delays[half:]),
+        _weigh(database, api),
+        answers,
     )
-    print("recorded after, s: median   95 %")
-    for pace in paces:
-        with tempfile.TemporaryDirectory(dir=data_dir) as name:
-            database = Database(Path(name) / "normwatch.db")
-            database.migrate()
-            ids = [uuid.uuid4().hex for _ in range(pace.cameras)]
-            for stream_id in ids:
-                _add_stream(database, stream_id)
-            database.close()
-            make = partial(_make_score, random_=random.Random(0))
-            _print_spent(measure_pace(Path(name), ids, pace, seconds, make))
 
 
-def _print_spent(spent: PaceCost) -> None:
-    late = [math.nan if each is None else each for each in (spent.delay_p50_s, spent.delay_p95_s)]
-    print(
-        f"{spent.cameras:7} x {spent.rate:8g} {spent.scores_s:13.1f} {spent.publisher_ms:25.3f} "
-        f"{spent.redis_ms:7.3f} {spent.front_end_ms:11.3f} {late[0]:26.2f} {late[1]:6.2f}",
-        flush=True,
-    )
-
-
-def _add_stream(database: Database, stream_id: str) -> None:
-    row = StreamRow(
-        id=stream_id,
-        name="A camera",
-        source="rtsp://user:password@camera.example/stream1",
-        model="ped2-judged",
-        created_at=time.time(),
-        revision=1,
-        loop=False,
-        paused=False,
-    )
+def _add_streams(database: Database, ids: Sequence[str]) -> None:
     with database.write() as session:
-        session.add(row)
+        session.add_all(
+            StreamRow(
+                id=each,
+                name="A camera",
+                source="rtsp://user:password@camera.example/stream1",
+                model="demo",
+                created_at=time.time(),
+            )
+            for each in ids
+        )
 
 
-def _measure(database: Database, redis: Redis, streams: int) -> tuple[list[RecorderRound], int]:
-    """Run rounds of each size; also returns the number of rows they stored."""
-    settings = Settings()
-    cameras = PublishingCameras(redis, database, streams, settings.max_score_backlog)
-    recorder = Recorder(database, redis, settings, Metrics(), owner="measuring")
-    recorder.step()
-    rounds: list[RecorderRound] = []
-    rows = 0
-    for waiting in WAITING:
+def _add_rollups(database: Database, ids: Sequence[str]) -> None:
+    """Insert a day of minutes and an hour of seconds, in their natural order."""
+    draw, now = random.Random(1).uniform, int(time.time())
+    for table, length, span in ((MinuteRow, 60, 86_400), (SecondRow, 1, 3600)):
+        rows = _draw_rollups(range((now - span) // length * length, now, length), ids, draw(0, 1))
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            with database.write() as session:
+                session.execute(insert(table), chunk)
+
+
+def _draw_rollups(times: range, ids: Sequence[str], seed: float) -> Iterator[dict[str, object]]:
+    draw, count = random.Random(seed).uniform, 10 * times.step
+    for at in times:
+        for stream_id in ids:
+            low = draw(0.05, 0.2)
+            yield {
+                "stream_id": stream_id,
+                "at": at,
+                "count": count,
+                "low": low,
+                "total": count * (low + 0.05),
+                "high": low + 0.2,
+                "threshold": THRESHOLD,
+            }
+
+
+@contextmanager
+def _run_front_end(folder: Path, settings: Settings) -> Iterator[tuple[int, httpx.Client]]:
+    """Run a front end; yields its process id, and a client once it answers."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "NORMWATCH_REDIS_URL": embedded.url(folder),
+        "NORMWATCH_LOG_LEVEL": "warning",
+        "NORMWATCH_KEEP_SCORES_HOURS": str(settings.keep_scores_hours),
+    }
+    if settings.database_url is not None:
+        environment["NORMWATCH_DATABASE_URL"] = settings.database_url.get_secret_value()
+    command = [sys.executable, "-m", "service", "api", "--port", str(port)]
+    command += ["--data-dir", str(folder)]
+    process = subprocess.Popen(tether_command(command), env=environment)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=base, timeout=30.0, trust_env=False) as api:
+            wait_for(lambda: _is_healthy(api) or process.poll() is not None, "the front end", 60.0)
+            yield process.pid, api
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _is_healthy(api: httpx.Client) -> bool:
+    try:
+        return api.get("/healthz").is_success
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def _watch_delays(database: Database, feed: ScoreFeed) -> Iterator[list[float]]:
+    """Yield a list that fills with the delays of the first camera's scores in the database."""
+    found: list[float] = []
+    stop = threading.Event()
+    newest = select(func.max(ScoreRow.frame)).where(ScoreRow.stream_id == feed.ids[0])
+
+    def poll() -> None:
+        last = max(feed.times, default=-1)
+        while not stop.wait(POLL_S):
+            with database.engine.connect() as connection:
+                stored = connection.scalar(newest)
+            now = time.time()
+            frames = range(last + 1, (-1 if stored is None else stored) + 1)
+            found.extend(now - feed.times[frame] for frame in frames)
+            last = max(last, frames.stop - 1)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _summarise(delays: Sequence[float]) -> RecordDelay:
+    quantiles = statistics.quantiles(delays, n=100)
+    return RecordDelay(quantiles[49], quantiles[94], quantiles[98])
+
+
+def _ask(api: httpx.Client, ids: Sequence[str]) -> Iterator[tuple[str, AnswerTime]]:
+    """Ask each question for one camera after another."""
+    now = time.time()
+    questions: dict[str, dict[str, float]] = {
+        "a day (minutes)": {"from": now - 86_400, "to": now},
+        "an hour (seconds)": {"from": now - 3600, "to": now},
+        "ten minutes (frames or seconds)": {"from": now - 590, "to": now, "limit": 10_000},
+        "newest 1000 frames": {"limit": 1000},
+        "newest frame": {"limit": 1},
+    }
+    for name, params in questions.items():
         times: list[float] = []
-        for _ in range(LEAST_ROUNDS if waiting >= READ_SCORES else MOST_ROUNDS):
-            cameras.publish(waiting)
+        for stream_id in islice(cycle(ids), ASKED):
             began = time.perf_counter()
-            stored = recorder.step()
-            times.append(time.perf_counter() - began)
-            if stored != streams * waiting:
-                raise RuntimeError(f"stored {stored} scores of {streams * waiting}")
-            rows += stored
-        median = statistics.median(times)
-        rounds.append(RecorderRound(waiting, median, streams * waiting / median))
-    return rounds, rows
+            answer = api.get(f"/streams/{stream_id}/scores", params=params).raise_for_status()
+            times.append(1000.0 * (time.perf_counter() - began))
+        items = len(answer.json()["items"])
+        yield name, AnswerTime(items, statistics.median(times), max(times))
 
 
-def _fit_rounds(streams: int, rounds: Sequence[RecorderRound]) -> RoundFit:
-    """Find a and b that minimise the sum of ((a + b k) / t - 1)^2, t the time of one camera."""
-    x = [(streams / each.round_s, each.waiting * streams / each.round_s) for each in rounds]
-    aa, ab, bb = (sum(one[i] * one[j] for one in x) for i, j in ((0, 0), (0, 1), (1, 1)))
-    a, b = (sum(one[i] for one in x) for i in (0, 1))
-    determinant = aa * bb - ab * ab
-    return RoundFit((a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant)
-
-
-def _measure_database_bytes(database: Database) -> int:
+def _weigh(database: Database, api: httpx.Client) -> dict[str, TableSize]:
+    """Count each table's rows, bytes, and what retention has deleted of it."""
+    deleted = {
+        sample.labels["table"]: sample.value
+        for family in text_string_to_metric_families(api.get("/metrics").text)
+        for sample in family.samples
+        if sample.name == "normwatch_deleted_rows_total"
+    }
+    found: dict[str, TableSize] = {}
     with database.engine.connect() as connection:
-        if not database.is_sqlite:
-            text = "SELECT pg_total_relation_size('scores')"
-            return int(connection.exec_driver_sql(text).scalar_one())
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-        return int(pages) * int(size)
+        for table in TABLES:
+            name = table.__tablename__
+            rows = connection.scalar(select(func.count()).select_from(table)) or 0
+            size = connection.execute(text(SIZES[database.is_sqlite]), {"name": name}).scalar()
+            found[name] = TableSize(rows, float(size or 0) / 1e6, int(deleted.get(name, 0)))
+    return found
 
 
-def _print(rounds: Sequence[RecorderRound], fit: RoundFit) -> None:
-    print("scores a camera   round, ms   rows/s")
-    for each in rounds:
-        print(f"{each.waiting:15}   {1000.0 * each.round_s:9.1f}   {each.rows_s:6.0f}")
-    print(f"\na camera in a round: {1000.0 * fit.camera_s:.2f} ms; a row of it: ", end="")
-    print(f"{1e6 * fit.row_s:.0f} µs; no more than {1.0 / fit.row_s:.0f} rows/s in all")
-    print(f"cameras at {RATE:g} scores/s   from round to round, s")
-    for count in CAMERAS:
-        settled = fit.find_period_s(count)
-        print(f"{count:22}   {'grows without end' if settled is None else f'{settled:.2f}'}")
+def _print(figures: RecorderFigures) -> None:
+    print(f"{figures.database}, {figures.cameras} cameras, {figures.scores_s:.1f} scores a second")
+    cost = ", ".join(f"{name} {each:.3f}" for name, each in figures.cpu_ms.items())
+    print(f"ms of a processor a score: {cost}")
+    halves = {"first half": figures.first_half, "second half": figures.second_half}
+    for name, delay in halves.items():
+        print(
+            f"in the database after, {name}: median {delay.median_s:.2f} s, "
+            f"95 % {delay.p95_s:.2f} s, 99 % {delay.p99_s:.2f} s"
+        )
+    for name, table in figures.tables.items():
+        print(f"{name}: {table.rows} rows, {table.megabytes:.1f} MB, {table.deleted} deleted")
+    for name, time_ms in figures.answers.items():
+        print(
+            f"{name}: {time_ms.items} items, median {time_ms.median_ms:.1f} ms, "
+            f"longest {time_ms.longest_ms:.1f} ms"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Compares each network's time a frame with what one core could do: counted work over peaks.
 
-    taskset -c 0 .venv/bin/python scripts/roofline.py [--json F] [--seconds S] [--only NAME]
+    taskset -c 0 .venv/bin/python -m scripts.roofline [--json F] [--seconds S] [--only NAME]
 
 The floor, in ms a frame, is the larger of operations / peak and bytes / bandwidth, the network's in
 the engine's precision and the rest in fp32. What stays in a cache is read faster than from memory:
@@ -16,26 +16,25 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from model.bundles import bundle as bundles
 from model.bundles.bundle import Bundle
-from model.bundles.catalog import list_bundles as shipped
+from model.bundles.catalog import list_bundles
 from model.detect.detector import Detector
 from model.engines.choice import list_engines, read_processor
 from model.engines.names import EngineName
-from model.frames import Frame
 from model.network.cost import Precision, WorkPart, count_cost
-from model.network.mnad_memory import draw_items
-from model.network.network_config import NetConfig
-from model.network.unet import build_network
-from model.scoring.score_config import JUDGED, LIVE
 from model.training.trainer import PRESETS
+from service.tools.bench.camera_clips import fit_drawn_frames, play_back_and_forth
+from service.tools.bench.presets import build_preset_bundle
 
 MATRIX = 2048
 """Side: three matrices of it don't fit into a core's cache, and blocks of them do."""
@@ -43,6 +42,8 @@ COPY_BYTES = 256 * 2**20
 ROUNDS = 3
 LEAST_FRAMES = 5
 MOST_FRAMES = 60
+DRAWN_FRAMES = 40
+WIDTH = 100
 HEADINGS = ("network", "engine", "GFLOP", "MB", "FLOP/B", "floor", "by", "ms", "share")
 VNNI = frozenset({"avx_vnni", "avx512_vnni", "amx_tile"})
 
@@ -73,16 +74,6 @@ class CorePeaks:
     def __str__(self) -> str:
         peaks = ", ".join(f"{name} {rate / 1e9:.1f} GFLOP/s" for name, rate in self.flop_s.items())
         return f"{self.name}, one core: {peaks}; {self.bandwidth_bytes_s / 1e9:.1f} GB/s"
-
-
-@dataclass(frozen=True, slots=True)
-class TimedNetwork:
-    """The time of one network in one engine."""
-
-    name: str
-    config: NetConfig
-    engine: EngineName
-    frame_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,62 +110,44 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     machine = CorePeaks(read_processor().name)
-    timed: list[TimedNetwork] = []
-    for bundle in list_networks():
-        if options.only and bundle.name not in options.only:
-            continue
+    timed: list[tuple[Bundle, EngineName, float]] = []
+    for bundle in load_networks(options.only):
         for engine in list_engines(bundle):
             machine.measure()
-            timed.append(
-                TimedNetwork(
-                    bundle.name,
-                    bundle.config,
-                    engine,
-                    time_frame_s(bundle, engine, options.seconds),
-                )
-            )
-            print(f"{bundle.name} {engine}: {1000.0 * timed[-1].frame_s:.1f} ms", flush=True)
+            frame_s = time_frame_s(bundle, engine, options.seconds)
+            timed.append((bundle, engine, frame_s))
+            print(f"{bundle.name} {engine}: {1000.0 * frame_s:.1f} ms", flush=True)
     machine.measure()
-    rows = [make_row(each, machine) for each in timed]
-    print(f"\n{machine}\n" + _format_line(*HEADINGS))
-    for row in rows:
-        print(_format_row(row))
+    rows = [make_row(*each, machine) for each in timed]
+    print(f"\n{machine}")
+    Console(width=WIDTH).print(make_table(rows))
     if options.json:
         table = [{**asdict(row), "share": row.share} for row in rows]
         text = json.dumps({"machine": asdict(machine), "rows": table}, indent=1)
         options.json.write_text(text + "\n")
 
 
-def _format_line(*cells: str) -> str:
-    name, engine, *rest = cells
-    return f"{name:14} {engine:14} " + " ".join(f"{cell:>8}" for cell in rest)
+def make_table(rows: Sequence[RooflineRow]) -> Table:
+    """Make a table with a row for each network and engine."""
+    table = Table(*HEADINGS, box=box.SIMPLE_HEAD)
+    for row in rows:
+        figures = (f"{row.gflop:.2f}", f"{row.mbytes:.1f}", f"{row.intensity:.0f}")
+        floor = "-" if row.floor_ms is None else f"{row.floor_ms:.1f}"
+        share = "-" if row.share is None else f"{row.share:.0%}"
+        table.add_row(
+            row.name, row.engine, *figures, floor, row.by, f"{row.measured_ms:.1f}", share
+        )
+    return table
 
 
-def _format_row(row: RooflineRow) -> str:
-    return _format_line(
-        row.name,
-        row.engine,
-        f"{row.gflop:.2f}",
-        f"{row.mbytes:.1f}",
-        f"{row.intensity:.0f}",
-        "-" if row.floor_ms is None else f"{row.floor_ms:.1f}",
-        row.by,
-        f"{row.measured_ms:.1f}",
-        "-" if row.share is None else f"{row.share:.0%}",
-    )
-
-
-def list_networks() -> Iterator[Bundle]:
-    """Yield the shipped bundles, and each preset at 256 x 256 grey with initial weights."""
-    for info in shipped():
-        yield bundles.load(info.path)
-    for name, preset in PRESETS.items():
-        judges = preset.train.judgement_weight > 0.0
-        config = NetConfig(base_width=preset.base_width, patch=preset.patch, judges=judges)
-        network = build_network(config).eval().requires_grad_(False)
-        generator = torch.Generator().manual_seed(0)
-        items = draw_items(config.memory_items, config.memory_channels, generator)
-        yield Bundle(name, config, network, items, score=JUDGED if judges else LIVE)
+def load_networks(names: Sequence[str] | None) -> Iterator[Bundle]:
+    """Yield the shipped bundles, and each preset untrained; of these only the named, if any are."""
+    for info in list_bundles():
+        if not names or info.name in names:
+            yield bundles.load(info.path)
+    for name in PRESETS:
+        if not names or name in names:
+            yield replace(build_preset_bundle(name), name=name)
 
 
 def _time_best(work: Callable[[], object]) -> float:
@@ -203,14 +176,12 @@ def _measure_bandwidth() -> float:
     return 2.0 * COPY_BYTES / _time_best(lambda: target.copy_(source))
 
 
-def make_row(timed: TimedNetwork, machine: CorePeaks) -> RooflineRow:
+def make_row(bundle: Bundle, engine: EngineName, frame_s: float, machine: CorePeaks) -> RooflineRow:
     """Make a row from counted and measured figures."""
-    precision = Precision(timed.engine.value.rpartition("-")[2])
-    counted = count_cost(timed.config)
-    network, rest = (
-        counted.sum_parts(WorkPart.NETWORK),
-        counted.sum_parts(WorkPart.SCORING, WorkPart.UPDATE),
-    )
+    precision = Precision(engine.value.rpartition("-")[2])
+    counted = count_cost(bundle.config)
+    network = counted.sum_parts(WorkPart.NETWORK)
+    rest = counted.sum_parts(WorkPart.SCORING, WorkPart.UPDATE)
     moved = network.weight_bytes(precision) + network.activation_bytes(precision)
     memory_s = (moved + rest.activation_bytes(Precision.FP32)) / machine.bandwidth_bytes_s
     peak = machine.flop_s.get(precision.value)
@@ -219,14 +190,14 @@ def make_row(timed: TimedNetwork, machine: CorePeaks) -> RooflineRow:
         compute_s = network.flop / peak + rest.flop / machine.flop_s[Precision.FP32.value]
         floor_s, by = max((compute_s, "compute"), (memory_s, "memory"))
     return RooflineRow(
-        timed.name,
-        timed.engine.value,
+        bundle.name,
+        engine.value,
         network.flop / 1e9,
         moved / 1e6,
         network.intensity(precision),
         None if floor_s is None else 1000.0 * floor_s,
         by,
-        1000.0 * timed.frame_s,
+        1000.0 * frame_s,
     )
 
 
@@ -234,7 +205,7 @@ def time_frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
     """Measure one camera's median CPU seconds a frame in the detector: all but decoding."""
     detector = Detector(bundle, engine=engine, threads=1)
     camera = detector.start()
-    frames = _draw_frames(bundle)
+    frames = play_back_and_forth(fit_drawn_frames(bundle.frame_shape, DRAWN_FRAMES))
     for _ in range(bundle.config.context + 2):
         detector.observe([camera], [next(frames)])
     times: list[float] = []
@@ -245,15 +216,6 @@ def time_frame_s(bundle: Bundle, engine: EngineName, seconds: float) -> float:
         detector.observe([camera], [frame])
         times.append(time.process_time() - began)
     return statistics.median(times)
-
-
-def _draw_frames(bundle: Bundle) -> Iterator[Frame]:
-    """Draw a drifting gradient, so that no two frames are equal."""
-    shape = bundle.frame_shape.array_shape
-    ramp = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))
-    for step in range(2**31):
-        grey = ((ramp + 3 * step) % 256).astype(np.uint8)
-        yield grey if len(shape) == 2 else np.repeat(grey[..., None], 3, axis=2)
 
 
 if __name__ == "__main__":

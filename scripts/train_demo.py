@@ -1,6 +1,6 @@
 """Makes the bundle `demo` again: draws normal footage, trains, measures on drawn test clips.
 
-    .venv/bin/python scripts/train_demo.py [--work FOLDER] [--out model/bundles/shipped/demo]
+    .venv/bin/python -m scripts.train_demo [--work FOLDER] [--out model/bundles/shipped/demo]
 
 It takes about ten minutes on two cores. The clips stay in the work folder, test clips next to their
 labels.csv, so that `normwatch evaluate demo FOLDER/testing` gives the same figures.
