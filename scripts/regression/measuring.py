@@ -74,12 +74,7 @@ def list_steps(*, quick: bool) -> list[Step]:
         return [
             *_CHEAP,
             _make_service_step(QUICK_SERVICE_S),
-            Step(
-                "ped2-fast on the first clips of Ped2",
-                ["auc_ped2_fast_start"],
-                _measure_start,
-                _check_ped2,
-            ),
+            _make_ped2_step("fast", FIRST),
         ]
     return [
         *_CHEAP,
@@ -97,13 +92,8 @@ def list_steps(*, quick: bool) -> list[Step]:
             _measure_quiet,
             _check_cameras,
         ),
-        Step(
-            "ped2-fast on Ped2",
-            [*_name_figures("fast"), "auc_ped2_fast_start"],
-            _measure_fast_bundle,
-            _check_ped2,
-        ),
-        Step("ped2-judged on Ped2", _name_figures("judged"), _measure_judged_bundle, _check_ped2),
+        _make_ped2_step("fast"),
+        _make_ped2_step("judged"),
     ]
 
 
@@ -200,40 +190,27 @@ def _check_server() -> str | None:
     return None
 
 
-def _name_figures(bundle: str) -> list[str]:
-    return [f"auc_ped2_{bundle}", f"events_found_ped2_{bundle}", f"events_false_ped2_{bundle}"]
+def _make_ped2_step(bundle: str, *arguments: str) -> Step:
+    """Make the step of one bundle; with `FIRST` only the first clips are scored."""
+    names = [f"auc_ped2_{bundle}", f"events_found_ped2_{bundle}", f"events_false_ped2_{bundle}"]
+    names += ["auc_ped2_fast_start"] if bundle == "fast" else []
+    if FIRST in arguments:
+        names = names[-1:]
+    what = f"ped2-{bundle} on {'the first clips of ' if FIRST in arguments else ''}Ped2"
+    return Step(what, names, lambda place: _run_ped2(place, bundle, *arguments), _check_ped2)
 
 
-def _measure_start(place: Place) -> dict[str, float]:
-    return {"auc_ped2_fast_start": _run_ped2(place, "ped2-fast", FIRST).first_auc}
-
-
-def _measure_fast_bundle(place: Place) -> dict[str, float]:
-    answer = _run_ped2(place, "ped2-fast")
-    return {**_to_figures("fast", answer), "auc_ped2_fast_start": answer.first_auc}
-
-
-def _measure_judged_bundle(place: Place) -> dict[str, float]:
-    return _to_figures("judged", _run_ped2(place, "ped2-judged"))
-
-
-def _to_figures(bundle: str, answer: Ped2Answer) -> dict[str, float]:
-    values = (answer.auc, float(answer.found), float(answer.false))
-    return dict(zip(_name_figures(bundle), values, strict=True))
-
-
-def _run_ped2(place: Place, bundle: str, *arguments: str) -> Ped2Answer:
-    said = _run_python(
-        [
-            "-m",
-            "scripts.regression.ped2",
-            _find_shipped_bundle(bundle),
-            str(place.data / "ped2"),
-            *arguments,
-        ],
-        place.root,
-    )
-    return Ped2Answer.model_validate_json(said.splitlines()[-1])
+def _run_ped2(place: Place, bundle: str, *arguments: str) -> dict[str, float]:
+    """Score Ped2 in a process; returns the figures of both kinds of step."""
+    command = ["-m", "scripts.regression.ped2", _find_shipped_bundle(f"ped2-{bundle}")]
+    said = _run_python([*command, str(place.data / "ped2"), *arguments], place.root)
+    answer = Ped2Answer.model_validate_json(said.splitlines()[-1])
+    return {
+        f"auc_ped2_{bundle}": answer.auc,
+        f"events_found_ped2_{bundle}": float(answer.found),
+        f"events_false_ped2_{bundle}": float(answer.false),
+        f"auc_ped2_{bundle}_start": answer.first_auc,
+    }
 
 
 def _measure_network(_: Place) -> dict[str, float]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +13,9 @@ from rich.console import Console
 
 from model.engines.names import EngineName
 from service.cli.bundles import find_bundle, load_bundle
-from service.cli.engines import require_engine
-from service.cli.outputs import check_file
+from service.cli.engines import parse_engine, require_engine
+from service.cli.outputs import check_file, write_figures
+from service.cli.shared_options import JsonFile
 from service.errors import BadInput
 from service.settings import AUTO, Settings
 
@@ -38,13 +38,13 @@ BundleName = Annotated[
     ),
 ]
 Cameras = Annotated[str, typer.Option(help="Numbers of cameras, with commas.")]
+Seconds = Annotated[float, typer.Option(help="Seconds to measure each number of cameras.", min=0.5)]
 Engine = Annotated[
     str,
     typer.Option(
         help="Engine that runs the network; `auto` is the one that the service would choose."
     ),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="File for all figures, as JSON.")]
 Plot = Annotated[Path | None, typer.Option(help="PNG of rate and age against cameras.")]
 
 
@@ -59,7 +59,7 @@ def bench(context: typer.Context) -> None:
 def network(
     bundle: BundleName = None,
     engine: Annotated[
-        list[str] | None,
+        list[EngineName] | None,
         typer.Option(help="Engine to measure; repeat it for more. All unless given."),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds to measure, at least.", min=0.1)] = 30.0,
@@ -83,17 +83,20 @@ def network(
     if preset is not None and bundle is not None:
         raise BadInput("--preset", preset, f"can't be measured together with bundle {bundle}")
     _prepare()
+    from model.engines.choice import list_engines
     from service.infer.device import choose_device
     from service.tools.bench.bench_json import make_network_json
     from service.tools.bench.bench_tables import make_network_notes, make_network_table
-    from service.tools.bench.network_bench import NetworkPlan, choose_engines, measure
+    from service.tools.bench.network_bench import NetworkPlan, measure
     from service.tools.bench.presets import build_preset_bundle
 
     loaded = (
         build_preset_bundle(preset) if preset is not None else load_bundle(_choose_bundle(bundle))
     )
     place = choose_device(device)
-    engines = choose_engines(loaded, engine or [], place)
+    engines = engine or list_engines(loaded, place)
+    if not engines:
+        raise BadInput("--engine", None, "no engine can run this bundle on this machine")
     plan = NetworkPlan(loaded, engines, seconds, threads, batch or threads, place)
     console, machine = _print_machine()
     with console.status("measuring …") as status:
@@ -101,16 +104,14 @@ def network(
     console.print(make_network_table(figures))
     for note in make_network_notes(figures):
         console.print(note)
-    _write(json_file, make_network_json(machine, figures), console)
+    write_figures(json_file, make_network_json(machine, figures), console)
 
 
 @app.command("worker")
 def worker(
     bundle: BundleName = None,
     cameras: Cameras = "1,2,4,8,16",
-    seconds: Annotated[
-        float, typer.Option(help="Seconds to measure each number of cameras.", min=0.5)
-    ] = 20.0,
+    seconds: Seconds = 20.0,
     fps: Annotated[
         float | None,
         typer.Option(
@@ -127,7 +128,6 @@ def worker(
     outputs = _Outputs(json_file, plot)
     outputs.check()
     plan = _make_plan(bundle, cameras, seconds, fps, engine)
-    _prepare()
     from service.tools.bench.worker_bench import measure
 
     _check_engine(engine, plan.model)
@@ -147,9 +147,7 @@ def service(
         ),
     ] = None,
     cameras: Cameras = "1,2,4,8,16",
-    seconds: Annotated[
-        float, typer.Option(help="Seconds to measure each number of cameras.", min=0.5)
-    ] = 30.0,
+    seconds: Seconds = 30.0,
     fps: Annotated[
         float, typer.Option(help="Frames a second of a camera.", min=0.1, max=240)
     ] = 10.0,
@@ -174,7 +172,6 @@ def service(
     drawn = video is None and not rtsp
     default = DRAWN_BUNDLE if drawn else DEFAULT_BUNDLE
     plan = _make_plan(bundle, cameras, seconds, fps, engine, default=default)
-    _prepare()
     from service.tools.bench.service_bench import ServicePlan, measure
 
     whole = ServicePlan(plan, fps, video, rtsp or (), quiet)
@@ -214,7 +211,7 @@ class _Outputs:
             console.print(table)
         for note in make_load_notes(run):
             console.print(note)
-        _write(self.json_file, make_load_json(command, machine, run), console)
+        write_figures(self.json_file, make_load_json(command, machine, run), console)
         if self.plot is not None:
             plot_load(run, f"{run.bundle}: {what}\n{machine.line}", self.plot)
             console.print(f"plot: {self.plot}")
@@ -235,17 +232,11 @@ def _make_plan(
 ) -> LoadPlan:
     """Check the options, and make a plan of them. Raises: BadInput, BundleError."""
     counts = _parse_counts(cameras)
-    if engine != AUTO and engine not in list(EngineName):
-        known = ", ".join(each.value for each in EngineName)
-        raise BadInput("--engine", engine, f"must be auto or one of {known}")
     path = find_bundle(_choose_bundle(bundle, default)).absolute()
     _prepare()
     from service.tools.bench.load import LoadPlan
 
-    settings = {
-        "NORMWATCH_ENGINE": engine,
-        "NORMWATCH_WORKER_CAPACITY": str(max(counts)),
-    }
+    settings = {"NORMWATCH_ENGINE": engine, "NORMWATCH_WORKER_CAPACITY": str(max(counts))}
     return LoadPlan(str(path), counts, seconds, fps, settings)
 
 
@@ -264,11 +255,10 @@ def _prepare() -> None:
 
 def _check_engine(engine: str, model: str) -> None:
     """Raise BadInput where the engine can't run this bundle."""
-    if engine == AUTO:
-        return
     from service.infer.device import choose_device
 
-    require_engine("--engine", engine, load_bundle(model), choose_device(Settings().device))
+    if (name := parse_engine("--engine", engine)) is not None:
+        require_engine("--engine", name, load_bundle(model), choose_device(Settings().device))
 
 
 def _print_machine() -> tuple[Console, BenchMachine]:
@@ -289,9 +279,3 @@ def _make_row_printer(console: Console) -> Callable[[LoadFigures], None]:
         console.print(f"{format_camera_count(row.cameras)}: {row.fps:.1f} frames/s{age}")
 
     return show
-
-
-def _write(path: Path | None, figures: Mapping[str, object], console: Console) -> None:
-    if path is not None:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
-        console.print(f"figures: {path}")

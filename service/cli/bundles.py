@@ -14,6 +14,7 @@ from rich.table import Table
 from model.network.network_config import NetConfig, Task
 from service.cli.input_footage import add_recordings, find_sources
 from service.cli.outputs import check_bundle_folder
+from service.cli.shared_options import BundleName
 from service.errors import BadInput
 from service.settings import Settings
 
@@ -105,9 +106,7 @@ def add(
 
 @app.command("quantise")
 def quantise(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
-    ],
+    bundle: BundleName,
     footage: Annotated[
         list[str],
         typer.Argument(help="Normal footage of its camera, preferably not what it was trained on."),
@@ -136,13 +135,8 @@ def quantise(
         open_frame_store(loaded.frame_shape) as store,
         Progress(console=console, disable=not console.is_terminal) as bar,
     ):
-        add_recordings(
-            console,
-            store,
-            find_sources(console, footage),
-            fps=loaded.provenance.frame_rate,
-            limit=max_frames,
-        )
+        sources, fps = find_sources(console, footage), loaded.provenance.frame_rate
+        add_recordings(console, store, sources, fps=fps, limit=max_frames)
         task = bar.add_task("scoring twice", total=None)
         try:
             done = quantise_bundle(loaded, store.clips(), lambda: bar.advance(task))
@@ -168,9 +162,7 @@ def describe_int8(bundle: Bundle) -> str:
 
 @app.command("pack")
 def pack(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
-    ],
+    bundle: BundleName,
     out: Annotated[
         Path | None, typer.Option(help="Archive to write; NAME.tar unless given.")
     ] = None,

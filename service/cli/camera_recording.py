@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import BaseModel
 
 from model.footage.clips import Clip
 from model.frames import FrameShape
@@ -107,12 +106,33 @@ class TrainingRecording:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _FrameEntry:
+class _FrameEntry(BaseModel):
     """Index entry of a recorded frame."""
 
     captured_at: float
     continues: bool
+
+
+class _FrameForm(BaseModel):
+    """Size and rate of all recorded frames."""
+
+    height: int
+    width: int
+    channels: int
+    fps: float | None
+
+    @property
+    def shape(self) -> FrameShape:
+        """The frames' shape."""
+        return FrameShape(self.height, self.width, self.channels)
+
+
+class _RecordedCamera(BaseModel):
+    """What is kept about the camera of a recording."""
+
+    name: str
+    info: SourceInfo
+    form: _FrameForm
 
 
 class CameraRecording:
@@ -126,16 +146,15 @@ class CameraRecording:
         """What `examine_source` found of the camera; kept with its recording."""
         self._frames, self._index = folder / "frames.bin", folder / "index.jsonl"
         self._about = folder / "camera.json"
-        self._form: dict[str, object] = {}
+        self._form: _FrameForm | None = None
         self._entries: list[_FrameEntry] = []
         if not self._about.exists():
             return
         try:
-            about = json.loads(self._about.read_text(encoding="utf-8"))
-            self._form = about["form"]
-            self.info = SourceInfo(**about["info"])
-            self._entries = self._read_entries()
-        except (OSError, ValueError, TypeError, KeyError):
+            about = _RecordedCamera.model_validate_json(self._about.read_bytes())
+            self._form, self.info = about.form, about.info
+            self._entries = self._read_entries(about.form.shape)
+        except (OSError, ValueError):
             raise BadInput(
                 "--out", str(folder), "is a recording that can't be read: delete it"
             ) from None
@@ -147,20 +166,21 @@ class CameraRecording:
         """
         if self.info is None:
             raise RuntimeError("a camera is examined before its recording begins")
-        form = {"height": shape.height, "width": shape.width, "channels": shape.channels}
-        needed: dict[str, object] = {**form, "fps": fps}
-        if not self._form:
+        needed = _FrameForm(
+            height=shape.height, width=shape.width, channels=shape.channels, fps=fps
+        )
+        if self._form is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            about = {"name": self.source.name, "info": asdict(self.info), "form": needed}
+            about = _RecordedCamera(name=self.source.name, info=self.info, form=needed)
             part = self._about.with_suffix(".part")
-            part.write_text(json.dumps(about), encoding="utf-8")
+            part.write_text(about.model_dump_json(), encoding="utf-8")
             part.replace(self._about)
             self._form = needed
         elif needed != self._form:
             differs = ", ".join(
-                f"{name} {self._form.get(name)} and not {value}"
-                for name, value in needed.items()
-                if self._form.get(name) != value
+                f"{name} {was} and not {value}"
+                for (name, was), (_, value) in zip(self._form, needed, strict=True)
+                if was != value
             )
             raise BadInput(
                 "--out",
@@ -183,17 +203,18 @@ class CameraRecording:
 
         Raises: SourceError: the camera went away. The recorded frames are kept.
         """
-        if self.count >= limit:
+        if self.count >= limit or self._form is None:
             return
+        shape, fps = self._form.shape, self._form.fps
         captured = capture_frames(
-            self.source, self._shape, self._fps, stop, outage_s=outage_s, was_read=self.count > 0
+            self.source, shape, fps, stop, outage_s=outage_s, was_read=self.count > 0
         )
         with self._frames.open("ab") as frames, self._index.open("a", encoding="utf-8") as index:
             for frame in captured:
-                entry = _FrameEntry(frame.captured_at, not frame.cut)
+                entry = _FrameEntry(captured_at=frame.captured_at, continues=not frame.cut)
                 frames.write(frame.pixels.tobytes())
                 frames.flush()
-                print(json.dumps(asdict(entry)), file=index, flush=True)
+                print(entry.model_dump_json(), file=index, flush=True)
                 self._entries.append(entry)
                 yield self.count
                 if self.count >= limit:
@@ -212,10 +233,10 @@ class CameraRecording:
 
     def read_clips(self) -> list[Clip]:
         """Return the recorded runs of frames, mapped from the disk."""
-        if not self._entries:
+        if not self._entries or self._form is None:
             return []
         frames: np.memmap[tuple[int, ...], np.dtype[np.uint8]] = np.memmap(
-            self._frames, np.uint8, "r", shape=(self.count, *self._shape.array_shape)
+            self._frames, np.uint8, "r", shape=(self.count, *self._form.shape.array_shape)
         )
         starts = [i for i, entry in enumerate(self._entries) if not entry.continues or i == 0]
         ends = [*starts[1:], self.count]
@@ -224,25 +245,15 @@ class CameraRecording:
             for start, end in zip(starts, ends, strict=True)
         ]
 
-    @property
-    def _shape(self) -> FrameShape:
-        names = ("height", "width", "channels")
-        return FrameShape(*(int(str(self._form[name])) for name in names))
-
-    @property
-    def _fps(self) -> float | None:
-        fps = self._form["fps"]
-        return None if fps is None else float(str(fps))
-
-    def _read_entries(self) -> list[_FrameEntry]:
+    def _read_entries(self, shape: FrameShape) -> list[_FrameEntry]:
         """Read the complete entries; cut off what a killed run left incomplete."""
         if not self._index.exists() or not self._frames.exists():
             return []
-        frame_bytes = int(np.prod(self._shape.array_shape))
+        frame_bytes = int(np.prod(shape.array_shape))
         lines = self._index.read_bytes().splitlines(keepends=True)
         whole = [line for line in lines if line.endswith(b"\n")]
         count = min(len(whole), self._frames.stat().st_size // frame_bytes)
-        entries = [_FrameEntry(**json.loads(line)) for line in whole[:count]]
+        entries = [_FrameEntry.model_validate_json(line) for line in whole[:count]]
 
         for file, size in (
             (self._frames, count * frame_bytes),

@@ -15,11 +15,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from model.bundles.catalog import list_bundles
-from model.engines.names import EngineName
 from service.cli.bundles import find_bundle
+from service.cli.engines import parse_engine
 from service.cli.outputs import check_file
-from service.errors import BadInput
-from service.settings import AUTO, Settings
+from service.cli.shared_options import JsonFile
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.cli.doctor_findings import BundleFinding, EngineFinding, MachineFinding
@@ -35,9 +35,7 @@ def doctor(
             help="Bundles' folders, or names from `normwatch models`; all unless given."
         ),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="File for all findings, as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
     engine: Annotated[
         str | None,
         typer.Option(help="Engine to choose; NORMWATCH_ENGINE unless given."),
@@ -46,7 +44,7 @@ def doctor(
     """Print what this machine has and, for each bundle, how fast each engine runs it or why it
     can't."""
     settings = Settings()
-    requested = _parse_engine(engine if engine is not None else settings.engine)
+    requested = parse_engine("--engine", settings.engine if engine is None else engine)
     check_file("--json", json_file)
     paths = [find_bundle(each) for each in bundle or ()] or _list_bundle_folders(settings)
 
@@ -75,14 +73,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _parse_engine(engine: str) -> EngineName | None:
-    if engine == AUTO:
-        return None
-    if engine not in tuple(EngineName):
-        raise BadInput("--engine", engine, f"must be one of {', '.join((AUTO, *EngineName))}")
-    return EngineName(engine)
-
-
 def _list_bundle_folders(settings: Settings) -> list[Path]:
     """List the user's bundles and the shipped ones."""
     return [info.path for info in list_bundles([settings.user_models])]
@@ -102,6 +92,12 @@ def describe_machine(machine: MachineFinding) -> list[tuple[str, str]]:
         cores += f"; the container's limit is {machine.container_cores:g}"
     if machine.cores < machine.all_cores:
         cores += f"; this process may run on {machine.cores}"
+    tunables = machine.glibc_tunables
+    allocator = (
+        "the C library's own settings: GLIBC_TUNABLES isn't set"
+        if tunables is None
+        else f"GLIBC_TUNABLES={tunables}"
+    )
     has = ", ".join(machine.instruction_sets) or "none that matters"
     lacks = ", ".join(machine.missing_instruction_sets)
     return [
@@ -112,15 +108,9 @@ def describe_machine(machine: MachineFinding) -> list[tuple[str, str]]:
         ("GPU", machine.gpu or f"none: {machine.no_gpu}"),
         ("PyTorch", machine.torch),
         ("OpenVINO", machine.openvino or "not installed"),
-        ("allocator", _describe_allocator(machine.glibc_tunables)),
+        ("allocator", allocator),
         ("load", f"{machine.load:.2f} on {machine.all_cores} cores, mean of a minute"),
     ]
-
-
-def _describe_allocator(tunables: str | None) -> str:
-    if tunables is None:
-        return "the C library's own settings: GLIBC_TUNABLES isn't set"
-    return f"GLIBC_TUNABLES={tunables}"
 
 
 def _show_bundle(console: Console, finding: BundleFinding) -> None:
@@ -134,9 +124,8 @@ def _show_bundle(console: Console, finding: BundleFinding) -> None:
             table.add_column(heading, justify="right")
         table.add_column("")
         for each in finding.engines:
-            table.add_row(
-                each.engine.value, *_format_figures(each), escape(_describe_verdict(each))
-            )
+            verdict = "chosen" if each.chosen else each.refused
+            table.add_row(each.engine.value, *_format_figures(each), escape(verdict))
         console.print(table)
     if finding.error:
         console.print(f"can't be run: {escape(finding.error)}", soft_wrap=True)
@@ -147,10 +136,6 @@ def _format_figures(finding: EngineFinding) -> tuple[str, str, str]:
         return "", "", ""
     cameras = "" if finding.cameras is None else str(finding.cameras)
     return f"{finding.frame_ms:.1f}", f"{finding.fps_per_core:.1f}", cameras
-
-
-def _describe_verdict(finding: EngineFinding) -> str:
-    return "chosen" if finding.chosen else finding.refused
 
 
 def make_notes(machine: MachineFinding, findings: Sequence[BundleFinding]) -> list[str]:

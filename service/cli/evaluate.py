@@ -12,9 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from model.engines.names import EngineName
 from service.cli.bundles import load_bundle
 from service.cli.engines import require_engine
 from service.cli.evaluation_files import Outputs, Results, write
+from service.cli.shared_options import BundleName, JsonFile
 from service.errors import BadInput
 
 if TYPE_CHECKING:
@@ -32,9 +34,7 @@ DEFAULT_FPS = 10.0
 
 
 def evaluate(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
-    ],
+    bundle: BundleName,
     data: Annotated[
         Path, typer.Argument(help="A data set's folder: Ped1/Ped2, Avenue, ShanghaiTech, or plain.")
     ],
@@ -69,11 +69,9 @@ def evaluate(
         typer.Option(help="Frames a second of the clips; the bundle's, or 10, unless given."),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Engine, such as openvino-int8; torch-fp32 unless given.")
+        EngineName | None, typer.Option(help="Engine to use; torch-fp32 unless given.")
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="File for all figures, as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
     plot: Annotated[Path, typer.Option(help="PNG of curves and ROC.")] = Path("evaluation.png"),
     figure: Annotated[
         str | None, typer.Option(help="Clip to draw a frame of: prediction, error, scores.")
@@ -101,7 +99,8 @@ def evaluate(
         raise BadInput("--normal", str(normal), "is of use with --baselines only")
     plan = _make_plan(loaded, list_scores, memory, gamma, fps, baselines=baselines, figure=figure)
     if engine is not None:
-        plan = replace(plan, engine=require_engine("--engine", engine, loaded))
+        require_engine("--engine", engine, loaded)
+        plan = replace(plan, engine=engine)
     labelled = load_test_clips(data, layout)
     if figure is not None and figure not in {clip.source.name for clip in labelled}:
         names = ", ".join(clip.source.name for clip in labelled)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rich import box
 from rich.table import Table
 
 from model.evaluation.accuracy import Accuracy
 from model.evaluation.comparison import Comparison, DetectorFigures, ScoreFigures
 from model.evaluation.event_figures import EventOutcome, FalseRate
 from model.evaluation.motion_kinds import MotionKind
+from service.tools.console_tables import make_table
 
 ACCURACY = ("micro", "macro", "average_precision", "equal_error_rate")
 HEADS = ("micro", "macro", "AP", "EER")
@@ -32,16 +32,9 @@ def make_tables(comparison: Comparison, bundle: str, score: str) -> Iterator[Tab
         yield _make_rule_table(comparison.rules, score)
 
 
-def _make_table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=index > 0)
-    return table
-
-
 def _make_accuracy_table(detectors: Mapping[str, DetectorFigures]) -> Table:
     columns = [f"{protocol}\n{head}" for protocol in ("causal", "offline") for head in HEADS]
-    table = _make_table(
+    table = make_table(
         "AUC, average precision and equal error rate of frames, percent", "", *columns
     )
     for name, found in detectors.items():
@@ -62,14 +55,9 @@ def _format_number(value: float | None, digits: int = 1) -> str:
 
 
 def _make_event_table(detectors: Mapping[str, DetectorFigures], score: str) -> Table:
-    table = _make_table(
+    table = make_table(
         f"Events of the score {score}, causal",
-        "",
-        "threshold",
-        "found",
-        "false",
-        "an hour (95 % interval)",
-        "median delay",
+        *("", "threshold", "found", "false", "an hour (95 % interval)", "median delay"),
     )
     for name, found in detectors.items():
         figures = found.figures_for(score)
@@ -114,12 +102,9 @@ def _format_rate(rate: FalseRate | None) -> str:
 
 
 def _make_place_table(detectors: Mapping[str, DetectorFigures], score: str) -> Table:
-    table = _make_table(
+    table = make_table(
         f"Where the error is, and causal AUC of the score {score} by kind of anomaly, percent",
-        "",
-        "RBDC",
-        "TBDC",
-        *(f"AUC {kind.value}" for kind in MotionKind),
+        *("", "RBDC", "TBDC", *(f"AUC {kind.value}" for kind in MotionKind)),
     )
     for name, found in detectors.items():
         regions, kinds = found.regions, found.figures_for(score).kinds
@@ -133,13 +118,9 @@ def _make_place_table(detectors: Mapping[str, DetectorFigures], score: str) -> T
 
 
 def _make_rule_table(rules: Mapping[str, DetectorFigures], score: str) -> Table:
-    table = _make_table(
+    table = make_table(
         f"Memory rules, score {score}",
-        "",
-        "updated",
-        "farthest item",
-        "causal AUC",
-        "offline AUC",
+        *("", "updated", "farthest item", "causal AUC", "offline AUC"),
         "false an hour at recall 0.95",
     )
     for name, found in rules.items():

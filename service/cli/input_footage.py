@@ -111,20 +111,25 @@ class FittedFrame:
     """True where it follows the frame before it."""
 
 
+@dataclass(frozen=True, slots=True)
+class FrameRequest:
+    """Says which frames of each source to read."""
+
+    shape: FrameShape
+    fps: float | None
+    limit: int | None
+    """At most this many frames."""
+    stop: threading.Event
+    """Ends the reading once it is set."""
+
+
 def read_frames(
-    console: Console,
-    sources: Sequence[Source],
-    shape: FrameShape,
-    *,
-    fps: float | None,
-    limit: int | None,
-    stop: threading.Event,
+    console: Console, sources: Sequence[Source], request: FrameRequest
 ) -> Iterator[FittedFrame]:
-    """Yield frames of recordings, and of cameras as they arrive, until `stop` is set.
+    """Yield frames of recordings, and of cameras as they arrive.
 
     Prints what was lost, and leaves out what can't be read where there are several sources.
 
-    Args: limit: at most this many frames of each.
     Raises: FootageError, BadInput: nothing can be read. SourceError: a camera went away.
     """
     from model.footage.footage_error import FootageError
@@ -132,13 +137,10 @@ def read_frames(
     failure: FootageError | None = None
     any_read = False
     for source in sources:
-        frames = (
-            _capture_frames
-            if source.is_live and examine_source(source).is_live
-            else _read_recording
-        )
+        is_camera = source.is_live and examine_source(source).is_live
+        read = _capture_frames if is_camera else _read_recording
         try:
-            for each in frames(console, source, shape, fps=fps, limit=limit, stop=stop):
+            for each in read(console, source, request):
                 any_read = True
                 yield each
         except FootageError as error:
@@ -149,40 +151,27 @@ def read_frames(
         raise failure
 
 
-def _capture_frames(
-    _: Console,
-    source: Source,
-    shape: FrameShape,
-    *,
-    fps: float | None,
-    limit: int | None,
-    stop: threading.Event,
-) -> Iterator[FittedFrame]:
+def _capture_frames(_: Console, source: Source, request: FrameRequest) -> Iterator[FittedFrame]:
     from service.cli.camera_recording import capture_frames
 
     first_at: float | None = None
-    captured = islice(capture_frames(source, shape, fps, stop), limit)
-    for number, frame in enumerate(captured):
+    captured = capture_frames(source, request.shape, request.fps, request.stop)
+    for number, frame in enumerate(islice(captured, request.limit)):
         first_at = frame.captured_at if first_at is None else first_at
         time_s = frame.captured_at - first_at
         yield FittedFrame(source.name, number, time_s, frame.pixels, not frame.cut)
 
 
 def _read_recording(
-    console: Console,
-    source: Source,
-    shape: FrameShape,
-    *,
-    fps: float | None,
-    limit: int | None,
-    stop: threading.Event,
+    console: Console, source: Source, request: FrameRequest
 ) -> Iterator[FittedFrame]:
     from model.footage.footage_reader import FootageReader
     from model.footage.source_pictures import Fitter
 
-    fitter, reading = Fitter(shape), FootageReader(source, fps=fps, limit=limit)
+    fitter = Fitter(request.shape)
+    reading = FootageReader(source, fps=request.fps, limit=request.limit)
     for number, each in enumerate(reading):
-        if stop.is_set():
+        if request.stop.is_set():
             break
         pixels = fitter.fit(each.picture)
         yield FittedFrame(source.name, number, each.time_s, pixels, each.continues)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+from rich.console import Console
 
 from model.bundles.catalog import DOCUMENT
 from service.errors import BadInput
@@ -40,6 +44,13 @@ def check_file(option: str, path: Path | None) -> None:
         _try_to_write(path.resolve().parent)
     except OSError as error:
         raise BadInput(option, str(path), f"cannot be written: {error.strerror}") from None
+
+
+def write_figures(path: Path | None, figures: Mapping[str, object], console: Console) -> None:
+    """Write figures as JSON, and print where; None writes nothing."""
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+        console.print(f"figures: {path}")
 
 
 def _try_to_write(folder: Path) -> None:

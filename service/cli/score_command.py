@@ -17,8 +17,9 @@ import typer
 from rich.console import Console
 
 from service.cli.bundles import load_bundle
-from service.cli.input_footage import FittedFrame, find_sources, read_frames
+from service.cli.input_footage import FittedFrame, FrameRequest, find_sources, read_frames
 from service.cli.outputs import check_file
+from service.cli.shared_options import BundleName
 from service.messages import StreamState
 from service.signals import stop_on_signals
 
@@ -47,9 +48,7 @@ class RowFormat(StrEnum):
 
 
 def score(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
-    ],
+    bundle: BundleName,
     source: Annotated[
         str, typer.Argument(help="A video, a folder of images or videos, or a camera's URL.")
     ],
@@ -89,14 +88,8 @@ def score(
     scores: list[float] = []
     threshold: float | None = None
     # An unreadable source must not empty the file that an earlier run wrote.
-    frames = read_frames(
-        console,
-        find_sources(console, [source]),
-        loaded.frame_shape,
-        fps=fps,
-        limit=max_frames,
-        stop=stop,
-    )
+    request = FrameRequest(loaded.frame_shape, fps, max_frames, stop)
+    frames = read_frames(console, find_sources(console, [source]), request)
     first = next(frames, None)
     with _open_output(out) as file, stop_on_signals(stop):
         write = _make_writer(file, format)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from service.cli.bundles import find_bundle
-from service.cli.outputs import check_file
+from service.cli.outputs import check_file, write_figures
+from service.cli.shared_options import JsonFile
 from service.errors import BadInput
 from service.settings import Settings
+from service.tools.console_tables import make_table
 
 if TYPE_CHECKING:
     from service.tools.soak.incidents import Incident
@@ -42,9 +41,7 @@ def soak(
             help=f"The cameras' model; NORMWATCH_DEFAULT_MODEL or {DEFAULT_BUNDLE} unless given."
         ),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="File for all figures, as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Run the service on cameras that refuse, stall, reset and send garbage at random. Fails where
     something grows, or a frame is unaccounted for."""
@@ -77,41 +74,30 @@ def soak(
     failures = list(_find_failures(figures))
     for line in (*_make_notes(figures), *failures):
         console.print(line)
-    if json_file is not None:
-        json_file.write_text(json.dumps(_make_json(figures, machine.line), indent=2) + "\n")
-        console.print(f"figures: {json_file}")
+    write_figures(json_file, _make_json(figures, machine.line), console)
     if failures:
         raise typer.Exit(1)
 
 
 def _make_trend_table(figures: SoakFigures) -> Table:
-    table = Table(
-        title="after the warm-up (medians of the first and the last fifth)",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
+    table = make_table(
+        "after the warm-up (medians of the first and the last fifth)",
+        *("part", "first", "last", "most", "growth"),
     )
-    table.add_column("part")
-    table.add_column("")
-    for name in ("first", "last", "most", "growth"):
-        table.add_column(name, justify="right")
     for trend in figures.trends:
         unit = f", {trend.kind.unit}" if trend.kind.unit else ""
         values = (trend.first, trend.last, trend.most, trend.growth)
         style = "bold" if trend.grows else None
-        name = f"{trend.kind.name}{unit}"
-        table.add_row(trend.part, name, *(f"{value:.1f}" for value in values), style=style)
+        name = f"{trend.part}: {trend.kind.name}{unit}"
+        table.add_row(name, *(f"{value:.1f}" for value in values), style=style)
     return table
 
 
 def _make_fault_table(figures: SoakFigures) -> Table:
-    table = Table(
-        title="from a fault's end to the camera's next scored frame",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
+    table = make_table(
+        "from a fault's end to the camera's next scored frame",
+        *("fault", "times", "median, s", "worst, s", "not back before the next"),
     )
-    table.add_column("fault")
-    for name in ("times", "median, s", "worst, s", "not back before the next"):
-        table.add_column(name, justify="right")
     by_fault: dict[str, list[float | None]] = {}
     for each in figures.recoveries:
         by_fault.setdefault(each.incident.fault.value, []).append(each.after_s)
@@ -126,9 +112,7 @@ def _make_fault_table(figures: SoakFigures) -> Table:
 def _make_notes(figures: SoakFigures) -> Iterator[str]:
     captured = sum(each.captured for each in figures.accounts)
     scored = sum(each.scored for each in figures.accounts)
-    dropped: Counter[str] = Counter()
-    for each in figures.accounts:
-        dropped.update(each.dropped)
+    dropped = sum((Counter(each.dropped) for each in figures.accounts), Counter[str]())
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "none"
     yield f"captured {captured} = scored {scored} + dropped ({reasons})"
     if figures.ages_s:
@@ -158,14 +142,15 @@ def _make_json(figures: SoakFigures, machine: str) -> Mapping[str, object]:
                 "part": each.part,
                 "kind": each.kind.name,
                 "unit": each.kind.unit,
-                "first": each.first,
-                "last": each.last,
-                "most": each.most,
-                "grows": each.grows,
+                **{name: getattr(each, name) for name in ("first", "last", "most", "grows")},
             }
             for each in figures.trends
         ],
         "accounts": [
-            {**asdict(each), "unaccounted": each.unaccounted} for each in figures.accounts
+            {
+                **each.model_dump(include={"captured", "scored", "dropped", "rows"}),
+                "unaccounted": each.unaccounted,
+            }
+            for each in figures.accounts
         ],
     }

@@ -159,7 +159,7 @@ def train(
     from model.network.network_config import PATCHES, NetConfig
     from model.training import trainer as training
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     chosen = training.PRESETS[preset.value]
     config = replace(
         chosen.train,

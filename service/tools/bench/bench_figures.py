@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -244,9 +245,8 @@ class LoadFigures:
     @property
     def efficiency(self) -> float | None:
         """Frames a second as a share of the detector's alone; None where fewer were offered."""
-        if self.alone is None:
-            return None
-        if self.offered_fps is not None and self.offered_fps < self.alone.fps:
+        offered = math.inf if self.offered_fps is None else self.offered_fps
+        if self.alone is None or offered < self.alone.fps:
             return None
         return self.fps / self.alone.fps
 

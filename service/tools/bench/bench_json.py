@@ -9,6 +9,8 @@ from service.tools.bench.bench_figures import LoadFigures, LoadRun, NetworkFigur
 from service.tools.bench.machine import BenchMachine
 
 Json = Mapping[str, object]
+DERIVED = ("served_share", "holds", "efficiency", "engine_share", "limit")
+"""What follows from a load's figures, and stands next to them."""
 
 
 def make_network_json(machine: BenchMachine, figures: NetworkFigures) -> Json:
@@ -36,12 +38,4 @@ def make_load_json(command: str, machine: BenchMachine, run: LoadRun) -> Json:
 
 def _make_row(row: LoadFigures) -> Json:
     memory = [{**asdict(each), "growth_mb": each.growth_mb} for each in row.memory]
-    return {
-        **asdict(row),
-        "served_share": row.served_share,
-        "holds": row.holds,
-        "efficiency": row.efficiency,
-        "engine_share": row.engine_share,
-        "limit": row.limit,
-        "memory": memory,
-    }
+    return asdict(row) | {name: getattr(row, name) for name in DERIVED} | {"memory": memory}

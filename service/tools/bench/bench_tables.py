@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.table import Table
 
 from model.stages import Stage
@@ -17,9 +16,9 @@ from service.tools.bench.bench_figures import (
     LoadRun,
     MemoryTrend,
     NetworkFigures,
-    ProcessMemory,
     Spread,
 )
+from service.tools.console_tables import make_table
 
 NOT_MEASURED = "n/a"
 STAGE_COLUMNS = 5
@@ -31,33 +30,14 @@ def format_camera_count(count: int) -> str:
     return "1 camera" if count == 1 else f"{count} cameras"
 
 
-def _make_table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        padding=(0, 0, 0, 1),
-        pad_edge=False,
-    )
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    return table
-
-
 def make_network_table(figures: NetworkFigures) -> Table:
     """Make a table with a row for each engine, the reference form first."""
     threads = "1 thread" if figures.threads == 1 else f"{figures.threads} threads"
     cameras = format_camera_count(figures.batch)
-    table = _make_table(
+    table = make_table(
         f"{figures.bundle}: network and scoring, frames from memory; {threads}, {cameras} a step",
-        "",
-        "ms a\nframe",
-        "\nquartiles",
-        "frames/s\na core",
-        "times the\nreference",
-        "\nquartiles",
-        "GFLOP/s\na core",
-        "of fp32\npeak",
+        *("", "ms a\nframe", "\nquartiles", "frames/s\na core", "times the\nreference"),
+        *("\nquartiles", "GFLOP/s\na core", "of fp32\npeak"),
     )
     table.add_row("reference form", *_format_engine(figures.reference))
     for name, each in figures.engines.items():
@@ -103,18 +83,11 @@ def make_network_notes(figures: NetworkFigures) -> Iterator[str]:
 
 def make_load_table(run: LoadRun, what: str) -> Table:
     """Make a table with a row for each number of cameras."""
-    table = _make_table(
+    table = make_table(
         f"{run.bundle}: {what}; {run.source}",
-        "\ncameras",
-        "fps\noffered",
-        "fps\nscored",
-        "per CPU\nsecond",
-        "least, median,\nmost a camera",
-        "ms of age at\np50 p95 p99",
-        "\ndropped",
-        "detector\nalone",
-        "effi-\nciency",
-        "memory\nMB",
+        *("\ncameras", "fps\noffered", "fps\nscored", "per CPU\nsecond"),
+        *("least, median,\nmost a camera", "ms of age at\np50 p95 p99", "\ndropped"),
+        *("detector\nalone", "effi-\nciency", "memory\nMB"),
     )
     for row in run.rows:
         rates, alone = row.camera_fps, row.alone
@@ -141,7 +114,7 @@ def make_stage_tables(run: LoadRun) -> Iterator[Table]:
 
 def _make_stage_table(rows: Sequence[LoadFigures]) -> Table:
     columns = (f"{format_camera_count(row.cameras)}\nshare, ms" for row in rows)
-    table = _make_table("The service's CPU time by stage", "", *columns)
+    table = make_table("The service's CPU time by stage", "", *columns)
     for stage in Stage:
         table.add_row(stage.value, *(_format_stage(row, stage) for row in rows))
     for name, used in (
@@ -200,15 +173,8 @@ def _describe_growth(row: LoadFigures) -> str:
 
 def _describe_trends(row: LoadFigures) -> Iterator[str]:
     """Yield a line for the process of each part whose memory grew fastest in the second half."""
-    fastest: dict[str, ProcessMemory] = {}
-    for each in row.memory:
-        best = fastest.get(each.part)
-        if each.rss_trend is not None and (
-            best is None
-            or best.rss_trend is None
-            or each.rss_trend.mb_an_hour > best.rss_trend.mb_an_hour
-        ):
-            fastest[each.part] = each
+    known = [(each.rss_trend.mb_an_hour, each) for each in row.memory if each.rss_trend]
+    fastest = {each.part: each for _, each in sorted(known, key=lambda pair: pair[0])}
     for part, each in fastest.items():
         rss, pss = _format_trend(each.rss_trend), _format_trend(each.pss_trend)
         yield f"{part}: {rss} MB of RSS and {pss} MB of PSS an hour (second half)"

@@ -57,18 +57,25 @@ def play_back_and_forth(pictures: Sequence[Frame]) -> Iterator[Frame]:
 
 def write_clip(path: Path, fps: int, seconds: float) -> None:
     """Write the drawn scene in the size of Ped2, as H.264 in MP4, at least `seconds` long."""
-    short = path.with_name(f"{path.stem}.short.mp4")
-    count = max(2, min(CLIP_FRAMES, round(seconds * fps)))
-    _encode(short, (_resize_to_camera(picture) for picture in draw_frames(SEED, count / FPS)), fps)
-    repeat_clip(short, path, seconds)
-    short.unlink()
+    pictures = draw_frames(SEED, _count_pictures(fps, seconds) / FPS)
+    _encode_repeated(path, map(_resize_to_camera, pictures), fps, seconds)
 
 
 def write_quiet_clip(path: Path, still: Picture, fps: float, seconds: float) -> None:
     """Write a still picture with new sensor noise in each frame, at least `seconds` long."""
+    pictures = _add_noise(still, _count_pictures(fps, seconds))
+    _encode_repeated(path, pictures, fps, seconds, crf=QUIET_CRF)
+
+
+def _count_pictures(fps: float, seconds: float) -> int:
+    return max(2, min(CLIP_FRAMES, round(seconds * fps)))
+
+
+def _encode_repeated(
+    path: Path, pictures: Iterator[Picture], fps: float, seconds: float, *, crf: int = BUSY_CRF
+) -> None:
     short = path.with_name(f"{path.stem}.short.mp4")
-    count = max(2, min(CLIP_FRAMES, round(seconds * fps)))
-    _encode(short, _add_noise(still, count), fps, crf=QUIET_CRF)
+    _encode(short, pictures, fps, crf=crf)
     repeat_clip(short, path, seconds)
     short.unlink()
 
@@ -112,7 +119,7 @@ def _resize_to_camera(picture: Picture) -> Picture:
     return resized.astype("uint8", copy=False)
 
 
-def _encode(path: Path, pictures: Iterator[Picture], fps: float, *, crf: int = BUSY_CRF) -> None:
+def _encode(path: Path, pictures: Iterator[Picture], fps: float, *, crf: int) -> None:
     first = next(pictures)
     height, width = (side - side % 2 for side in first.shape[:2])  # yuv420p needs even sides
     rate = Fraction(fps).limit_denominator(1001)

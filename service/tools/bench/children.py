@@ -8,11 +8,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from service.tether import tether_command
+from service.tools.bench.bench_figures import BenchDetectorFigures
 
 STOP_S = 30.0
+
+
+DETECTOR_ANSWER = TypeAdapter(BenchDetectorFigures)
+"""Reads and writes the answer to a `DetectorJob`."""
 
 
 class DetectorJob(BaseModel):
@@ -22,15 +27,6 @@ class DetectorJob(BaseModel):
     seconds: float
     video: str | None = None
     """Path of the video whose frames are scored; None draws frames."""
-
-
-class DetectorAnswer(BaseModel):
-    """What the process measured for a `DetectorJob`."""
-
-    engine: str
-    fps: float
-    cpu_ms: float
-    engine_cpu_ms: float
 
 
 class WorkerJob(BaseModel):

@@ -23,8 +23,9 @@ from service.infer.model_pool import ModelPool
 from service.infer.scheduler import MAX_BATCH
 from service.infer.worker_main import prepare
 from service.settings import Settings
+from service.tools.bench.bench_figures import BenchDetectorFigures
 from service.tools.bench.camera_clips import fit_drawn_frames, read_video_frames
-from service.tools.bench.children import DetectorAnswer, DetectorJob
+from service.tools.bench.children import DETECTOR_ANSWER, DetectorJob
 from service.tools.bench.network_bench import FRAMES, make_detector_step
 
 WAIT_S = 0.05
@@ -57,10 +58,10 @@ def main() -> None:
     )
     for line in sys.stdin:
         answer = measure_detector(detector, engine, DetectorJob.model_validate_json(line))
-        print(answer.model_dump_json(), flush=True)
+        print(DETECTOR_ANSWER.dump_json(answer).decode(), flush=True)
 
 
-def measure_detector(detector: Detector, engine: Engine, job: DetectorJob) -> DetectorAnswer:
+def measure_detector(detector: Detector, engine: Engine, job: DetectorJob) -> BenchDetectorFigures:
     """Run the detector on as many of the cameras as fit a batch, for `job.seconds`."""
     cameras = min(job.cameras, MAX_BATCH)
     shape = detector.bundle.frame_shape
@@ -80,7 +81,7 @@ def measure_detector(detector: Detector, engine: Engine, job: DetectorJob) -> De
     frames = steps * cameras
     stacks = _make_stacks(pictures, detector.bundle.config.context + 1, cameras)
     engine_s = _measure_engine_cpu_s(engine, detector.bundle, stacks, job.seconds / 2.0)
-    return DetectorAnswer(
+    return BenchDetectorFigures(
         engine=str(detector.engine),
         fps=frames / wall_s,
         cpu_ms=1000.0 * cpu_s / frames,

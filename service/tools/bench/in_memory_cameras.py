@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import cv2
 
@@ -26,20 +27,28 @@ LEAD_S = 0.05
 """Time from a camera's opening to its first frame."""
 
 
-class ReadySource:
-    """Always has a frame: the next is captured when the last is taken."""
+class _MemorySource:
+    """Holds what both kinds of camera have: frames, a picture a second, no features."""
 
     def __init__(self, frames: Sequence[Frame], first_frame: int, preview: bytes) -> None:
         self._frames = play_back_and_forth(frames)
-        self._number = first_frame
-        self._captured_at = time.time()
+        self._first_frame = first_frame
+        self._captured = 0
         self._preview, self._previewed_at = preview, float("-inf")
-        self._taken = 0
-        self._open = True
+        self.closed = False
 
-    def count_waiting(self) -> int:
-        """Return 1 until it is stopped."""
-        return int(self._open)
+    def _capture(self, now: float) -> CapturedFrame:
+        """Make the next frame, once a second with a picture."""
+        preview = None
+        if now - self._previewed_at >= 1.0:
+            self._previewed_at, preview = now, self._preview
+        number = self._captured
+        self._captured += 1
+        return CapturedFrame(now, number, next(self._frames), preview, number == 0)
+
+    def _number(self, frame: CapturedFrame) -> SourceFrame:
+        number = self._first_frame + frame.sequence
+        return SourceFrame(number, frame.captured_at, frame.pixels, frame.cut, frame.preview)
 
     def look_closely(self) -> None:
         """Do nothing: there are no pictures."""
@@ -47,6 +56,30 @@ class ReadySource:
     def pop_if(self, is_wanted: Callable[[Features], bool]) -> SourceFrame | None:
         """Return None: the frames have no features."""
         return None
+
+    def status(self) -> SourceStatus:
+        """Report that it plays."""
+        return SourceStatus(CaptureState.PLAYING, "", self._captured, Counter())
+
+    def stop(self) -> None:
+        """Give no more frames."""
+        self.closed = True
+
+    def close(self) -> None:
+        """Do the same as `stop`."""
+        self.closed = True
+
+
+class ReadySource(_MemorySource):
+    """Always has a frame: the next is captured when the last is taken."""
+
+    def __init__(self, frames: Sequence[Frame], first_frame: int, preview: bytes) -> None:
+        super().__init__(frames, first_frame, preview)
+        self._next_at = time.time()
+
+    def count_waiting(self) -> int:
+        """Return 1 until it is stopped."""
+        return int(not self.closed)
 
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """Return nothing: the only frame is the newest."""
@@ -54,61 +87,28 @@ class ReadySource:
 
     def pop(self) -> SourceFrame | None:
         """Return the frame that was captured when the last one was taken."""
-        if not self._open:
+        if self.closed:
             return None
-        captured_at, self._captured_at = self._captured_at, time.time()
-        preview = None
-        if captured_at - self._previewed_at >= 1.0:
-            self._previewed_at, preview = captured_at, self._preview
-        number = self._number + self._taken
-        self._taken += 1
-        return SourceFrame(number, captured_at, next(self._frames), self._taken == 1, preview)
-
-    def status(self) -> SourceStatus:
-        """Report that it plays."""
-        return SourceStatus(CaptureState.PLAYING, "", self._taken, Counter())
-
-    def stop(self) -> None:
-        """Give no more frames."""
-        self._open = False
-
-    def close(self) -> None:
-        """Do the same as `stop`."""
-        self._open = False
+        captured_at, self._next_at = self._next_at, time.time()
+        return self._number(self._capture(captured_at))
 
 
-class PacedSource:
+class PacedSource(_MemorySource):
     """Gives frames at a fixed rate; they wait in a ring as a camera's do."""
 
     def __init__(
         self, frames: Sequence[Frame], first_frame: int, preview: bytes, ring_frames: int
     ) -> None:
-        self._frames = play_back_and_forth(frames)
-        self._first_frame = first_frame
+        super().__init__(frames, first_frame, preview)
         self._ring = Ring(ring_frames)
-        self._preview, self._previewed_at = preview, float("-inf")
-        self._captured = 0
-        self.closed = False
 
     def capture(self, now: float) -> None:
         """Put the next frame into the ring."""
-        preview = None
-        if now - self._previewed_at >= 1.0:
-            self._previewed_at, preview = now, self._preview
-        cut = self._captured == 0
-        self._ring.push(CapturedFrame(now, self._captured, next(self._frames), preview, cut))
-        self._captured += 1
+        self._ring.push(self._capture(now))
 
     def count_waiting(self) -> int:
         """Return the number of frames in the ring."""
         return 0 if self.closed else len(self._ring)
-
-    def look_closely(self) -> None:
-        """Do nothing: there are no pictures."""
-
-    def pop_if(self, is_wanted: Callable[[Features], bool]) -> SourceFrame | None:
-        """Return None: the frames have no features."""
-        return None
 
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """Return the ring's stale frames."""
@@ -119,22 +119,10 @@ class PacedSource:
         frame = self._ring.pop()
         return None if frame is None or self.closed else self._number(frame)
 
-    def _number(self, frame: CapturedFrame) -> SourceFrame:
-        number = self._first_frame + frame.sequence
-        return SourceFrame(number, frame.captured_at, frame.pixels, frame.cut, frame.preview)
-
     def status(self) -> SourceStatus:
         """Report that it plays, and how many frames the ring dropped."""
         dropped = Counter({DropReason.CAPTURE_RING: self._ring.dropped})
-        return SourceStatus(CaptureState.PLAYING, "", self._captured, dropped)
-
-    def stop(self) -> None:
-        """Capture no more frames."""
-        self.closed = True
-
-    def close(self) -> None:
-        """Do the same as `stop`."""
-        self.closed = True
+        return replace(super().status(), dropped=dropped)
 
 
 class Feed:

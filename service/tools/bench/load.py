@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from service.tools.bench.bench_figures import (
     compute_ages,
     compute_camera_rates,
 )
-from service.tools.bench.children import Child, DetectorAnswer, DetectorJob
+from service.tools.bench.children import DETECTOR_ANSWER, Child, DetectorJob
 from service.tools.bench.process_usage import NOT_OURS, Usage
 
 WARM_UP_S = 180.0
@@ -61,7 +62,7 @@ class DetectorAlone(AbstractContextManager["DetectorAlone"]):
             {**plan.settings, "NORMWATCH_DEFAULT_MODEL": plan.model},
         )
         self._seconds = min(ALONE_S, plan.seconds)
-        self._answers: list[DetectorAnswer] = []
+        self._answers: list[BenchDetectorFigures] = []
         self.engine = ""
         """Name of its engine, which the worker is to use, too; empty before `measure`."""
 
@@ -69,18 +70,15 @@ class DetectorAlone(AbstractContextManager["DetectorAlone"]):
         """Measure once. Raises: ChildProcessError: the process has ended."""
         job = DetectorJob(cameras=cameras, seconds=self._seconds, video=self._video)
         answer = self._child.ask(job.model_dump_json())
-        self._answers.append(DetectorAnswer.model_validate_json(answer))
+        self._answers.append(DETECTOR_ANSWER.validate_json(answer))
         self.engine = self._answers[-1].engine
 
     def take_figures(self) -> BenchDetectorFigures:
         """Return the mean of all measurements since the last call."""
         answers, self._answers = self._answers, []
-        return BenchDetectorFigures(
-            engine=answers[0].engine,
-            fps=statistics.fmean(each.fps for each in answers),
-            cpu_ms=statistics.fmean(each.cpu_ms for each in answers),
-            engine_cpu_ms=statistics.fmean(each.engine_cpu_ms for each in answers),
-        )
+        names = ("fps", "cpu_ms", "engine_cpu_ms")
+        means = {name: statistics.fmean(getattr(each, name) for each in answers) for name in names}
+        return BenchDetectorFigures(answers[0].engine, **means)
 
     def __exit__(
         self,
@@ -115,10 +113,8 @@ class TimeSpan:
 
     def count_by_camera(self, scored: Sequence[TimedFrame], cameras: int) -> list[int]:
         """Count the frames of each camera."""
-        counts = [0] * cameras
-        for each in scored:
-            counts[each.camera] += 1
-        return counts
+        counts = Counter(each.camera for each in scored)
+        return [counts[camera] for camera in range(cameras)]
 
 
 def pass_time(seconds: float, *, tick: Callable[[], object]) -> TimeSpan:

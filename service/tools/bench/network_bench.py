@@ -20,7 +20,7 @@ from model.bundles.bundle import Bundle
 from model.bundles.reference_form import REFERENCE_CONFIG, ReferenceForm
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
-from model.engines.choice import find_refusals, list_engines
+from model.engines.choice import find_refusals
 from model.engines.engine import EngineError
 from model.engines.names import EngineName
 from model.frames import Frame, FrameShape
@@ -84,23 +84,6 @@ class _Contestant:
         count = self.steps * self.frames_a_step
         self.wall_s.append(wall_s / count)
         self.core_s.append((wall_s if self.on_gpu else cpu_s) / count)
-
-
-def choose_engines(bundle: Bundle, names: Sequence[str], device: str) -> list[EngineName]:
-    """Return the named engines, or all that can run this bundle on this machine.
-
-    Raises: BadInput: there is no such engine, or none can run it.
-    """
-    try:
-        named = [EngineName(name) for name in names]
-    except ValueError:
-        known = [each.value for each in EngineName]
-        wrong = next(name for name in names if name not in known)
-        raise BadInput("--engine", wrong, f"must be one of {', '.join(known)}") from None
-    found = named or list_engines(bundle, device)
-    if not found:
-        raise BadInput("--engine", None, "no engine can run this bundle on this machine")
-    return found
 
 
 def measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +19,8 @@ NOT_OURS = (BENCHMARK, CAMERAS)
 MB = 2.0**20
 SHARED_EVERY = 5
 """Shared memory, which takes the kernel some time, is read in one sample of so many."""
-IDLE = ("idle", "iowait")
+NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
+"""Kinds of processor time that don't count; `user` includes the guests' time."""
 
 Parts = Mapping[int, str]
 """Process ids, each with the name of its part."""
@@ -100,13 +102,12 @@ class UsageWatch:
         self._samples = 0  # the last sample reads shared memory, too
         self.sample()
         seconds = time.monotonic() - self._began
-        cores: dict[str, float] = {}
+        cores: defaultdict[str, float] = defaultdict(float)
         for seen in self._seen.values():
-            used = (seen.last_cpu_s - seen.first_cpu_s) / seconds
-            cores[seen.part] = cores.get(seen.part, 0.0) + used
+            cores[seen.part] += (seen.last_cpu_s - seen.first_cpu_s) / seconds
         busy = (self._read_busy_s() - self._busy_began_s) / (seconds * usable_cores())
         memory = [each for seen in self._list_ours() if (each := _measure_memory(seen, seconds))]
-        return Usage(seconds, cores, min(busy, 1.0), self._peak_mb, memory)
+        return Usage(seconds, dict(cores), min(busy, 1.0), self._peak_mb, memory)
 
     def _list_ours(self) -> list[_WatchedProcess]:
         return [seen for seen in self._seen.values() if seen.part not in NOT_OURS]
@@ -114,13 +115,8 @@ class UsageWatch:
     def _read_busy_s(self) -> float:
         """Read how long the usable processors were busy since the machine's start."""
         times = psutil.cpu_times(percpu=True)
-        busy = 0.0
-        for cpu in self._cpus:
-            fields = times[cpu]._asdict()
-            # `user` includes the guests' time.
-            kept = {name: value for name, value in fields.items() if not name.startswith("guest")}
-            busy += sum(value for name, value in kept.items() if name not in IDLE)
-        return busy
+        fields = [field for cpu in self._cpus for field in times[cpu]._asdict().items()]
+        return float(sum(value for name, value in fields if name not in NOT_BUSY))
 
 
 def _read_cpu_s(process: psutil.Process) -> float:

@@ -89,21 +89,16 @@ class ServicePlan:
             raise BadInput("--video", str(self.video), "can't be used with cameras of --rtsp")
         if self.quiet and self.urls:
             raise BadInput("--quiet", str(self.quiet), "can't be used with cameras of --rtsp")
-        if self.quiet > min(self.load.cameras):
+        least = min(self.load.cameras)
+        if self.quiet > least:
             raise BadInput(
-                "--quiet",
-                str(self.quiet),
-                f"must be at most {min(self.load.cameras)}, the least of --cameras",
+                "--quiet", self.quiet, f"must be at most {least}, the least of --cameras"
             )
         if self.video is not None:
             read_clip_rate(self.video)
         if not self.urls and not is_installed():
-            raise BadInput(
-                "--rtsp",
-                None,
-                f"give a camera's URL, or install Debian's {' '.join(PACKAGES)}, "
-                "which the benchmark's cameras need",
-            )
+            needed = f"Debian's {' '.join(PACKAGES)}, which the benchmark's cameras need"
+            raise BadInput("--rtsp", None, f"give a camera's URL, or install {needed}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ front end count within themselves, which `/metrics` shows."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -45,20 +46,18 @@ class CpuCounters:
 
     def sum_worker_stages(self, before: CpuCounters) -> dict[Stage, float]:
         """Sum the seconds that workers spent since `before`, by stage."""
-        spent: dict[Stage, float] = {}
+        spent: defaultdict[Stage, float] = defaultdict(float)
         for (worker, name), seconds in self.workers.items():
             stage = Stage(name) if name in list(Stage) else Stage.REST
-            used = seconds - before.workers.get((worker, name), 0.0)
-            spent[stage] = spent.get(stage, 0.0) + used
+            spent[stage] += seconds - before.workers.get((worker, name), 0.0)
         return spent
 
     def sum_front_end_stages(self, before: CpuCounters) -> dict[Stage, float]:
         """Sum the seconds that the front end spent since `before`, by stage."""
-        spent: dict[Stage, float] = {}
+        spent: defaultdict[Stage, float] = defaultdict(float)
         for thread, seconds in self.front_end.items():
             stage = FRONT_END_STAGES.get(thread, Stage.SERVING)
-            used = seconds - before.front_end.get(thread, 0.0)
-            spent[stage] = spent.get(stage, 0.0) + used
+            spent[stage] += seconds - before.front_end.get(thread, 0.0)
         return spent
 
 

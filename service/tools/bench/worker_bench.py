@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from redis import Redis
@@ -33,21 +33,12 @@ from service.tools.bench.load import (
     select_own_parts,
     wait_until,
 )
-from service.tools.bench.process_usage import BENCHMARK, UsageWatch
+from service.tools.bench.process_usage import BENCHMARK, Usage, UsageWatch
 from service.tools.bench.stage_split import split_by_stage
 
 READ = 10_000
 """Most scores of a camera that are read at once."""
 BACKLOG = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _WorkerMeasured:
-    """A load, and the worker's own counters before and after it."""
-
-    load: LoadMeasurement
-    before: WorkerCounters
-    after: WorkerCounters
 
 
 class _Bus:
@@ -126,17 +117,16 @@ def measure(plan: LoadPlan, on_row: OnRow = lambda _: None) -> LoadRun:
         for cameras in plan.cameras:
             alone.measure(cameras)
             own = {**plan.settings, "NORMWATCH_REDIS_URL": url, "NORMWATCH_ENGINE": alone.engine}
-            measured = _run(replace(plan, settings=own), cameras, bus, redis_pid)
+            measured, split = _run(replace(plan, settings=own), cameras, bus, redis_pid)
             alone.measure(cameras)
             offered = None if plan.fps is None else plan.fps * cameras
             figures = alone.take_figures()
-            split = _split(measured)
-            rows.append(make_load_figures(cameras, offered, measured.load, split, figures))
+            rows.append(make_load_figures(cameras, offered, measured, split, figures))
             on_row(rows[-1])
     return LoadRun(Path(plan.model).name, rows, "frames in memory")
 
 
-def _run(plan: LoadPlan, cameras: int, bus: _Bus, redis_pid: int) -> _WorkerMeasured:
+def _run(plan: LoadPlan, cameras: int, bus: _Bus, redis_pid: int) -> tuple[LoadMeasurement, Split]:
     bus.register(cameras)
     worker = Child("service.tools.bench.bench_worker_process", plan.settings)
     try:
@@ -166,14 +156,11 @@ def _run(plan: LoadPlan, cameras: int, bus: _Bus, redis_pid: int) -> _WorkerMeas
         worker.close()
     scored.extend(bus.take())
     thread = (after.scoring_thread_s - before.scoring_thread_s) / usage.seconds
-    return _WorkerMeasured(
-        LoadMeasurement(span, span.select(scored), lost, usage, thread), before, after
-    )
+    measured = LoadMeasurement(span, span.select(scored), lost, usage, thread)
+    return measured, _split(usage, before, after)
 
 
-def _split(measured: _WorkerMeasured) -> Split:
-    usage = measured.load.usage
-    before, after = measured.before, measured.after
+def _split(usage: Usage, before: WorkerCounters, after: WorkerCounters) -> Split:
     fed_s = after.feed_s - before.feed_s
     spent = {
         Stage(name): seconds - before.stages.get(name, 0.0)

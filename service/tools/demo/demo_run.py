@@ -132,11 +132,10 @@ def _wait(
 ) -> None:
     """Wait until the first alert, the time limit, or `stop`."""
     end = time.monotonic() + timeout_s
-    while not (alerted.is_set() or stop.is_set()):
+    while not (alerted.wait(0.2) or stop.is_set()):
         if time.monotonic() > end:
             console.print(f"[red]no alert within {timeout_s:.0f} s[/red]; see the log above")
             return
-        alerted.wait(0.2)
 
 
 def describe_alert(alert: Alert, now: float) -> str:

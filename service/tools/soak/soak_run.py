@@ -18,7 +18,7 @@ from service.tools.bench.camera_clips import write_clip
 from service.tools.bench.load import TimedFrame, wait_until
 from service.tools.bench.process_usage import find_descendants
 from service.tools.bench.rtsp import RtspServer
-from service.tools.bench.running_service import RunningService, run_service
+from service.tools.bench.running_service import CameraStatus, RunningService, run_service
 from service.tools.soak.incidents import CameraFault, Incident, draw_incidents
 from service.tools.soak.relay import Relay
 from service.tools.soak.resources import (
@@ -55,20 +55,11 @@ class SoakPlan:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class CameraAccount:
-    """Accounts for one camera's frames at the end."""
+class CameraAccount(CameraStatus):
+    """Accounts for one camera's frames at the end; none should be unaccounted for."""
 
-    captured: int
-    scored: int
-    dropped: dict[str, int]
     rows: int
     """Scores in the database."""
-
-    @property
-    def unaccounted(self) -> int:
-        """Frames that are neither scored nor dropped; should be 0."""
-        return self.captured - self.scored - sum(self.dropped.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,7 @@ def soak(plan: SoakPlan, on_incident: OnIncident = lambda _: None) -> SoakFigure
         time.sleep(REST_S)
         watched.scored += service.take()
         accounts = [
-            CameraAccount(status.captured, status.scored, status.dropped, service.rows[camera])
+            CameraAccount(**status.model_dump(), rows=service.rows[camera])
             for camera, status in enumerate(service.read_statuses())
         ]
     return SoakFigures(
@@ -158,17 +149,15 @@ def _run_incidents(
     happened: Sequence[Incident],
     on_incident: OnIncident,
 ) -> None:
-    steps = sorted(
-        [(each.start_s, True, each) for each in happened]
-        + [(each.end_s, False, each) for each in happened],
-        key=lambda step: step[0],
-    )
+    begins = [(each.start_s, True, each) for each in happened]
+    ends = [(each.end_s, False, each) for each in happened]
+    steps = sorted([*begins, *ends], key=lambda step: step[0])
     sampled = read = -math.inf
     while (at := time.time() - watched.began) < plan.seconds:
         while steps and steps[0][0] <= at:
-            _, begins, incident = steps.pop(0)
+            _, is_start, incident = steps.pop(0)
             relay = relays[incident.camera]
-            if begins:
+            if is_start:
                 on_incident(incident)
                 begin_fault(relay, incident.fault)
             else:
@@ -223,13 +212,9 @@ def find_recoveries(
     for each in scored:
         times.setdefault(each.camera, []).append(each.captured_at - began)
     found: list[Recovery] = []
-    for incident in happened:
-        later = [
-            other.start_s
-            for other in happened
-            if other.camera == incident.camera and other.start_s > incident.start_s
-        ]
-        until = min(later, default=math.inf)
-        back = [at for at in times.get(incident.camera, []) if incident.end_s <= at < until]
-        found.append(Recovery(incident, min(back) - incident.end_s if back else None))
+    for one in happened:
+        starts = [each.start_s for each in happened if each.camera == one.camera]
+        until = min((start for start in starts if start > one.start_s), default=math.inf)
+        back = [at for at in times.get(one.camera, []) if one.end_s <= at < until]
+        found.append(Recovery(one, min(back) - one.end_s if back else None))
     return found
