@@ -5,6 +5,8 @@ Keys of one camera share a hash tag, so that one Lua script may touch them all o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 STREAMS = "nw:streams"
 """Hash of StreamConfig (JSON) by stream id; only the front end writes it."""
 
@@ -14,105 +16,53 @@ WORKERS = "nw:workers"
 RECORDER = "nw:recorder"
 """String with a time to live: the front end that records now."""
 
-
-def lease(stream_id: str) -> str:
-    """Key of a string with a time to live, "worker:epoch": the camera's owner."""
-    return f"nw:{{{stream_id}}}:lease"
+_CAMERA_KEYS: list[Callable[[str], str]] = []
 
 
-def epoch(stream_id: str) -> str:
-    """Key of an integer that only rises: the fencing epoch of the newest lease."""
-    return f"nw:{{{stream_id}}}:epoch"
+def _declare(name: str) -> Callable[[str], str]:
+    """Declare a key of each camera; it takes the stream's id."""
+
+    def make_key(stream_id: str) -> str:
+        return f"nw:{{{stream_id}}}:{name}"
+
+    _CAMERA_KEYS.append(make_key)
+    return make_key
 
 
-def last_frame(stream_id: str) -> str:
-    """Key of an integer: the number of the newest frame whose score was published."""
-    return f"nw:{{{stream_id}}}:last"
-
-
-def scores(stream_id: str) -> str:
-    """Key of a Redis stream of FrameScores, several an entry; the recorder deletes stored ones."""
-    return f"nw:{{{stream_id}}}:scores"
-
-
-def backlog(stream_id: str) -> str:
-    """Key of an integer: the number of scores that wait in `scores`."""
-    return f"nw:{{{stream_id}}}:backlog"
-
-
-def notes(stream_id: str) -> str:
-    """Key of a bounded Redis stream of StreamNote, on its way to the stream's log."""
-    return f"nw:{{{stream_id}}}:notes"
-
-
-def uploads(stream_id: str) -> str:
-    """Key of a Redis stream of UploadedFrame; an entry is deleted when its score is published."""
-    return f"nw:{{{stream_id}}}:uploads"
-
-
-def registration(stream_id: str) -> str:
-    """Key of a string with a time to live that exists while the stream is registered.
-
-    `STREAMS` says the same, but hasn't the camera's hash tag.
-    """
-    return f"nw:{{{stream_id}}}:known"
-
-
-def upload_bytes(stream_id: str) -> str:
-    """Key of an integer: the bytes of pictures that wait in `uploads`."""
-    return f"nw:{{{stream_id}}}:upload_bytes"
-
-
-def next_upload(stream_id: str) -> str:
-    """Key of an integer: the number that the next uploaded frame gets."""
-    return f"nw:{{{stream_id}}}:next"
-
-
-def snapshot(stream_id: str) -> str:
-    """Key of bytes: the camera's detector state, for the next owner."""
-    return f"nw:{{{stream_id}}}:snapshot"
-
-
-def status(stream_id: str) -> str:
-    """Key of a StreamStatus as JSON, with a time to live."""
-    return f"nw:{{{stream_id}}}:status"
-
-
-def preview(stream_id: str) -> str:
-    """Key of a hash with a time to live: `jpeg`, `heat`, `frame`, `captured_at`.
-
-    `heat` is a PNG, 8 bit grey, 255 being strong.
-    """
-    return f"nw:{{{stream_id}}}:preview"
-
-
-def shot_request(stream_id: str) -> str:
-    """ShotRequest as JSON, with a time to live: the events whose pictures are requested."""
-    return f"nw:{{{stream_id}}}:wanted"
-
-
-def shots(stream_id: str) -> str:
-    """Key of a bounded Redis stream of Shot with `jpeg` and `heat`, with a time to live."""
-    return f"nw:{{{stream_id}}}:shots"
+lease = _declare("lease")
+"""String with a time to live, "worker:epoch": the camera's owner."""
+epoch = _declare("epoch")
+"""Integer that only rises: the fencing epoch of the newest lease."""
+last_frame = _declare("last")
+"""Integer: the number of the newest frame whose score was published."""
+scores = _declare("scores")
+"""Redis stream of FrameScores, several an entry; the recorder deletes stored ones."""
+backlog = _declare("backlog")
+"""Integer: the number of scores that wait in `scores`."""
+notes = _declare("notes")
+"""Bounded Redis stream of StreamNote, on its way to the stream's log."""
+registration = _declare("known")
+"""String with a time to live that exists while the stream is registered. `STREAMS` says the same,
+but hasn't the camera's hash tag."""
+uploads = _declare("uploads")
+"""Redis stream of UploadedFrame; an entry is deleted when its score is published."""
+upload_bytes = _declare("upload_bytes")
+"""Integer: the bytes of pictures that wait in `uploads`."""
+next_upload = _declare("next")
+"""Integer: the number that the next uploaded frame gets."""
+snapshot = _declare("snapshot")
+"""Bytes: the camera's detector state, for the next owner."""
+status = _declare("status")
+"""StreamStatus as JSON, with a time to live."""
+preview = _declare("preview")
+"""Hash with a time to live: `jpeg`, `heat`, `frame`, `captured_at`. `heat` is a PNG, 8 bit grey,
+255 being strong."""
+shot_request = _declare("wanted")
+"""ShotRequest as JSON, with a time to live: the events whose pictures are requested."""
+shots = _declare("shots")
+"""Bounded Redis stream of Shot with `jpeg` and `heat`, with a time to live."""
 
 
 def list_stream_keys(stream_id: str) -> list[str]:
     """List all keys of one camera, to delete with it."""
-    parts = (
-        lease,
-        epoch,
-        last_frame,
-        scores,
-        backlog,
-        notes,
-        registration,
-        uploads,
-        upload_bytes,
-        next_upload,
-        snapshot,
-        status,
-        preview,
-        shot_request,
-        shots,
-    )
-    return [part(stream_id) for part in parts]
+    return [make_key(stream_id) for make_key in _CAMERA_KEYS]

@@ -5,7 +5,7 @@ Times are seconds since 1970 (UTC) as floats, as everywhere inside; the API show
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from sqlalchemy import (
     JSON,
@@ -24,6 +24,18 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.stream_choices import Decode, Transport
+
+StreamKey = Annotated[
+    str, mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+]
+"""The stream of a row, as its key or the beginning of it; the row is deleted with the stream."""
+RisingId = Annotated[
+    int,
+    mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+]
+"""A key that the database gives, above all before it."""
 
 
 class Base(DeclarativeBase):
@@ -74,9 +86,7 @@ class ScoreRow(Base):
     __tablename__ = "scores"
     __table_args__ = (Index("scores_by_time", "stream_id", "captured_at"),)
 
-    stream_id: Mapped[str] = mapped_column(
-        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
-    )
+    stream_id: Mapped[StreamKey]
     frame: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     epoch: Mapped[int] = mapped_column(Integer)
     captured_at: Mapped[float] = mapped_column(Float)
@@ -99,9 +109,7 @@ class _RollUp:
 
     __table_args__ = _BY_KEY
 
-    stream_id: Mapped[str] = mapped_column(
-        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
-    )
+    stream_id: Mapped[StreamKey]
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Its beginning in whole seconds since 1970, by time of capture."""
     count: Mapped[int] = mapped_column(Integer)
@@ -132,9 +140,7 @@ class ThresholdRow(Base):
     __tablename__ = "thresholds"
     __table_args__ = (Index("thresholds_by_stream", "stream_id", "id"),)
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    )
+    id: Mapped[RisingId]
     stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
     made_at: Mapped[float] = mapped_column(Float)
     model: Mapped[str] = mapped_column(String(500))
@@ -159,9 +165,7 @@ class FootageRow(Base):
 
     __tablename__ = "normal_footage"
 
-    stream_id: Mapped[str] = mapped_column(
-        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
-    )
+    stream_id: Mapped[StreamKey]
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Rises by one."""
     version: Mapped[int] = mapped_column(Integer, default=0)
@@ -239,9 +243,7 @@ class CursorRow(Base):
 
     __tablename__ = "cursors"
 
-    stream_id: Mapped[str] = mapped_column(
-        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
-    )
+    stream_id: Mapped[StreamKey]
     version: Mapped[int] = mapped_column(Integer, default=0)
     """Compared and raised by each write, so that a second recorder rolls back."""
     last_frame: Mapped[int] = mapped_column(BigInteger, default=-1)
@@ -261,9 +263,7 @@ class StreamLogRow(Base):
         UniqueConstraint("stream_id", "note", name="stream_log_once"),
     )
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    )
+    id: Mapped[RisingId]
     """Rises: it orders a stream's entries even when clocks jump."""
     stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
     note: Mapped[str | None] = mapped_column(String(48))
@@ -280,9 +280,7 @@ class StreamHealthRow(Base):
 
     __tablename__ = "stream_health"
 
-    stream_id: Mapped[str] = mapped_column(
-        ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True
-    )
+    stream_id: Mapped[StreamKey]
     version: Mapped[int] = mapped_column(Integer, default=0)
     """Compared and raised by each write, as in `CursorRow`."""
     began_at: Mapped[float] = mapped_column(Float)
@@ -363,9 +361,7 @@ class AttemptRow(Base):
     __tablename__ = "delivery_attempts"
     __table_args__ = (Index("attempts_of_delivery", "delivery_id", "id"),)
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    )
+    id: Mapped[RisingId]
     delivery_id: Mapped[str] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"))
     at: Mapped[float] = mapped_column(Float)
     took_s: Mapped[float] = mapped_column(Float)
