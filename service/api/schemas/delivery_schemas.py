@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from service.alert.outbox import DeliveryState
-from service.api.schemas.receiver_schemas import hide_optional_secrets
+from service.api.schemas.copied_fields import copy_fields
+from service.api.schemas.receiver_schemas import (
+    AttemptOut,
+    describe_attempt,
+    hide_optional_secrets,
+)
 from service.api.times import TimeOut
 from service.store.tables import AttemptRow, DeliveryRow
 
@@ -36,19 +41,6 @@ class DeliveriesOut(BaseModel):
     """Give it as `before` to get the next page; null when this is the last."""
 
 
-class AttemptOut(BaseModel):
-    """One attempt to deliver a message."""
-
-    at: TimeOut
-    took_s: float
-    status: int | None
-    """Null: there was no answer."""
-    answer: str | None
-    """Its beginning."""
-    error: str | None
-    """Null: the receiver accepted the message."""
-
-
 class DeliveryDetailOut(DeliveryOut):
     """One message, what it says, and how its attempts went."""
 
@@ -68,33 +60,17 @@ class ReplayOut(BaseModel):
 
 
 def describe_delivery(row: DeliveryRow) -> DeliveryOut:
-    """A row, as it is shown."""
-    state = DeliveryState(row.state)
-    return DeliveryOut(
-        id=row.id,
-        event_type=row.event_type,
-        stream_id=row.stream_id,
-        state=state,
-        attempts=row.attempts,
-        created_at=row.created_at,
-        replayed_at=row.replayed_at,
-        next_attempt_at=row.next_attempt_at if state is DeliveryState.WAITING else None,
-        delivered_at=row.delivered_at,
-        last_status=row.last_status,
+    """Return the answer about a row."""
+    is_waiting = row.state == DeliveryState.WAITING
+    return copy_fields(
+        DeliveryOut,
+        row,
+        next_attempt_at=row.next_attempt_at if is_waiting else None,
         last_error=hide_optional_secrets(row.last_error),
     )
 
 
 def describe_delivery_detail(row: DeliveryRow, attempts: Sequence[AttemptRow]) -> DeliveryDetailOut:
-    """A row with its attempts, as it is shown."""
-    history = [
-        AttemptOut(
-            at=attempt.at,
-            took_s=round(attempt.took_s, 3),
-            status=attempt.status,
-            answer=hide_optional_secrets(attempt.answer),
-            error=hide_optional_secrets(attempt.error),
-        )
-        for attempt in attempts
-    ]
+    """Return the answer about a row with its attempts."""
+    history = [describe_attempt(AttemptOut, attempt) for attempt in attempts]
     return DeliveryDetailOut(**dict(describe_delivery(row)), body=row.body, history=history)

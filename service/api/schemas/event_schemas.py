@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.api.schemas.copied_fields import copy_fields
 from service.api.times import TimeOut
 from service.characters import has_controls
 from service.media.media_kinds import MediaKind
@@ -77,22 +78,11 @@ def describe_event(
     row: EventRow, stream_name: str, *, has_snapshot: bool, media: Sequence[MediaKind] = ()
 ) -> EventOut:
     """Return the answer about a row."""
-    return EventOut(
-        id=row.id,
-        stream_id=row.stream_id,
+    return copy_fields(
+        EventOut,
+        row,
         stream_name=stream_name,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        first_frame=row.first_frame,
-        last_frame=row.last_frame,
-        peak_score=row.peak_score,
-        peak_frame=row.peak_frame,
-        threshold=row.threshold,
-        region=row.region,
         snapshot=f"/events/{row.id}/snapshot.jpg" if has_snapshot else None,
         media=list(media),
-        muted=row.muted,
-        label=row.label,
         note=row.label_note,
-        labelled_at=row.labelled_at,
     )

@@ -19,10 +19,11 @@ from model.footage.locations import redact_url
 from service.alert.attempts import Attempt, ReceiverKind
 from service.alert.outbox import EventType
 from service.alert.test_messages import Trial
+from service.api.schemas.copied_fields import Answer, copy_fields
 from service.api.times import TimeOut
 from service.characters import refuse_controls
 from service.logs import hide_secrets
-from service.store.tables import ReceiverRow
+from service.store.tables import AttemptRow, ReceiverRow
 
 SECRET_BYTES = range(24, 65)
 """How many bytes Standard Webhooks allows in a secret."""
@@ -187,6 +188,19 @@ class SecretOut(BaseModel):
     """Null: the old one is not valid any more."""
 
 
+class AttemptOut(BaseModel):
+    """One attempt to deliver a message."""
+
+    at: TimeOut
+    took_s: float
+    status: int | None
+    """Null: there was no answer."""
+    answer: str | None
+    """Its beginning."""
+    error: str | None
+    """Null: the receiver accepted the message."""
+
+
 class TrialOut(BaseModel):
     """What came of a test message."""
 
@@ -204,18 +218,12 @@ class TrialOut(BaseModel):
 
 def describe_receiver(row: ReceiverRow, now: float) -> ReceiverOut:
     """Make the answer for a row."""
-    return ReceiverOut(
-        id=row.id,
-        name=row.name,
-        kind=ReceiverKind(row.kind),
+    return copy_fields(
+        ReceiverOut,
+        row,
         url=_hide_credentials(row),
-        event_types=row.event_types,
-        stream_ids=row.stream_ids,
-        enabled=row.enabled,
-        disabled_reason=row.disabled_reason,
         held_until=_keep_future(row.held_until, now),
         old_secret_until=_keep_future(row.old_secret_until, now),
-        created_at=row.created_at,
     )
 
 
@@ -227,15 +235,23 @@ def _hide_credentials(row: ReceiverRow) -> str:
 
 def describe_trial(trial: Trial) -> TrialOut:
     """Make the answer for a test message."""
-    attempt: Attempt = trial.attempt
-    return TrialOut(
-        message_id=trial.message_id,
-        accepted=attempt.error is None,
-        at=attempt.at,
+    attempt = trial.attempt
+    return describe_attempt(
+        TrialOut, attempt, message_id=trial.message_id, accepted=attempt.error is None
+    )
+
+
+def describe_attempt(
+    answer: type[Answer], attempt: Attempt | AttemptRow, **others: object
+) -> Answer:
+    """Make an answer about an attempt, without secrets."""
+    return copy_fields(
+        answer,
+        attempt,
         took_s=round(attempt.took_s, 3),
-        status=attempt.status,
         answer=hide_optional_secrets(attempt.answer),
         error=hide_optional_secrets(attempt.error),
+        **others,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from service.api.schemas.copied_fields import copy_fields
 from service.api.times import TimeOut
 from service.history.rollup_queries import Resolution, Rollup
 from service.messages import StreamState
@@ -77,27 +78,9 @@ class RollupsOut(BaseModel):
 
 def describe_rollup(rollup: Rollup) -> RollupOut:
     """Return the answer about a roll-up."""
-    return RollupOut(
-        at=rollup.at,
-        count=rollup.count,
-        min=rollup.low,
-        mean=rollup.mean,
-        max=rollup.high,
-        threshold=rollup.threshold,
-    )
+    return copy_fields(RollupOut, rollup, min=rollup.low, max=rollup.high)
 
 
 def describe_score(row: ScoreRow) -> ScoreOut:
     """Return the answer about a row."""
-    return ScoreOut(
-        frame=row.frame,
-        captured_at=row.captured_at,
-        scored_at=row.scored_at,
-        psnr=row.psnr,
-        distance=row.distance,
-        gate_error=row.gate_error,
-        score=row.score,
-        threshold=row.threshold,
-        memory_updated=row.memory_updated,
-        state=StreamState(row.state),
-    )
+    return copy_fields(ScoreOut, row)

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from model.footage.locations import redact_text, redact_url
+from service.api.schemas.copied_fields import copy_fields
 from service.api.schemas.zone_schemas import ZoneOut, Zones
 from service.api.times import TimeOut
 from service.characters import refuse_controls
@@ -274,50 +275,30 @@ class StreamsOut(BaseModel):
 
 def describe_status(status: StreamStatus, threshold: float | None) -> StatusOut:
     """Return the answer about a worker's status."""
-    return StatusOut(
-        state=status.state,
+    return copy_fields(
+        StatusOut,
+        status,
         reason=redact_text(status.reason),
         since=status.since or None,
         threshold=threshold,
         fps=round(status.fps, 3),
-        target_fps=status.target_fps,
-        degraded=status.degraded,
-        weight=status.weight,
         share=round(status.share, 4),
-        frame_age_s=status.frame_age_s,
-        frame_age_p50_s=status.frame_age_p50_s,
-        frame_age_p99_s=status.frame_age_p99_s,
-        captured=status.captured,
-        scored=status.scored,
-        still=status.still,
-        dropped=status.dropped,
-        reconnects=status.reconnects,
-        worker=status.worker,
         updated_at=status.updated_at or None,
     )
 
 
 def describe_stream(row: StreamRow, status: StatusOut, now: float) -> StreamOut:
     """Return the answer about a row at this time."""
-    columns = {name: getattr(row, name) for name in StreamOut.model_fields if hasattr(row, name)}
-    return StreamOut.model_validate(
-        columns
-        | {
-            "source": redact_url(row.source),
-            "schedule": read_schedule(row.schedule),
-            "armed": is_armed(row.schedule, now),
-            "status": status,
-        }
+    return copy_fields(
+        StreamOut,
+        row,
+        source=redact_url(row.source),
+        schedule=read_schedule(row.schedule),
+        armed=is_armed(row.schedule, now),
+        status=status,
     )
 
 
 def describe_log_entry(row: StreamLogRow) -> LogEntryOut:
     """Return the answer about a row."""
-    return LogEntryOut(
-        id=row.id,
-        kind=LogKind(row.kind),
-        at=row.at,
-        state=StreamState(row.state),
-        reason=redact_text(row.reason),
-        worker=row.worker,
-    )
+    return copy_fields(LogEntryOut, row, reason=redact_text(row.reason))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from service.api.schemas.copied_fields import copy_fields
 from service.api.times import TimeOut
 from service.calibrate.stream_thresholds import ThresholdOrigin
 from service.store.tables import ThresholdRow
@@ -57,14 +58,9 @@ class ThresholdOut(BaseModel):
 def describe_found_threshold(row: ThresholdRow) -> FoundThresholdOut:
     """Return the answer about a row."""
     peaks, highest = row.fit.get("peaks"), row.fit.get("highest")
-    return FoundThresholdOut(
-        made_at=row.made_at,
-        model=row.model,
-        false_alarms_per_day=row.false_alarms_per_day,
-        threshold=row.threshold,
-        low=row.low,
-        high=row.high,
-        footage_s=row.footage_s,
+    return copy_fields(
+        FoundThresholdOut,
+        row,
         peaks=peaks if isinstance(peaks, int) else 0,
         highest=highest if isinstance(highest, float) else row.threshold,
     )
