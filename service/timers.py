@@ -14,7 +14,10 @@ _RANDOM = random.Random()
 
 
 class Timer:
-    """Says when something that is done at most every so often is due again. It is due at first."""
+    """Says when something that is done at most every so often is due again. It is due at first.
+
+    A clock that was set back keeps nothing from its turn.
+    """
 
     def __init__(self, every_s: float, clock: Clock = time.monotonic) -> None:
         self._every_s = every_s
@@ -24,7 +27,11 @@ class Timer:
     @property
     def is_due(self) -> bool:
         """Return whether `every_s` seconds have gone by since the last restart."""
-        return self._clock() - self._restarted_at >= self._every_s
+        return not 0.0 <= self._clock() - self._restarted_at < self._every_s
+
+    def expire(self) -> None:
+        """Be due from now on."""
+        self._restarted_at = float("-inf")
 
     def restart(self) -> None:
         """Wait for another `every_s` seconds from now on."""
@@ -32,10 +39,9 @@ class Timer:
 
     def restart_if_due(self) -> bool:
         """Restart the timer where it is due. Returns whether it was."""
-        now = self._clock()
-        if now - self._restarted_at < self._every_s:
+        if not self.is_due:
             return False
-        self._restarted_at = now
+        self.restart()
         return True
 
 

@@ -19,6 +19,7 @@ from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings
 from service.store.database import Database
+from service.timers import Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -55,7 +56,7 @@ class Deliverer:
         self._busy: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._cleared_at: float | None = None
+        self._clear_timer = Timer(CLEAR_EVERY_S, clock)
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until stopped; wait for requests that are under way."""
@@ -174,13 +175,13 @@ class Deliverer:
 
     def _clear(self) -> bool:
         """Clear old messages once a minute. Returns: whether there is more to clear."""
-        now = self._clock()
-        if self._cleared_at is not None and 0 <= now - self._cleared_at < CLEAR_EVERY_S:
+        if not self._clear_timer.is_due:
             return False
         with self._database.write() as session:
-            more = claims.clear(session, now) >= claims.CLEAR_ROWS
+            more = claims.clear(session, self._clock()) >= claims.CLEAR_ROWS
         with self._database.read() as session:
             for state, number in claims.count(session).items():
                 self._metrics.messages.labels(state.value).set(number)
-        self._cleared_at = None if more else now
+        if not more:
+            self._clear_timer.restart()
         return more

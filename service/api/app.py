@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
+import structlog
 from fastapi import Depends, FastAPI, Security
 from fastapi.staticfiles import StaticFiles
 from redis.exceptions import RedisError
@@ -17,12 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
+from model.stages import ThreadClock
 from service.alert.deliverer import Deliverer
 from service.alert.mqtt.broker_updates import BrokerUpdates
 from service.alert.senders import close_senders, make_brokers, make_senders
 from service.alert.test_messages import Trials
 from service.api.auth import AccessGate, api_key, bearer
-from service.api.background_threads import BackgroundThreads
 from service.api.context import Context
 from service.api.error_answers import install_handlers
 from service.api.middleware import BodyLimit, HeadAsGet, RequestCount
@@ -39,6 +42,7 @@ from service.api.routes import (
 )
 from service.api.schemas.error_schemas import ErrorOut
 from service.api.unknown_input import refuse_unknown_input
+from service.background_threads import BackgroundThreads
 from service.bus.connection import check_url, connect
 from service.bus.registry import Registry
 from service.bus.scores import Scores
@@ -58,7 +62,11 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import StreamRow
 
+log = structlog.stdlib.get_logger(__name__)
+
 STOP_TIMEOUT_S = 5.0
+LONGEST_PAUSE_S = 15.0
+"""Before a part that failed is started again."""
 DESCRIPTION = (
     "Watches fixed cameras and says when something happens that does not normally happen there. "
     "Times are ISO 8601 in UTC; errors have one form, with a code, a message, and the fields."
@@ -97,14 +105,21 @@ def create_app(settings: Settings) -> FastAPI:
             lambda: _count_backlog(context),
         )
         metrics.registry.register(collector)
-        background = BackgroundThreads()
-        front_end = FrontEndCollector(background.measure_cpu_s)
+        clocks: dict[str, ThreadClock] = {}
+        front_end = FrontEndCollector(
+            lambda: {name: c.seconds for name, c in clocks.copy().items()}
+        )
         metrics.registry.register(front_end)
-        _start(background, context)
+        stop = threading.Event()
+        background = BackgroundThreads(stop, longest_pause_s=LONGEST_PAUSE_S)
+        for name, run in _make_parts(context).items():
+            background.start(name, run, partial(_measure_thread, clocks, name))
         try:
             yield
         finally:
-            await run_in_threadpool(background.stop, STOP_TIMEOUT_S)
+            stop.set()
+            for name in await run_in_threadpool(background.join, STOP_TIMEOUT_S):
+                log.warning("a thread did not stop in time", thread=name)
             metrics.registry.unregister(collector)
             metrics.registry.unregister(front_end)
             close_senders(context.senders)
@@ -178,7 +193,12 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
     )
 
 
-def _start(background: BackgroundThreads, context: Context) -> None:
+def _measure_thread(clocks: dict[str, ThreadClock], name: str) -> None:
+    clocks[name] = ThreadClock()
+
+
+def _make_parts(context: Context) -> dict[str, Callable[[threading.Event], None]]:
+    """Make the parts that run in threads of their own, until the event that each gets is set."""
     settings, metrics = context.settings, context.metrics
     normal_keeper = context.normal_keeper
     keeper = MediaCollector(
@@ -193,13 +213,14 @@ def _start(background: BackgroundThreads, context: Context) -> None:
         owner=f"{socket.gethostname()}:{os.getpid()}",
         on_recorded=keeper.follow,
     )
-    background.start("recorder", recorder.run)
-    background.start("keeper", keeper.run)
-    background.start("retention", retention.run)
-    background.start("normal footage", normal_keeper.run)
-    deliverer = Deliverer(context.database, settings, metrics, context.senders)
-    background.start("deliverer", deliverer.run)
-    background.start("brokers", BrokerUpdates(context.database, metrics, context.brokers).run)
+    return {
+        "recorder": recorder.run,
+        "keeper": keeper.run,
+        "retention": retention.run,
+        "normal footage": normal_keeper.run,
+        "deliverer": Deliverer(context.database, settings, metrics, context.senders).run,
+        "brokers": BrokerUpdates(context.database, metrics, context.brokers).run,
+    }
 
 
 def _read_statuses(context: Context) -> Mapping[str, StreamStatus]:

@@ -10,6 +10,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -18,6 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from model.stages import Stage, StageTimes
+from service.background_threads import BackgroundThreads
 from service.bus.log_entries import Notes
 from service.bus.picture_requests import Shots
 from service.bus.registry import Registry
@@ -29,7 +31,6 @@ from service.infer.camera_set import CameraSet
 from service.infer.cpu import CpuAccount
 from service.infer.device import choose_threads
 from service.infer.feeder import Feeder
-from service.infer.guarded_threads import GuardedThreads
 from service.infer.model_pool import ModelPool
 from service.infer.ownership import Ownership
 from service.infer.reporter import Reporter, WorkerIdentity
@@ -45,6 +46,8 @@ log = structlog.stdlib.get_logger(__name__)
 IDLE_S = 0.05
 GATHER_S = 0.01
 """Frames that come within so long of each other are scored together."""
+RESTART_S = 1.0
+"""The longest pause before a thread that failed is started again."""
 HANG_S = 60.0
 """A worker whose scoring stands still for so long lets its leases run out."""
 JOIN_S = 1.5
@@ -76,7 +79,7 @@ class Worker:
         self._beat = time.monotonic()
         self._reconcile_timer = Timer(IDLE_S)
         self._times = StageTimes()
-        self._threads = GuardedThreads(self._halt, self._times)
+        self._threads = BackgroundThreads(self._halt, longest_pause_s=RESTART_S)
         self._registry = Registry(redis)
         self._ownership = Ownership(
             redis,
@@ -175,14 +178,16 @@ class Worker:
 
     def _start_up(self) -> None:
         log.info("the worker starts", worker=self.id, device=self._reporter.identity.device)
-        halt, start = self._halt, self._threads.start
-        start("ownership", Stage.REST, lambda: self._ownership.run(halt))
-        start("publisher", Stage.SENDING, self._publish)
-        start("feeder", Stage.READING, lambda: self._feeder.run(halt))
-        start("shots", Stage.CLIPS, lambda: self._shots.run(halt))
+        self._start_thread("ownership", Stage.REST, self._ownership.run)
+        report = partial(self._reporter.report_if_due, self._registry)
+        self._start_thread("publisher", Stage.SENDING, partial(self._publisher.run, on_tick=report))
+        self._start_thread("feeder", Stage.READING, self._feeder.run)
+        self._start_thread("shots", Stage.CLIPS, self._shots.run)
 
-    def _publish(self) -> None:
-        self._publisher.run(self._halt, lambda: self._reporter.report_if_due(self._registry))
+    def _start_thread(
+        self, name: str, stage: Stage, run: Callable[[threading.Event], object]
+    ) -> None:
+        self._threads.start(name, run, partial(self._times.follow, stage))
 
     def _is_working(self) -> bool:
         return time.monotonic() - self._beat < HANG_S
@@ -203,13 +208,13 @@ class Worker:
         self._halt.set()
         self._publisher.notify()
         self._ownership.doubt()
-        self._threads.join(JOIN_S)
+        hanging = self._threads.join(JOIN_S)
         self._scorer.settle(CLOSE_S)
         self._scorer.settle(CLOSE_S)
         self._scorer.close()
         for camera in cameras:
             camera.leave()
-        if self._threads.have_ended:  # else Redis hangs
+        if not hanging:  # else Redis hangs
             leaving = threading.Thread(target=self._leave, name="leave", daemon=True)
             leaving.start()
             leaving.join(FLUSH_S)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import structlog
+
+from service.timers import Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -16,13 +16,10 @@ class FailureLog:
 
     def __init__(self, message: str) -> None:
         self._message = message
-        self._logged_at = float("-inf")
+        self._timer = Timer(EVERY_S)
 
     def add(self, stream_id: str, event_id: str, error: Exception) -> None:
         """Log an error about an event, unless another one was logged recently."""
-        now = time.monotonic()
-        if now - self._logged_at < EVERY_S:
-            return
-        self._logged_at = now
-        text = f"{type(error).__name__}: {error}"
-        log.error(self._message, stream=stream_id, event_id=event_id, error=text)
+        if self._timer.restart_if_due():
+            text = f"{type(error).__name__}: {error}"
+            log.error(self._message, stream=stream_id, event_id=event_id, error=text)

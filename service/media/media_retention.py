@@ -18,6 +18,7 @@ from service.rounds import run_rounds
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import EventMediaRow
+from service.timers import Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class MediaRetention:
         self._clock = clock
         self._max_age_s = settings.event_media_days * DAY_S
         self._max_bytes = settings.event_media_bytes
-        self._limited_at: float | None = None
+        self._limits_timer = Timer(LIMITS_EVERY_S, clock)
         self._folder = 0
         self._after: _Key = ("", "")
 
@@ -74,10 +75,10 @@ class MediaRetention:
             # Nothing was kept yet; or the disk isn't mounted, and then all rows would seem wrong.
             return False
         now = self._clock()
-        if self._limited_at is None or not 0.0 <= now - self._limited_at < LIMITS_EVERY_S:
+        if self._limits_timer.is_due:
             if self._limit(shelf, now):
                 return True
-            self._limited_at = now
+            self._limits_timer.restart()
         self._sweep_folder(shelf, now)
         self._sweep_rows(shelf)
         return False

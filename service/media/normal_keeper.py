@@ -25,6 +25,7 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import EventMediaRow, EventRow, StreamRow
+from service.timers import Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -69,7 +70,7 @@ class NormalKeeper:
         self._noticed: set[str] = set()
         self._kept: dict[_Key, KeptClip] = {}
         """The clips in the folder, as far as this process knows."""
-        self._surveyed_at: float | None = None
+        self._survey_timer = Timer(SURVEY_EVERY_S, clock)
         self._after_row = ""
         self._after_file: _Key = ("", "")
         self._failures = FailureLog("a clip of an event labelled normal can't be kept")
@@ -82,7 +83,7 @@ class NormalKeeper:
 
     def notice_streams(self) -> None:
         """Note that a stream was registered or deleted. It never waits."""
-        self._surveyed_at = None
+        self._survey_timer.expire()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the labels until stopped."""
@@ -93,10 +94,8 @@ class NormalKeeper:
 
         Raises: OSError, SQLAlchemyError: the disk or the database is away.
         """
-        now = self._clock()
-        if self._surveyed_at is None or not 0.0 <= now - self._surveyed_at < SURVEY_EVERY_S:
-            self._surveyed_at = now
-            self._survey(now)
+        if self._survey_timer.restart_if_due():
+            self._survey(self._clock())
         with self._lock:
             noticed = sorted(self._noticed)[:PAGE]
         self._settle({*noticed, *self._read_next_rows(), *self._list_next_files()})

@@ -37,6 +37,7 @@ from service.rounds import run_rounds
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import StreamRow
+from service.timers import Timer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -84,10 +85,10 @@ class Recorder:
         self._retention = HistoryRetention(database, settings, metrics)
         self._streams = StreamRows()
         self._cursors = Cursors(database)
-        self._published_at: float | None = None
-        self._silence_at: float | None = None
-        self._watched_at: float | None = None
-        self._calibrated_at: float | None = None
+        self._publish_timer = Timer(PUBLISH_EVERY_S, clock)
+        self._silence_timer = Timer(SILENCE_EVERY_S, clock)
+        self._watch_timer = Timer(WATCH_EVERY_S, clock)
+        self._calibrate_timer = Timer(CALIBRATE_EVERY_S, clock)
         self._more = False
 
     def run(self, stop: threading.Event) -> None:
@@ -127,20 +128,19 @@ class Recorder:
         if not holding:
             self._cursors.forget()
             return 0
-        if self._is_due(self._published_at, PUBLISH_EVERY_S):
+        if self._publish_timer.is_due:
             publish_streams(self._database, self._registry, self._streams)
-            self._published_at = self._clock()
+            self._publish_timer.restart()
         streams = self._refresh()
         waiting = self._read(list(streams))
         recorded = self._record_all(waiting, streams)
-        if self._is_due(self._silence_at, SILENCE_EVERY_S):
+        if self._silence_timer.is_due:
             self._close_silent(waiting.keys(), streams)
-            self._silence_at = self._clock()
-        if self._is_due(self._watched_at, WATCH_EVERY_S):
+            self._silence_timer.restart()
+        if self._watch_timer.is_due:
             self._watch.update({key: row.paused for key, row in streams.items()}, self._clock())
-            self._watched_at = self._clock()
-        if self._is_due(self._calibrated_at, CALIBRATE_EVERY_S):
-            self._calibrated_at = self._clock()
+            self._watch_timer.restart()
+        if self._calibrate_timer.restart_if_due():
             self._calibrator.visit_due(streams)
         self._retention.take_turn(self._clock(), recorded)
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
@@ -149,10 +149,6 @@ class Recorder:
     def _refresh(self) -> Mapping[str, StreamRow]:
         with self._database.read() as session:
             return self._streams.refresh(session)
-
-    def _is_due(self, last: float | None, every_s: float) -> bool:
-        # A clock that was set back must not keep it from its turn.
-        return last is None or not 0 <= self._clock() - last < every_s
 
     def _read(self, stream_ids: Sequence[str]) -> dict[str, list[IncomingScore]]:
         try:
