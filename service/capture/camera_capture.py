@@ -113,7 +113,7 @@ class CameraCapture:
         spawner: Spawner | None = None,
     ) -> None:
         self._job = job
-        self._ring = Ring(ring_frames)
+        self.ring = Ring(ring_frames)
         self._on_frame = on_frame
         self._backoff = backoff or Backoff()
         self._spawner = spawner or shared_spawner()
@@ -137,25 +137,12 @@ class CameraCapture:
 
     def pop(self) -> CapturedFrame | None:
         """The oldest waiting frame, or None."""
-        return self._ring.pop()
-
-    def pop_if(self, accepts: Callable[[CapturedFrame], bool]) -> CapturedFrame | None:
-        """The oldest waiting frame, if there is one and the callback accepts it."""
-        return self._ring.pop_if(accepts)
-
-    def pop_stale(self, before: float) -> list[CapturedFrame]:
-        """The waiting frames that were captured before a time, but never the newest one."""
-        return self._ring.pop_stale(before)
-
-    @property
-    def waiting(self) -> int:
-        """Frames in the ring."""
-        return len(self._ring)
+        return self.ring.pop()
 
     @property
     def status(self) -> CaptureStatus:
         """State and counters, as of now."""
-        status = replace(self._status, dropped=self._ring.dropped)
+        status = replace(self._status, dropped=self.ring.dropped)
         stalls_at, now = self._stalls_at, time.monotonic()
         if stalls_at is None or now < stalls_at:
             return status
@@ -319,7 +306,7 @@ class CameraCapture:
         if isinstance(message, CapturedFrame):
             self._note_picture(run, now)
             count = self._status.captured
-            self._ring.push(
+            self.ring.push(
                 message if message.sequence == count else replace(message, sequence=count)
             )
             state = CaptureState.PLAYING

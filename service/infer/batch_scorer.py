@@ -6,16 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from model.detect.observation import Observation
 from model.scene.stillness import REFRESH_S
 from model.stages import Stage, StageTimes
 from service.infer.batches import MOST_BATCHES, CameraFrame, FrameBatch, RunningBatches
-from service.infer.fault_limit import FaultLimit
 from service.infer.model_pool import LoadedModel
 from service.infer.scheduler import BatchSizes, FairTurns, ReadyCamera, Refreshes
 from service.infer.worker_camera import Camera
-from service.timers import Clock
+from service.timers import Clock, Timer
 
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_FAULTS = 200
+"""Frames in a row that fail, of any camera, before the process ends; it is then started again."""
+LOG_EVERY_S = 10.0
 BATCH_WAIT_S = 0.05
 """How long to wait for a batch where no other can start before it is done."""
 
@@ -212,3 +218,28 @@ class BatchScorer:
         with self._times.spend_on(Stage.CLIPS):
             for (camera, frame), observation in zip(batch.turns, seen, strict=True):
                 camera.keep_picture(frame, observation)
+
+
+class FaultLimit:
+    """Counts the frames in a row that couldn't be scored."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._log_timer = Timer(LOG_EVERY_S)
+
+    def reset(self) -> None:
+        """Note that a frame was scored."""
+        self._in_a_row = 0
+
+    def add(self, stream_id: str, frame: int, error: Exception) -> None:
+        """Count a frame that couldn't be scored. Raises: RuntimeError: there were too many."""
+        self._in_a_row += 1
+        if self._log_timer.restart_if_due():
+            log.error(
+                "a frame can't be scored; it is dropped",
+                stream=stream_id,
+                frame=frame,
+                exc_info=error,
+            )
+        if self._in_a_row >= MAX_FAULTS:
+            raise RuntimeError(f"{self._in_a_row} frames in a row can't be scored") from error

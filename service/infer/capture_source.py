@@ -4,42 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
 
 from model.scene.features import Features
 from service.capture.camera_capture import CameraCapture
 from service.capture.capture_messages import CapturedFrame
+from service.capture.ring import Ring
 from service.infer.frame_sources import SourceFrame, SourceStatus
 from service.messages import DropReason
-
-
-class FrameRing(Protocol):
-    """Captured frames that wait: a `Ring`, or the capture that has one."""
-
-    def pop(self) -> CapturedFrame | None:
-        """Take the oldest frame."""
-
-    def pop_if(self, is_wanted: Callable[[CapturedFrame], bool], /) -> CapturedFrame | None:
-        """Take the oldest frame, if it fits."""
-
-    def pop_stale(self, before: float, /) -> list[CapturedFrame]:
-        """Take the frames captured before a time, but never the newest one."""
 
 
 class RingSource:
     """Numbers the frames of a ring as they are captured: drops leave gaps."""
 
-    def __init__(self, ring: FrameRing, first_frame: int) -> None:
-        self._frames = ring
+    def __init__(self, ring: Ring, first_frame: int) -> None:
+        self._ring = ring
         self._first_frame = first_frame
+
+    def count_waiting(self) -> int:
+        """Count the frames in the ring."""
+        return len(self._ring)
 
     def pop_stale(self, before: float) -> list[SourceFrame]:
         """Take the ring's frames captured before a time, but never the newest one."""
-        return [self._number(frame) for frame in self._frames.pop_stale(before)]
+        return [self._number(frame) for frame in self._ring.pop_stale(before)]
 
     def pop(self) -> SourceFrame | None:
         """Take the oldest waiting frame."""
-        frame = self._frames.pop()
+        frame = self._ring.pop()
         return None if frame is None else self._number(frame)
 
     def pop_if(self, fits: Callable[[Features], bool]) -> SourceFrame | None:
@@ -48,7 +39,7 @@ class RingSource:
         def frame_fits(frame: CapturedFrame) -> bool:
             return not frame.cut and frame.features is not None and fits(frame.features)
 
-        frame = self._frames.pop_if(frame_fits)
+        frame = self._ring.pop_if(frame_fits)
         return None if frame is None else self._number(frame)
 
     def look_closely(self) -> None:
@@ -69,13 +60,9 @@ class CaptureSource(RingSource):
     """Runs a camera's capture process, and gives its frames."""
 
     def __init__(self, capture: CameraCapture, first_frame: int) -> None:
-        super().__init__(capture, first_frame)
+        super().__init__(capture.ring, first_frame)
         self._capture = capture
         capture.start()
-
-    def count_waiting(self) -> int:
-        """Count the frames in the ring."""
-        return self._capture.waiting
 
     def look_closely(self) -> None:
         """Give more pictures for the next seconds."""
@@ -96,7 +83,7 @@ class CaptureSource(RingSource):
                 }
             ),
             status.reconnects,
-            self._capture.waiting,
+            len(self._ring),
         )
 
     def stop(self) -> None:

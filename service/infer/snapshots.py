@@ -9,6 +9,15 @@ import json
 import struct
 from dataclasses import dataclass
 
+import structlog
+
+from model.detect.camera_state import CameraState
+from service.infer.model_pool import LoadedModel
+from service.messages import StreamConfig
+from service.timers import Timer
+
+log = structlog.stdlib.get_logger(__name__)
+
 _MAGIC = b"NWSN\x01"
 _LENGTH = struct.Struct("<I")
 
@@ -46,3 +55,62 @@ class Snapshot:
 def compute_identity(source: str, weights: str) -> str:
     """Return a name for the pair, from which neither can be read."""
     return hashlib.sha256(f"{source}\0{weights}".encode()).hexdigest()[:24]
+
+
+class SnapshotKeeper:
+    """Keeps one camera's snapshot. For the worker's thread."""
+
+    def __init__(self, inherited: bytes | None, every_s: float) -> None:
+        """
+        Args:
+            inherited: what the last owner left; it is used once.
+            every_s: seconds between snapshots.
+        """
+        self._inherited = inherited
+        self._timer = Timer(every_s)
+        self._changed = False
+
+    def mark_changed(self) -> None:
+        """Note that the state isn't the one of the last snapshot any more."""
+        self._changed = True
+
+    def forget_inherited(self) -> None:
+        """Restore nothing: what the last owner left is of another source or model."""
+        self._inherited = None
+
+    def restore(self, model: LoadedModel, config: StreamConfig) -> tuple[CameraState, bool]:
+        """Restore the inherited state where it fits, else start with a new one.
+
+        Returns: the state, and whether a recording was played to its end before.
+        """
+        data, self._inherited = self._inherited, None
+        ended = False
+        if data is not None:
+            try:
+                snapshot = Snapshot.unpack(data)
+                if snapshot.identity == compute_identity(config.source, model.weights):
+                    ended = snapshot.ended and not config.loop
+                    state = model.detector.restore(snapshot.state)
+                    # Its frames don't precede the next one.
+                    state.cut()
+                    return state, ended
+            except ValueError as error:
+                log.warning("a snapshot is of no use", stream=config.id, reason=str(error))
+        return model.detector.start(), ended
+
+    def pack_if_due(
+        self,
+        state: CameraState,
+        model: LoadedModel,
+        config: StreamConfig,
+        *,
+        ended: bool,
+        at_once: bool = False,
+    ) -> bytes | None:
+        """Pack the state if it has changed and the last snapshot is old enough, or `at_once`."""
+        if not self._changed or not (at_once or self._timer.is_due):
+            return None
+        self._timer.restart()
+        self._changed = False
+        kept = state.without_frames().save()
+        return Snapshot(compute_identity(config.source, model.weights), kept, ended).pack()

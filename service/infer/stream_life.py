@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from model.detect.camera_state import CameraState
+from model.detect.observation import Observation, Withheld
 from service.capture.camera_capture import CaptureState
-from service.infer import reasons
 from service.messages import MODEL_LOADING, NOT_TAKEN, PAUSED, StreamState, StreamStatus
 
+CONNECTING = "connecting to the source"
+OPENING = "the source is being opened"
+ENDED = "the source was played to its end"
+UNREADABLE = "the source can't be read"
+STALLED = "connected, but no picture comes"
+FROZEN = "the same picture comes again and again"
 LEAST_STAY_S = 0.25
 """A state lasts at least so long: what flickers isn't logged more than a few times a second."""
 UNWATCHED = frozenset(
@@ -96,7 +103,7 @@ def _is_playing(facts: Facts) -> bool:
 _RULES = (
     _Rule(lambda f: f.paused, StreamState.PAUSED, lambda _: PAUSED),
     _Rule(lambda f: bool(f.failure), StreamState.FAILED, lambda f: f.failure),
-    _Rule(lambda f: f.ended, StreamState.ENDED, lambda _: reasons.ENDED),
+    _Rule(lambda f: f.ended, StreamState.ENDED, lambda _: ENDED),
     _Rule(lambda f: not f.loaded, StreamState.CONNECTING, lambda _: MODEL_LOADING),
     _Rule(
         lambda f: _is_playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured
@@ -106,22 +113,18 @@ _RULES = (
     _Rule(
         lambda f: f.source is CaptureState.STALLED,
         StreamState.STALLED,
-        _quote_source(reasons.STALLED),
+        _quote_source(STALLED),
     ),
-    _Rule(
-        lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _quote_source(reasons.FROZEN)
-    ),
-    _Rule(
-        lambda f: f.source is CaptureState.DOWN, StreamState.DOWN, _quote_source(reasons.UNREADABLE)
-    ),
+    _Rule(lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _quote_source(FROZEN)),
+    _Rule(lambda f: f.source is CaptureState.DOWN, StreamState.DOWN, _quote_source(UNREADABLE)),
     _Rule(
         lambda f: f.source is CaptureState.FAILED,
         StreamState.FAILED,
-        _quote_source(reasons.UNREADABLE),
+        _quote_source(UNREADABLE),
     ),
-    _Rule(lambda f: f.source is CaptureState.ENDED, StreamState.ENDED, lambda _: reasons.ENDED),
-    _Rule(lambda f: f.source is None, StreamState.CONNECTING, _quote_source(reasons.OPENING)),
-    _Rule(lambda _: True, StreamState.CONNECTING, _quote_source(reasons.CONNECTING)),
+    _Rule(lambda f: f.source is CaptureState.ENDED, StreamState.ENDED, lambda _: ENDED),
+    _Rule(lambda f: f.source is None, StreamState.CONNECTING, _quote_source(OPENING)),
+    _Rule(lambda _: True, StreamState.CONNECTING, _quote_source(CONNECTING)),
 )
 
 
@@ -145,3 +148,70 @@ def step(life: Life, facts: Facts, now: float) -> tuple[Life, tuple[LifeChange, 
 def start_life(reported: StreamStatus | None) -> Life:
     """Return the life with which a new owner begins: the stream keeps its state."""
     return Life() if reported is None else Life(reported.state, reported.reason, reported.since)
+
+
+class CameraLife:
+    """The state of a camera. For the worker's thread; `now` may be read by others."""
+
+    def __init__(self, last_status: StreamStatus | None) -> None:
+        """Args: last_status: what the last owner reported a moment ago."""
+        self.now = start_life(last_status)
+        self.obscured = ""
+        """Why the newest frame doesn't fit the scene."""
+        self.is_reconfigured = False
+        """Whether the source was configured differently since it was last connected."""
+        self._withheld: Withheld | None = Withheld.FEW_FRAMES
+        """Why the newest frame got no score."""
+
+    def observe(self, seen: Observation) -> None:
+        """Note what was found in the newest frame."""
+        self._withheld, self.obscured = seen.withheld, seen.obscured
+
+    def begin_run(self) -> None:
+        """Note that the frames that come next follow no others."""
+        self._withheld, self.obscured = Withheld.FEW_FRAMES, ""
+
+    def explain_warming(self, state: CameraState | None) -> str:
+        """Return why the newest frame got no score; empty where it got one."""
+        if self._withheld is None:
+            return ""
+        if state is None:
+            return "no frame has been seen yet"
+        return warming_reason(self._withheld, len(state.frames), state.frames.maxlen or 0)
+
+    def advance(self, facts: Facts, now: float) -> tuple[LifeChange, ...]:
+        """Take the life a step further. Returns the changes of state."""
+        if facts.source not in (None, CaptureState.CONNECTING):
+            self.is_reconfigured = False
+        self.now, changes = step(self.now, facts, now)
+        return changes
+
+
+def warming_reason(withheld: Withheld, seen: int, needed: int) -> str:
+    """Why the newest frame got no score.
+
+    Args:
+        seen: frames since the start or the last cut.
+        needed: frames before the one that is scored.
+    """
+    match withheld:
+        case Withheld.NO_RANGE:
+            return "no normal range is known for this model: import it again with --normal"
+        case Withheld.UNFIT:
+            return "the picture doesn't fit the scene: the camera may be covered or turned"
+        case Withheld.CHANGED:
+            return "the light or the scene changed as a whole: learning it again"
+        case Withheld.FEW_FRAMES:
+            return f"{seen} of {needed} frames seen before the next score"
+
+
+def overload_reason(fps: float, target: float | None) -> str:
+    """Why not all frames of a camera are scored.
+
+    Args: fps: frames scored a second. target: frames a second to score, if there is a target.
+    """
+    if target is None:
+        return f"the worker is overloaded: {fps:.1f} frames a second are scored"
+    # What comes unevenly may be more for a moment.
+    scored = f"{min(fps, target):.1f} of {target:g}"
+    return f"the worker is overloaded: {scored} frames a second are scored"

@@ -9,21 +9,27 @@ from model.detect.camera_state import CameraState
 from model.detect.observation import CameraOptions, Observation
 from model.scene.features import Features, extract
 from service.capture.camera_capture import CaptureState
-from service.infer.camera_life import CameraLife
 from service.infer.camera_outbox import CameraOutbox
 from service.infer.camera_pictures import CameraPictures, is_unusual
 from service.infer.counted_source import CountedSource
 from service.infer.frame_counts import FrameCounts
-from service.infer.frame_scores import build_frame_score
 from service.infer.frame_sources import FrameSource, SourceFrame
 from service.infer.model_pool import LoadedModel, ModelPool
 from service.infer.options import build_options
 from service.infer.ownership import OwnedCamera
-from service.infer.reasons import overload_reason
-from service.infer.snapshot_keeper import SnapshotKeeper
+from service.infer.snapshots import SnapshotKeeper
 from service.infer.source_opening import SourceRequest
-from service.infer.stream_life import Facts
-from service.messages import UPLOAD, NoteKind, StreamConfig, StreamNote
+from service.infer.stream_life import CameraLife, Facts, overload_reason
+from service.messages import (
+    UPLOAD,
+    FrameScore,
+    NoteKind,
+    StreamConfig,
+    StreamNote,
+    StreamState,
+)
+
+_MEASURES = ("psnr", "distance", "gate_error", "score", "threshold", "region")
 
 
 class Camera:
@@ -266,6 +272,28 @@ class Camera:
         self.life.begin_run()
         self._cut = True
         self.pictures.forget_pending()
+
+
+def build_frame_score(
+    frame: SourceFrame, seen: Observation, *, epoch: int, cut: bool, scored_at: float
+) -> FrameScore:
+    """Build the message; while the camera warms up it holds no measures and no score.
+
+    Args: cut: no score of the frame's run was sent before.
+    """
+    state, measures = StreamState.OBSCURED if seen.obscured else StreamState.WARMING, {}
+    if not seen.warming:
+        state, measures = StreamState.LIVE, {name: getattr(seen, name) for name in _MEASURES}
+    return FrameScore(
+        frame=frame.frame,
+        epoch=epoch,
+        captured_at=frame.captured_at,
+        scored_at=scored_at,
+        memory_updated=seen.memory_updated,
+        state=state,
+        cut=cut,
+        **measures,
+    )
 
 
 def find_features(frame: SourceFrame) -> Features:

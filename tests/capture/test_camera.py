@@ -238,7 +238,7 @@ def test_pictures_of_every_frame_are_made_while_somebody_looks_closely(
     wanted = job(str(video), loop=True, preview_every_s=100.0, close_preview_every_s=1e-6)
     opened = capture(wanted)
     opened.look_closely()  # before it has begun: nothing happens
-    wait_for(lambda: opened.waiting >= 3, "frames")
+    wait_for(lambda: len(opened.ring) >= 3, "frames")
     pictured = [frame.preview is not None for frame in iter(opened.pop, None)]
     assert pictured[1:] == [False] * (len(pictured) - 1)
     process = opened.pid
@@ -249,7 +249,7 @@ def test_pictures_of_every_frame_are_made_while_somebody_looks_closely(
         return len(frames) >= 3 and all(frame.preview is not None for frame in frames)
 
     def waited() -> bool:
-        return opened.waiting >= 3 and all_pictured()
+        return len(opened.ring) >= 3 and all_pictured()
 
     wait_for(waited, "pictures of all frames")
     assert opened.pid == process

@@ -16,8 +16,8 @@ from service.bus.scores import PublishResult, PublishVerdict
 from service.errors import BadInput
 from service.infer.camera_outbox import MAX_HELD, MAX_NOTES, CameraOutbox, PreviewPicture
 from service.infer.device import choose_device, choose_threads, usable_cores
+from service.infer.frame_counts import AGE_WINDOW_S, FrameAges, FrameRate
 from service.infer.model_pool import RETRY_S, LoadedModel, ModelPool
-from service.infer.rates import AGE_WINDOW_S, FrameAges, FrameRate
 from service.infer.snapshots import Snapshot, compute_identity
 from service.messages import DropReason, FrameScore, NoteKind, StreamNote, StreamState
 from tests.support.servers import wait_for

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model.detect.observation import Withheld
 from service.capture.camera_capture import CaptureState
-from service.infer import reasons
+from service.infer import stream_life
 from service.infer.stream_life import LEAST_STAY_S, UNWATCHED, Facts, Life, LifeChange, step
 from service.messages import PAUSED, StreamState
 
@@ -21,11 +21,11 @@ PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
 @pytest.mark.parametrize(
     ("facts", "state", "reason"),
     [
-        (Facts(), StreamState.CONNECTING, reasons.OPENING),
+        (Facts(), StreamState.CONNECTING, stream_life.OPENING),
         (Facts(paused=True, failure="x", source=PLAYING), StreamState.PAUSED, PAUSED),
         (Facts(failure="no such model"), StreamState.FAILED, "no such model"),
         (Facts(loaded=False), StreamState.CONNECTING, "the model is loading"),
-        (Facts(source=CaptureState.CONNECTING), StreamState.CONNECTING, reasons.CONNECTING),
+        (Facts(source=CaptureState.CONNECTING), StreamState.CONNECTING, stream_life.CONNECTING),
         (Facts(source=PLAYING, warming="few"), StreamState.WARMING, "few"),
         (Facts(source=PLAYING, warming="few", overload="slow"), StreamState.WARMING, "few; slow"),
         (Facts(source=PLAYING, warming=""), LIVE, ""),
@@ -44,10 +44,14 @@ PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
         ),
         (Facts(source=CaptureState.FAILED, source_reason="gone"), StreamState.FAILED, "gone"),
         (Facts(source=CaptureState.DOWN, waiting=True, warming=""), LIVE, ""),
-        (Facts(source=CaptureState.DOWN, obscured="covered"), StreamState.DOWN, reasons.UNREADABLE),
+        (
+            Facts(source=CaptureState.DOWN, obscured="covered"),
+            StreamState.DOWN,
+            stream_life.UNREADABLE,
+        ),
         (Facts(source=CaptureState.ENDED, waiting=True, warming=""), LIVE, ""),
-        (Facts(source=CaptureState.ENDED), StreamState.ENDED, reasons.ENDED),
-        (Facts(ended=True), StreamState.ENDED, reasons.ENDED),
+        (Facts(source=CaptureState.ENDED), StreamState.ENDED, stream_life.ENDED),
+        (Facts(ended=True), StreamState.ENDED, stream_life.ENDED),
     ],
 )
 def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState, reason: str) -> None:
@@ -89,7 +93,7 @@ def test_every_state_without_scores_has_a_reason() -> None:
 
 @pytest.mark.parametrize("withheld", Withheld)
 def test_every_cause_of_a_missing_score_is_a_sentence(withheld: Withheld) -> None:
-    sentences = {each: reasons.warming_reason(each, 2, 4) for each in Withheld}
+    sentences = {each: stream_life.warming_reason(each, 2, 4) for each in Withheld}
     assert sentences[withheld]
     assert list(sentences.values()).count(sentences[withheld]) == 1
     assert sentences[Withheld.FEW_FRAMES] == "2 of 4 frames seen before the next score"

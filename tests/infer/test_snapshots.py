@@ -9,8 +9,7 @@ import torch
 
 from model.detect.detector import Detector
 from service.infer.model_pool import LoadedModel
-from service.infer.snapshot_keeper import SnapshotKeeper
-from service.infer.snapshots import Snapshot
+from service.infer.snapshots import Snapshot, SnapshotKeeper
 from service.messages import StreamConfig
 from tests.support.bundles import small_bundle
 
