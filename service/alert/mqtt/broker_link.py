@@ -30,7 +30,7 @@ from service.alert.mqtt.publications import (
 from service.alert.mqtt.stream_states import BrokerContent
 from service.alert.mqtt.topics import OFFLINE, ONLINE, TopicKind, Topics
 from service.rounds import AWAY
-from service.timers import spread
+from service.timers import Deadline, compute_backoff_s, spread
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class BrokerLink:
         self._is_contradicted = False
         """Another front end has published that normwatch is offline."""
         self._ending: LinkEnd | None = None
-        self._end_by = float("inf")
+        self._end_by = Deadline(float("inf"))
         self._attempts = 0
         self._hurry = False
         self._trouble: str | None = None
@@ -111,7 +111,7 @@ class BrokerLink:
             self._content = content
             self._changed.notify_all()
 
-    def publish(self, publications: Sequence[Publication], deadline: float) -> None:
+    def publish(self, publications: Sequence[Publication], deadline: Deadline) -> None:
         """Publish in this order. If there is no connection, one is tried at once.
 
         Raises: Undelivered: the broker has not acknowledged all of it, and why.
@@ -123,14 +123,14 @@ class BrokerLink:
         with self._changed:
             if self._ending is None:
                 self._ending = how
-                self._end_by = time.monotonic() + FAREWELL_S
+                self._end_by = Deadline(FAREWELL_S)
             self._changed.notify_all()
 
     def join(self, timeout_s: float) -> None:
         """Wait for its end."""
         self._thread.join(timeout_s)
 
-    def _wait_for_session(self, deadline: float) -> BrokerSession:
+    def _wait_for_session(self, deadline: Deadline) -> BrokerSession:
         with self._changed:
             before = self._attempts
             self._hurry = True
@@ -140,39 +140,35 @@ class BrokerLink:
                     raise Undelivered("the receiver was changed or switched off meanwhile")
                 if self._attempts > before:
                     raise Undelivered(self._trouble or "the connection to the broker is gone")
-                left = deadline - time.monotonic()
-                if left <= 0:
+                if deadline.is_over:
                     raise Undelivered("the broker didn't answer in time")
-                self._changed.wait(left)
+                self._changed.wait(deadline.left_s)
             return self._session
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        failures = 0
         while not self._is_over():
-            began = time.monotonic()
+            steady, longest_s = Deadline(STEADY_S), LONGEST_PAUSE_S
             try:
                 self._connect_and_serve()
-                if time.monotonic() - began > STEADY_S:
-                    pause_s = FIRST_PAUSE_S
-                else:
-                    # The broker accepts the connection and closes it soon.
-                    self._pause(pause_s)
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                if steady.is_over:
+                    failures = 0
+                    continue
             except Undelivered as error:
                 self._note_trouble(str(error))
-                longest = REFUSED_PAUSE_S if isinstance(error, LoginRefused) else LONGEST_PAUSE_S
-                self._pause(min(pause_s, longest))
-                pause_s = min(2 * pause_s, longest)
+                longest_s = REFUSED_PAUSE_S if isinstance(error, LoginRefused) else longest_s
             except Exception:
                 log.exception("a connection to a broker failed", receiver=self._topics.receiver_id)
                 self._note_trouble("something went wrong here")
-                self._pause(LONGEST_PAUSE_S)
+            # A broker may accept the connection, too, and close it soon.
+            failures += 1
+            self._pause(compute_backoff_s(failures, first_s=FIRST_PAUSE_S, longest_s=longest_s))
 
     def _is_over(self) -> bool:
         """Return whether there is nothing left to connect for."""
         with self._changed:
             if self._ending is LinkEnd.CLEARED:
-                return time.monotonic() > self._end_by
+                return self._end_by.is_over
             return self._ending is not None
 
     def _pause(self, pause_s: float) -> None:
@@ -213,7 +209,7 @@ class BrokerLink:
 
     def _subscribe(self, session: BrokerSession) -> None:
         try:
-            session.subscribe([self._topics.status], self._choose_deadline())
+            session.subscribe(self._topics.status, self._choose_deadline())
         except Undelivered as error:
             if not session.is_up:
                 raise
@@ -224,7 +220,7 @@ class BrokerLink:
         """Publish what changes until the connection is lost, or to end."""
         connected_at = time.monotonic()
         done: BrokerContent | None = None
-        not_before = 0.0
+        not_before = Deadline(0.0)
         while session.is_up:
             with self._changed:
                 self._changed.wait(WAKE_S)
@@ -232,7 +228,7 @@ class BrokerLink:
             if ending is not None:
                 self._take_leave(session, ending)
                 return
-            if time.monotonic() < not_before:
+            if not not_before.is_over:
                 continue
             try:
                 if self._is_contradicted:
@@ -246,7 +242,7 @@ class BrokerLink:
             except Undelivered as error:
                 if session.is_up:
                     self._complain(str(error))
-                not_before = time.monotonic() + FORBIDDEN_PAUSE_S
+                not_before = Deadline(FORBIDDEN_PAUSE_S)
             if done is not None:
                 self._accept_messages(session)
 
@@ -303,7 +299,7 @@ class BrokerLink:
             yield cleared[first : first + IN_FLIGHT]
 
     def _publish(
-        self, session: BrokerSession, publications: Sequence[Publication], deadline: float
+        self, session: BrokerSession, publications: Sequence[Publication], deadline: Deadline
     ) -> None:
         accepted = [each for each in publications if session.accepts(each.payload)]
         retained = [each for each in accepted if each.retain]
@@ -324,7 +320,7 @@ class BrokerLink:
         try:
             # A message that came while the connection is closed would reset it, and the broker
             # would publish the last will.
-            session.unsubscribe([status], self._choose_deadline())
+            session.unsubscribe(status, self._choose_deadline())
             last = [Publication(status, OFFLINE)]
             if ending is LinkEnd.CLEARED:
                 names = self.retained - {status}
@@ -334,7 +330,7 @@ class BrokerLink:
             if not session.is_up:
                 return
             self._complain(str(error))
-        self._end_by = 0.0
+        self._end_by = Deadline(0.0)
 
     def _handle_status(self, topic: str, payload: bytes) -> None:
         if payload != ONLINE:
@@ -362,5 +358,5 @@ class BrokerLink:
             self._complaint = text
             log.warning("a broker refused", receiver=self._topics.receiver_id, error=text)
 
-    def _choose_deadline(self) -> float:
-        return time.monotonic() + self._timeout_s
+    def _choose_deadline(self) -> Deadline:
+        return Deadline(self._timeout_s)

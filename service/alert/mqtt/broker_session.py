@@ -11,7 +11,6 @@ import contextlib
 import select
 import ssl
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from service.alert.addresses import Resolver, find_checked_addresses, resolve
 from service.alert.attempts import Undelivered
 from service.alert.mqtt.broker_url import BrokerUrl
 from service.errors import AddressRefused
+from service.timers import Deadline
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -74,13 +74,13 @@ class BrokerSession:
         self,
         url: BrokerUrl,
         options: ConnectOptions,
-        deadline: float,
+        deadline: Deadline,
         *,
         will: Publication | None = None,
         on_message: Callable[[str, bytes], None] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
-        """Connect by the deadline (monotonic); both callbacks run in the session's thread.
+        """Connect by the deadline; both callbacks run in the session's thread.
 
         Raises: Undelivered: there is no connection, and why.
         """
@@ -121,7 +121,7 @@ class BrokerSession:
         return self._largest is None or len(payload) + _HEADER_BYTES <= self._largest
 
     def publish(
-        self, publications: Sequence[Publication], deadline: float, *, last: bool = False
+        self, publications: Sequence[Publication], deadline: Deadline, *, last: bool = False
     ) -> None:
         """Publish in this order, and return when the broker has acknowledged all of them.
 
@@ -129,7 +129,7 @@ class BrokerSession:
 
         Raises: Undelivered: it hasn't, and why.
         """
-        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._turn.acquire(timeout=deadline.left_s):
             raise Undelivered("the broker was busy with other messages")
         try:
             if self._published_last:
@@ -140,21 +140,17 @@ class BrokerSession:
         finally:
             self._turn.release()
 
-    def subscribe(self, filters: Sequence[str], deadline: float) -> None:
-        """Subscribe to all of them.
-
-        Raises: Undelivered: the broker doesn't say that it will.
-        """
+    def subscribe(self, topic: str, deadline: Deadline) -> None:
+        """Subscribe to a topic. Raises: Undelivered: the broker doesn't say that it will."""
         with self._turn:
-            code, ident = self._client.subscribe([(name, 0) for name in filters])
-            reason = self._wait_for_reason(code, ident, deadline)
+            reason = self._wait_for_reason(*self._client.subscribe(topic), deadline)
         if reason.is_failure:
             raise Undelivered(f"the broker doesn't let us subscribe: {reason}")
 
-    def unsubscribe(self, filters: Sequence[str], deadline: float) -> None:
+    def unsubscribe(self, topic: str, deadline: Deadline) -> None:
         """End a subscription. Raises: Undelivered: the broker doesn't answer."""
         with self._turn:
-            self._wait_for_reason(*self._client.unsubscribe(list(filters)), deadline)
+            self._wait_for_reason(*self._client.unsubscribe(topic), deadline)
 
     def close(self, *, orderly: bool = True) -> None:
         """End it; the broker publishes the last will unless it is orderly."""
@@ -183,7 +179,7 @@ class BrokerSession:
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             client = self._make_client(options, will)
             # An address that doesn't answer leaves time for the others.
-            client.connect_timeout = max(0.1, (self._deadline - time.monotonic()) / left)
+            client.connect_timeout = max(0.1, self._deadline.left_s / left)
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = MAX_RECEIVED_BYTES
             try:
@@ -213,8 +209,8 @@ class BrokerSession:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._handle_connect
         client.on_disconnect = self._handle_disconnect
-        client.on_publish = self._handle_acknowledgement
-        client.on_subscribe = client.on_unsubscribe = self._handle_subscription
+        client.on_publish = self._handle_answer
+        client.on_subscribe = client.on_unsubscribe = self._handle_answer
         client.on_message = self._handle_message
         # Only the session's thread writes, even if another one publishes.
         client.on_socket_register_write = lambda *_: None
@@ -246,7 +242,7 @@ class BrokerSession:
         client.on_connect = client.on_disconnect = client.on_publish = None
         client.on_subscribe = client.on_unsubscribe = client.on_message = None
 
-    def _publish(self, batch: Sequence[Publication], deadline: float) -> None:
+    def _publish(self, batch: Sequence[Publication], deadline: Deadline) -> None:
         idents: dict[int, Publication] = {}
         for publication in batch:
             properties = None
@@ -271,7 +267,7 @@ class BrokerSession:
                 raise Undelivered(f"the broker refused what goes to {topic}: {reason}")
 
     def _wait_for_reason(
-        self, code: MQTTErrorCode, ident: int | None, deadline: float
+        self, code: MQTTErrorCode, ident: int | None, deadline: Deadline
     ) -> ReasonCode:
         self._check_code(code)
         if ident is None:
@@ -283,16 +279,15 @@ class BrokerSession:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise Undelivered(self._lost or "the connection to the broker is gone")
 
-    def _wait(self, done: Callable[[], bool], deadline: float) -> None:
+    def _wait(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Wait. Raises: Undelivered: it isn't done by the deadline, or the connection is lost."""
         with self._changed:
             while not done():
                 if self._lost is not None:
                     raise LoginRefused(self._lost) if self._refused else Undelivered(self._lost)
-                left = deadline - time.monotonic()
-                if left <= 0:
+                if deadline.is_over:
                     raise Undelivered("the broker didn't answer in time")
-                self._changed.wait(left)
+                self._changed.wait(deadline.left_s)
 
     def _lose(self, reason: str) -> None:
         """Note that the connection is lost; the first reason is kept."""
@@ -326,16 +321,15 @@ class BrokerSession:
         said = f": {reason}" if flags.is_disconnect_packet_from_server else ""
         self._lose(f"the broker closed the connection{said}")
 
-    def _handle_acknowledgement(
-        self, _: Client, __: object, ident: int, reason: ReasonCode, ___: object
+    def _handle_answer(
+        self,
+        _: Client,
+        __: object,
+        ident: int,
+        answer: ReasonCode | list[ReasonCode],
+        ___: object,
     ) -> None:
-        with self._changed:
-            self._acknowledged[ident] = reason
-            self._changed.notify_all()
-
-    def _handle_subscription(
-        self, _: Client, __: object, ident: int, reasons: list[ReasonCode], ___: object
-    ) -> None:
+        reasons = answer if isinstance(answer, list) else [answer]
         failed = [reason for reason in reasons if reason.is_failure]
         with self._changed:
             self._acknowledged[ident] = (failed or reasons)[0]
@@ -350,7 +344,7 @@ class _NamedTls(ssl.SSLContext):
     """Verifies the URL's host name, though the connection goes to an address, by a deadline."""
 
     name = ""
-    deadline = 0.0
+    deadline = Deadline(0.0)
 
     def wrap_socket(self, *args: object, **named: object) -> ssl.SSLSocket:
         """Wrap a socket, and do the handshake. Raises: OSError: it failed; the socket is closed."""
@@ -365,20 +359,20 @@ class _NamedTls(ssl.SSLContext):
 
     def _shake_hands(self, wrapped: ssl.SSLSocket) -> None:
         while True:
-            left = self.deadline - time.monotonic()
+            left_s = self.deadline.left_s
             try:
                 wrapped.do_handshake()
             except ssl.SSLWantReadError:
-                select.select([wrapped], [], [], max(0.0, left))
+                select.select([wrapped], [], [], left_s)
             except ssl.SSLWantWriteError:
-                select.select([], [wrapped], [], max(0.0, left))
+                select.select([], [wrapped], [], left_s)
             else:
                 return
-            if left <= 0:
+            if not left_s:
                 raise TimeoutError("the handshake took too long")
 
 
-def _make_tls(name: str, trusted: str | None, deadline: float) -> ssl.SSLContext:
+def _make_tls(name: str, trusted: str | None, deadline: Deadline) -> ssl.SSLContext:
     context = _NamedTls(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.name, context.deadline = name, deadline

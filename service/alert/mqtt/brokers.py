@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -15,6 +14,7 @@ from service.alert.mqtt.broker_url import parse_broker_url
 from service.alert.mqtt.stream_states import BrokerContent
 from service.alert.mqtt.topics import Topics
 from service.errors import BadInput
+from service.timers import Deadline
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -78,9 +78,9 @@ class Brokers:
             for receiver_id in list(self._links):
                 self._end(receiver_id, LinkEnd.OFFLINE)
             links = self._ending
-        until = time.monotonic() + CLOSE_S
+        deadline = Deadline(CLOSE_S)
         for link in links:
-            link.join(max(0.0, until - time.monotonic()))
+            link.join(deadline.left_s)
 
     def _renew(self, receiver: Receiver) -> BrokerLink:
         """Return the receiver's link, which is made again if its URL has changed."""

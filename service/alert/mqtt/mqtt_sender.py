@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from service.alert.attempts import Message, SendResult, Undelivered
 from service.alert.mqtt.broker_session import BrokerSession, Publication
 from service.alert.mqtt.broker_url import parse_broker_url
@@ -12,6 +10,7 @@ from service.alert.mqtt.publications import publish_message, publish_notified_st
 from service.alert.mqtt.topics import Topics
 from service.alert.outbox import parse_notification
 from service.errors import BadInput
+from service.timers import Deadline
 
 
 class MqttSender:
@@ -23,7 +22,7 @@ class MqttSender:
 
     def send(self, message: Message, now: float) -> SendResult:
         """Publish it. Raises: Undelivered: the broker has not acknowledged all of it."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = Deadline(self._timeout_s)
         try:
             if message.stream_id is None:
                 self._send_test(message, deadline)
@@ -37,7 +36,7 @@ class MqttSender:
         """End all connections."""
         self._brokers.close()
 
-    def _send(self, message: Message, stream_id: str, deadline: float) -> None:
+    def _send(self, message: Message, stream_id: str, deadline: Deadline) -> None:
         topics = Topics.make(message.receiver.id, parse_broker_url(message.receiver.url))
         publications = [publish_message(topics, stream_id, message)]
         if not message.is_replay:
@@ -50,7 +49,7 @@ class MqttSender:
             ]
         self._brokers.open(message.receiver).publish(publications, deadline)
 
-    def _send_test(self, message: Message, deadline: float) -> None:
+    def _send_test(self, message: Message, deadline: Deadline) -> None:
         """Send it over a connection of its own if the receiver is off."""
         receiver = message.receiver
         url = parse_broker_url(receiver.url)

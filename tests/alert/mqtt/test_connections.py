@@ -22,6 +22,7 @@ from service.alert.mqtt.mqtt_sender import MqttSender
 from service.alert.outbox import EventType, Notification, iso8601, serialise_notification
 from service.store.database import Database
 from service.store.tables import ReceiverRow
+from service.timers import Deadline
 from tests.alert.mqtt import front_end_process
 from tests.alert.mqtt.conftest import USERS
 from tests.alert.mqtt.front_ends import (
@@ -45,8 +46,8 @@ def _target(port: int, *, host: str = LOOPBACK, tls: bool = False) -> BrokerUrl:
     return BrokerUrl(host, port, tls, USER, REAL_PASSWORD, "nw", None)
 
 
-def _soon() -> float:
-    return time.monotonic() + 20
+def _soon() -> Deadline:
+    return Deadline(20)
 
 
 def _threads() -> list[str]:
@@ -180,7 +181,7 @@ def test_a_connection_leaves_no_files_open(broker: Broker) -> None:
     before = process.num_fds()
     for orderly in (True, False, True):
         session = BrokerSession(_target(broker.port), ConnectOptions(True), _soon())
-        session.subscribe(["nw/#"], _soon())
+        session.subscribe("nw/#", _soon())
         session.publish([Publication("nw/status", b"online")], _soon())
         session.close(orderly=orderly)
         with pytest.raises(Undelivered):
