@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -107,11 +107,4 @@ def attempt(message: Message, senders: Senders, clock: Callable[[], float]) -> A
         result = senders[message.receiver.kind].send(message, at)
     except Undelivered as error:
         result = SendResult(error=str(error)[:MAX_ERROR_CHARACTERS])
-    return Attempt(
-        at=at,
-        took_s=time.monotonic() - began,
-        status=result.status,
-        answer=result.answer,
-        error=result.error,
-        retry_after=result.retry_after,
-    )
+    return Attempt(at, time.monotonic() - began, **asdict(result))

@@ -27,6 +27,7 @@ CUT_OFF = "it is under way, or was cut off"
 """The error of an attempt until its end is written."""
 
 _WAITING = DeliveryState.WAITING.value
+_ATTEMPT_COLUMNS = ("at", "took_s", "status", "answer", "error")
 _DELIVERIES = DeliveryRow.__table__.c
 _ANY_DUE = (
     select(_DELIVERIES.id)
@@ -254,17 +255,8 @@ def _begin_attempt(session: Session, row: DeliveryRow, now: float) -> int:
 
 
 def _settle(session: Session, claimed: Claim, attempt: Attempt, **values: object) -> bool:
-    session.execute(
-        update(AttemptRow)
-        .where(AttemptRow.id == claimed.attempt_id)
-        .values(
-            at=attempt.at,
-            took_s=attempt.took_s,
-            status=attempt.status,
-            answer=attempt.answer,
-            error=attempt.error,
-        )
-    )
+    columns = {name: getattr(attempt, name) for name in _ATTEMPT_COLUMNS}
+    session.execute(update(AttemptRow).where(AttemptRow.id == claimed.attempt_id).values(columns))
     settled = session.scalar(
         update(DeliveryRow)
         .where(

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cache
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from service.store.tables import DeliveryRow, ReceiverRow, StreamRow
@@ -172,7 +172,12 @@ def enqueue(
         session.add(
             DeliveryRow(
                 id=ident,
-                sequence=_find_next_sequence(session, receiver.id, stream.id, now),
+                sequence=find_next_sequence(
+                    session,
+                    now,
+                    DeliveryRow.receiver_id == receiver.id,
+                    DeliveryRow.stream_id == stream.id,
+                ),
                 receiver_id=receiver.id,
                 stream_id=stream.id,
                 event_type=event_type.value,
@@ -203,13 +208,8 @@ def should_notify(receiver: ReceiverRow, stream: StreamRow, event_type: EventTyp
     return not receiver.event_types or event_type.value in receiver.event_types
 
 
-def _find_next_sequence(session: Session, receiver_id: str, stream_id: str, now: float) -> int:
-    """Return a number above those of all messages that wait, even if the clock was set back."""
-    newest = session.scalar(
-        select(func.max(DeliveryRow.sequence)).where(
-            DeliveryRow.state == DeliveryState.WAITING.value,
-            DeliveryRow.receiver_id == receiver_id,
-            DeliveryRow.stream_id == stream_id,
-        )
-    )
+def find_next_sequence(session: Session, now: float, *of: ColumnElement[bool]) -> int:
+    """Return a number above those of such messages that wait, even if the clock was set back."""
+    waiting = DeliveryRow.state == DeliveryState.WAITING.value
+    newest = session.scalar(select(func.max(DeliveryRow.sequence)).where(waiting, *of))
     return max(int(now * 1e9), 0 if newest is None else newest + 1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from service.alert.outbox import DeliveryState
+from service.alert.outbox import DeliveryState, find_next_sequence
 from service.store.tables import DeliveryRow, ReceiverRow
 
 MAX_AT_ONCE = 1000
@@ -29,13 +29,7 @@ def replay(session: Session, rows: Sequence[DeliveryRow], *, now: float) -> None
     """
     if not rows:
         return
-    newest = session.scalar(
-        select(func.max(DeliveryRow.sequence)).where(
-            DeliveryRow.receiver_id == rows[0].receiver_id,
-            DeliveryRow.state == DeliveryState.WAITING.value,
-        )
-    )
-    first = max(int(now * 1e9), 0 if newest is None else newest + 1)
+    first = find_next_sequence(session, now, DeliveryRow.receiver_id == rows[0].receiver_id)
     values = [
         {
             "id": row.id,
@@ -55,9 +49,7 @@ def replay_dead(session: Session, receiver_id: str, *, now: float, limit: int) -
     """Replay the oldest dead letters of a receiver that the caller has locked; return how many."""
     query = (
         select(DeliveryRow)
-        .where(
-            DeliveryRow.receiver_id == receiver_id, DeliveryRow.state == DeliveryState.DEAD.value
-        )
+        .where(*_match_dead(receiver_id))
         .order_by(DeliveryRow.sequence, DeliveryRow.id)
         .limit(limit)
         .with_for_update()
@@ -69,7 +61,9 @@ def replay_dead(session: Session, receiver_id: str, *, now: float, limit: int) -
 
 def count_dead(session: Session, receiver_id: str) -> int:
     """Count the dead letters of a receiver."""
-    query = select(func.count()).where(
-        DeliveryRow.receiver_id == receiver_id, DeliveryRow.state == DeliveryState.DEAD.value
-    )
-    return session.scalar(query) or 0
+    return session.scalar(select(func.count()).where(*_match_dead(receiver_id))) or 0
+
+
+def _match_dead(receiver_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    is_dead = DeliveryRow.state == DeliveryState.DEAD.value
+    return DeliveryRow.receiver_id == receiver_id, is_dead

@@ -29,15 +29,12 @@ def find_receiver(
     """
     row = None
     if IDENT.fullmatch(receiver_id):
-        find = lock_receiver if locked else _get
-        row = find(session, receiver_id)
+        row = (
+            lock_receiver(session, receiver_id) if locked else session.get(ReceiverRow, receiver_id)
+        )
     if row is None or kind not in (None, row.kind):
         raise NotFound(kind or "receiver", receiver_id)
     return row
-
-
-def _get(session: Session, receiver_id: str) -> ReceiverRow | None:
-    return session.get(ReceiverRow, receiver_id)
 
 
 def check_streams(session: Session, stream_ids: list[str] | None) -> list[str] | None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
-from service.bus.many_cameras import read_queues
+from service.bus.many_cameras import Entry, read_queues
 from service.messages import StreamNote
 
 log = structlog.stdlib.get_logger(__name__)
@@ -61,9 +61,7 @@ class Notes:
                 pipeline.xdel(keys.notes(stream_id), *ids)
         pipeline.execute()
 
-    def _parse(
-        self, stream_id: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]
-    ) -> list[IncomingNote]:
+    def _parse(self, stream_id: str, entries: Sequence[Entry]) -> list[IncomingNote]:
         notes: list[IncomingNote] = []
         for ident, fields in entries:
             try:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
+from service.bus.many_cameras import Entry, read_values
 from service.messages import Shot, ShotRequest
 
 log = structlog.stdlib.get_logger(__name__)
@@ -36,8 +37,6 @@ end
 if sent > 0 then redis.call('EXPIRE', KEYS[3], ARGV[3]) end
 return sent
 """
-
-_Rows = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,9 @@ class Shots:
 
     def read_requests(self, stream_ids: Sequence[str]) -> dict[str, ShotRequest]:
         """Return the requests for these streams, where there are any."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for stream_id in stream_ids:
-            pipeline.get(keys.shot_request(stream_id))
+        texts = read_values(self._redis, [keys.shot_request(each) for each in stream_ids])
         found: dict[str, ShotRequest] = {}
-        for stream_id, text in zip(stream_ids, pipeline.execute(), strict=True):
+        for stream_id, text in zip(stream_ids, texts, strict=True):
             if text is None:
                 continue
             try:
@@ -105,7 +102,7 @@ class Shots:
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id in stream_ids:
             pipeline.xrange(keys.shots(stream_id), count=count)
-        answers = zip(stream_ids, cast(list[_Rows], pipeline.execute()), strict=True)
+        answers = zip(stream_ids, cast(list[list[Entry]], pipeline.execute()), strict=True)
         found = {key: rows for key, rows in answers if rows}
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, rows in found.items():
@@ -114,7 +111,7 @@ class Shots:
         return {key: list(_parse_shots(key, rows)) for key, rows in found.items()}
 
 
-def _parse_shots(stream_id: str, rows: _Rows) -> Iterable[SentShot]:
+def _parse_shots(stream_id: str, rows: list[Entry]) -> Iterable[SentShot]:
     for _, fields in rows:
         try:
             meta = Shot.model_validate_json(fields[b"shot"])

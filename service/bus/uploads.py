@@ -11,6 +11,7 @@ from redis import Redis
 
 from service import keys
 from service.bus.cluster import Cluster
+from service.bus.many_cameras import Entry
 from service.errors import BacklogFull, NotFound
 from service.messages import UploadedFrame
 from service.timers import Deadline
@@ -39,9 +40,6 @@ return first
 _DISCARD = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 1 then redis.call('DECRBY', KEYS[2], ARGV[2]) end
 """
-
-
-_Rows = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class Uploads:
     def read(self, stream_id: str, after: str, count: int) -> list[QueuedFrame]:
         """Read the oldest entries after an id ("0-0": from the start); they stay where they are."""
         found = self._redis.xrange(keys.uploads(stream_id), min=f"({after}", count=count)
-        return [_parse_entry(*row) for row in cast(_Rows, found)]
+        return [_parse_entry(*row) for row in cast(list[Entry], found)]
 
     def wait(
         self, after: Mapping[str, str], count: int, block_ms: int
@@ -131,7 +129,7 @@ class Uploads:
         )
         return {
             streams[key.decode()]: [_parse_entry(*row) for row in rows]
-            for key, rows in cast(list[tuple[bytes, _Rows]], found or [])
+            for key, rows in cast(list[tuple[bytes, list[Entry]]], found or [])
         }
 
     def _wait_on_cluster(
@@ -143,7 +141,7 @@ class Uploads:
             pipeline = self._redis.pipeline(transaction=False)
             for stream_id, entry in after.items():
                 pipeline.xrange(keys.uploads(stream_id), min=f"({entry}", count=count)
-            found = zip(after, cast(list[_Rows], pipeline.execute()), strict=True)
+            found = zip(after, cast(list[list[Entry]], pipeline.execute()), strict=True)
             queued = {key: [_parse_entry(*row) for row in rows] for key, rows in found if rows}
             if queued or deadline.is_over:
                 return queued

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 from sqlalchemy import bindparam, delete, or_, select, update
@@ -262,7 +262,7 @@ class Calibrator:
                     version=row.version + 1,
                     last_frame=last_frame,
                     finder=state,
-                    **_make_columns(first),
+                    **asdict(first),
                 )
                 .returning(FootageRow.version)
             )
@@ -276,7 +276,7 @@ class Calibrator:
                         basis=row.basis,
                         last_frame=last_frame,
                         finder=state,
-                        **_make_columns(stretch),
+                        **asdict(stretch),
                     )
                 )
             if len(collector.stretches) > 1:
@@ -319,16 +319,6 @@ class Calibrator:
 def _newest_stretch(session: Session, stream_id: str) -> FootageRow | None:
     query = select(FootageRow).where(FootageRow.stream_id == stream_id)
     return session.scalars(query.order_by(FootageRow.number.desc()).limit(1)).first()
-
-
-def _make_columns(stretch: FootageStretch) -> dict[str, object]:
-    return {
-        "seconds": stretch.seconds,
-        "limit": stretch.limit,
-        "low": stretch.low,
-        "peaks": stretch.peaks,
-        "events": [list(event) for event in stretch.events],
-    }
 
 
 def _apply_threshold(session: Session, stream: StreamRow, threshold: float | None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import Select
+from sqlalchemy.orm import Session
 
 from service.history import deletion
 from service.metrics import Metrics
@@ -114,26 +116,29 @@ class HistoryRetention:
 
     def _expire_scores(self, before: float) -> Iterator[int]:
         for stream_id in self._read_ids(deletion.select_streams_with_old_scores(before)):
-            count = deletion.STEP_ROWS
-            while count >= deletion.STEP_ROWS:
-                with self._database.write() as session:
-                    count = deletion.delete_scores(session, stream_id, before)
-                yield self._count(ScoreRow.__tablename__, count)
+            delete = partial(deletion.delete_scores, stream_id=stream_id, scored_before=before)
+            yield from self._repeat(delete, deletion.STEP_ROWS, ScoreRow.__tablename__)
 
     def _expire_rollups(self, table: deletion.RollupTable, before: float) -> Iterator[int]:
         for stream_id in self._read_ids(deletion.select_streams_with_old_rollups(table, before)):
-            count = deletion.STEP_ROWS
-            while count >= deletion.STEP_ROWS:
-                with self._database.write() as session:
-                    count = deletion.delete_rollups(session, table, stream_id, before)
-                yield self._count(table.__tablename__, count)
+            delete = partial(
+                deletion.delete_rollups, table=table, stream_id=stream_id, before=before
+            )
+            yield from self._repeat(delete, deletion.STEP_ROWS, table.__tablename__)
 
     def _expire_events(self, before: float) -> Iterator[int]:
-        count = deletion.STEP_EVENTS
-        while count >= deletion.STEP_EVENTS:
+        delete = partial(deletion.delete_events, before=before)
+        return self._repeat(delete, deletion.STEP_EVENTS, EventRow.__tablename__)
+
+    def _repeat(
+        self, delete: Callable[[Session], int], step_rows: int, table: str
+    ) -> Iterator[int]:
+        """Delete in transactions of `step_rows` until one finds fewer."""
+        count = step_rows
+        while count >= step_rows:
             with self._database.write() as session:
-                count = deletion.delete_events(session, before)
-            yield self._count(EventRow.__tablename__, count)
+                count = delete(session)
+            yield self._count(table, count)
 
     def _count(self, table: str, rows: int) -> int:
         self._metrics.deleted_rows.labels(table).inc(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from sqlalchemy import delete, func, insert, select, tuple_, update
@@ -76,13 +76,7 @@ def load_outages(session: Session) -> dict[str, StoredOutage]:
     return {
         row.stream_id: StoredOutage(
             row.version,
-            Outage(
-                began_at=row.began_at,
-                state=StreamState(row.state),
-                reason=row.reason,
-                watched_at=row.watched_at,
-                notified=row.notified,
-            ),
+            Outage(row.began_at, StreamState(row.state), row.reason, row.watched_at, row.notified),
         )
         for row in session.connection().execute(_OUTAGES)
     }
@@ -145,15 +139,8 @@ def _append(session: Session, entries: Sequence[tuple[str, LogEntry]]) -> None:
 
 
 def _make_log_columns(stream_id: str, entry: LogEntry) -> dict[str, object]:
-    return {
-        "stream_id": stream_id,
-        "note": entry.note,
-        "kind": entry.kind.value,
-        "at": entry.at,
-        "state": entry.state.value,
-        "reason": entry.reason,
-        "worker": entry.worker,
-    }
+    plain = {"kind": entry.kind.value, "state": entry.state.value}
+    return {"stream_id": stream_id, **asdict(entry), **plain}
 
 
 def _save_outages(session: Session, group: Sequence[StreamFindings]) -> None:
@@ -178,40 +165,20 @@ def _save_outages(session: Session, group: Sequence[StreamFindings]) -> None:
 
 
 def _make_outage_columns(outage: Outage) -> dict[str, object]:
-    return {
-        "began_at": outage.began_at,
-        "state": outage.state.value,
-        "reason": outage.reason,
-        "watched_at": outage.watched_at,
-        "notified": outage.notified,
-    }
+    return asdict(outage) | {"state": outage.state.value}
 
 
 def _notify(session: Session, stream: StreamRow, change: OutageChange, now: float) -> LogEntry:
     """Put the message into the outbox, and return the entry for the stream's log."""
     ident = make_outage_id(stream.id, change.outage.began_at)
+    found = change.outage if isinstance(change, OutageStarted) else change.observed
+    state, named = found.state, (ident, stream.id, stream.name, found.state.value, found.reason)
     if isinstance(change, OutageStarted):
-        outage = change.outage
-        down = OutageData(
-            outage_id=ident,
-            stream_id=stream.id,
-            stream_name=stream.name,
-            state=outage.state.value,
-            reason=outage.reason,
-            since=iso8601(outage.began_at),
-        )
+        down = OutageData(*named, iso8601(change.outage.began_at))
         enqueue(session, stream=stream, event_type=EventType.DOWN, data=down, now=now)
-        return LogEntry(LogKind.DOWN, now, outage.state, outage.reason)
+        return LogEntry(LogKind.DOWN, now, state, found.reason)
     down_for_s = round(change.down_for_s, 3)
-    recovery = RecoveryData(
-        outage_id=ident,
-        stream_id=stream.id,
-        stream_name=stream.name,
-        state=change.observed.state.value,
-        reason=change.observed.reason,
-        since=iso8601(change.watched_at),
-        down_for_s=down_for_s,
-    )
+    recovery = RecoveryData(*named, iso8601(change.watched_at), down_for_s)
     enqueue(session, stream=stream, event_type=EventType.RECOVERED, data=recovery, now=now)
     reason = f"it could not be watched for {down_for_s:.0f} s"
-    return LogEntry(LogKind.RECOVERED, now, change.observed.state, reason)
+    return LogEntry(LogKind.RECOVERED, now, state, reason)

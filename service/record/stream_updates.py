@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import cast
 
 import sqlalchemy
@@ -26,6 +27,8 @@ _CURSORS = cast(Table, CursorRow.__table__)
 _EVENTS = cast(Table, EventRow.__table__)
 _SCORES = cast(Table, ScoreRow.__table__)
 _SCORE_COLUMNS = tuple(_SCORES.c.keys())
+_read_measures = attrgetter(*_SCORE_COLUMNS[1:-1])
+"""Read the columns between the stream and the state, which are fields of a score."""
 _BEGIN = insert(_CURSORS)
 _MOVE = (
     update(_CURSORS)
@@ -159,20 +162,7 @@ def _move_cursors(session: Session, updates: Sequence[StreamUpdate], now: float)
 
 
 def _make_score_row(stream_id: str, score: FrameScore) -> Row:
-    return (
-        stream_id,
-        score.frame,
-        score.epoch,
-        score.captured_at,
-        score.scored_at,
-        score.psnr,
-        score.distance,
-        score.gate_error,
-        score.score,
-        score.threshold,
-        score.memory_updated,
-        score.state.value,
-    )
+    return (stream_id, *_read_measures(score), score.state.value)
 
 
 def _make_event_row(stream_id: str, event: Event, snapshot: bytes | None) -> EventRow:
