@@ -102,8 +102,7 @@ def parse_event_filter(
         Query(alias="open", description="Only events that go on, or only those that ended."),
     ] = None,
     label: Annotated[
-        LabelFilter | None,
-        Query(description="Only events with this label; `none`: without one."),
+        LabelFilter | None, Query(description="Only events with this label; `none`: without one.")
     ] = None,
 ) -> EventFilter:
     """Return the filter that a request names. Raises: RequestRefused: it ends before it begins."""

@@ -154,8 +154,7 @@ class Uploads:
     def discard(self, stream_id: str, frame: QueuedFrame) -> None:
         """Delete a frame that can't be used."""
         self._discard(
-            [keys.uploads(stream_id), keys.upload_bytes(stream_id)],
-            [frame.entry, len(frame.image)],
+            [keys.uploads(stream_id), keys.upload_bytes(stream_id)], [frame.entry, len(frame.image)]
         )
 
 

@@ -41,14 +41,7 @@ from service.calibrate.stream_thresholds import (
 from service.errors import StaleCursor
 from service.messages import StreamState
 from service.store.database import Database
-from service.store.tables import (
-    CursorRow,
-    EventRow,
-    FootageRow,
-    ScoreRow,
-    StreamRow,
-    ThresholdRow,
-)
+from service.store.tables import CursorRow, EventRow, FootageRow, ScoreRow, StreamRow, ThresholdRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -201,8 +194,7 @@ class Calibrator:
             .where(
                 EventRow.stream_id == row.stream_id,
                 or_(
-                    EventRow.last_frame >= row.last_frame - self._guard,
-                    EventRow.ended_at.is_(None),
+                    EventRow.last_frame >= row.last_frame - self._guard, EventRow.ended_at.is_(None)
                 ),
             )
             .order_by(EventRow.first_frame)
@@ -259,10 +251,7 @@ class Calibrator:
                     FootageRow.version == row.version,
                 )
                 .values(
-                    version=row.version + 1,
-                    last_frame=last_frame,
-                    finder=state,
-                    **asdict(first),
+                    version=row.version + 1, last_frame=last_frame, finder=state, **asdict(first)
                 )
                 .returning(FootageRow.version)
             )

@@ -7,16 +7,7 @@ import json
 
 from service.store.tables import StreamRow
 
-FIELDS = (
-    "source",
-    "model",
-    "gamma",
-    "memory_rule",
-    "appearance_weight",
-    "zones",
-    "fps",
-    "decode",
-)
+FIELDS = ("source", "model", "gamma", "memory_rule", "appearance_weight", "zones", "fps", "decode")
 
 
 def compute_basis(stream: StreamRow) -> str:

@@ -137,11 +137,7 @@ class ModelPool:
             bundle = bundles.load(path)
             engine = self._choose_engine(bundle)
             detector = Detector(
-                bundle,
-                device=self._device,
-                engine=engine,
-                threads=self._threads,
-                times=self._times,
+                bundle, device=self._device, engine=engine, threads=self._threads, times=self._times
             )
             detector.prepare_parts()
         except BundleError:

@@ -20,14 +20,7 @@ from service.infer.ownership import OwnedCamera
 from service.infer.snapshots import SnapshotKeeper
 from service.infer.source_opening import SourceRequest
 from service.infer.stream_life import CameraLife, Facts, overload_reason
-from service.messages import (
-    UPLOAD,
-    FrameScore,
-    NoteKind,
-    StreamConfig,
-    StreamNote,
-    StreamState,
-)
+from service.messages import UPLOAD, FrameScore, NoteKind, StreamConfig, StreamNote, StreamState
 
 _MEASURES = ("psnr", "distance", "gate_error", "score", "threshold", "region")
 

@@ -168,10 +168,7 @@ class BrokerSession:
         url = self._url
         try:
             addresses = find_checked_addresses(
-                url.host,
-                url.port,
-                allow_private=options.allow_private,
-                resolver=options.resolver,
+                url.host, url.port, allow_private=options.allow_private, resolver=options.resolver
             )
         except (AddressRefused, OSError) as error:
             raise Undelivered(str(error)) from error
@@ -322,12 +319,7 @@ class BrokerSession:
         self._lose(f"the broker closed the connection{said}")
 
     def _handle_answer(
-        self,
-        _: Client,
-        __: object,
-        ident: int,
-        answer: ReasonCode | list[ReasonCode],
-        ___: object,
+        self, _: Client, __: object, ident: int, answer: ReasonCode | list[ReasonCode], ___: object
     ) -> None:
         reasons = answer if isinstance(answer, list) else [answer]
         failed = [reason for reason in reasons if reason.is_failure]

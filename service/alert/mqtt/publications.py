@@ -11,13 +11,7 @@ from service.alert.mqtt.broker_session import Publication
 from service.alert.mqtt.discovery import describe_device
 from service.alert.mqtt.stream_states import MqttStream
 from service.alert.mqtt.topics import TopicKind, Topics
-from service.alert.outbox import (
-    EventData,
-    EventType,
-    Notification,
-    OutageData,
-    iso8601,
-)
+from service.alert.outbox import EventData, EventType, Notification, OutageData, iso8601
 from service.store.tables import EventRow
 
 _EVENT_ATTRIBUTES = (

@@ -66,10 +66,7 @@ class Poster:
     def _post(self, url: str, body: str, headers: dict[str, str]) -> WebhookAnswer:
         parsed = httpx.URL(url)
         target = httpcore.URL(
-            scheme=parsed.raw_scheme,
-            host=parsed.raw_host,
-            port=parsed.port,
-            target=parsed.raw_path,
+            scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
         )
         backend = CheckedBackend(
             allow_private=self.allow_private, timeout_s=self.timeout_s, resolver=self.resolver

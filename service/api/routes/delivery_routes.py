@@ -46,8 +46,7 @@ def list_deliveries(
     context: Shared,
     route_kind: RouteKind,
     state: Annotated[
-        DeliveryState | None,
-        Query(description="Only in this state; `dead` are the dead letters."),
+        DeliveryState | None, Query(description="Only in this state; `dead` are the dead letters.")
     ] = None,
     before: Annotated[
         str | None, Query(max_length=150, description="The `next` of the page before.")

@@ -92,8 +92,7 @@ def read_scores(
         Query(ge=1, le=MAX_ITEMS, description="1000 frames, or 10,000 roll-ups, unless given."),
     ] = None,
     form: Annotated[
-        ScoresFormat | None,
-        Query(alias="format", description="csv also by Accept: text/csv."),
+        ScoresFormat | None, Query(alias="format", description="csv also by Accept: text/csv.")
     ] = None,
     resolution: Annotated[
         ScoresResolution,

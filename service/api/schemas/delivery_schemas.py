@@ -8,11 +8,7 @@ from pydantic import BaseModel
 
 from service.alert.outbox import DeliveryState
 from service.api.schemas.copied_fields import copy_fields
-from service.api.schemas.receiver_schemas import (
-    AttemptOut,
-    describe_attempt,
-    hide_optional_secrets,
-)
+from service.api.schemas.receiver_schemas import AttemptOut, describe_attempt, hide_optional_secrets
 from service.api.times import TimeOut
 from service.store.tables import AttemptRow, DeliveryRow
 

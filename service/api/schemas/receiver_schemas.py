@@ -53,9 +53,7 @@ Url = Annotated[
     ),
 ]
 Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=200),
-    AfterValidator(refuse_controls),
+    str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(refuse_controls)
 ]
 EventTypes = Annotated[
     list[Annotated[EventType, Field(strict=False)]],

@@ -148,7 +148,7 @@ class StreamIn(_GivenSettings):
                 },
                 {"name": "Uploads from the yard", "source": "upload", "threshold": 0.6},
             ]
-        },
+        }
     )
 
     name: Name
