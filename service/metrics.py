@@ -133,7 +133,6 @@ class DelayHistogram(Collector):
             self._counts[-1] += len(delays) - below
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the histogram's family."""
         with self._lock:
             totals, sum_s = list(accumulate(self._counts)), self._sum_s
         limits = [*map(floatToGoString, DELAY_BUCKETS_S), "+Inf"]
@@ -162,7 +161,6 @@ class _GaugeFigure(Generic[Reported]):
     family: ClassVar[type[GaugeMetricFamily | CounterMetricFamily]] = GaugeMetricFamily
 
     def collect(self, owner: str, reports: Mapping[str, Reported]) -> Metric:
-        """Make a family of all reports, whose label `owner` is the report's id."""
         family = self.family(self.name, self.documentation, labels=(owner, *self.labels))
         for ident, report in reports.items():
             for further, value in _list_samples(self.read(report)):
@@ -311,7 +309,6 @@ class StreamCollector(Collector):
         self._backlog = backlog
 
     def collect(self) -> Iterable[Metric]:
-        """Yield a family for each figure."""
         statuses = self._statuses()
         for stream_figure in STREAM_FIGURES:
             yield stream_figure.collect("stream", statuses)
@@ -335,7 +332,6 @@ class FrontEndCollector(Collector):
         self._threads = threads
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one family, which adds up to all CPU time of the process."""
         cpu = CounterMetricFamily(
             FRONT_END_CPU, "CPU time of the front end's process.", labels=["thread"]
         )

@@ -186,5 +186,4 @@ class Settings(BaseSettings):
 
     @property
     def user_models(self) -> Path:
-        """The folder of the user's own bundles."""
         return self.models_dir if self.models_dir is not None else self.data_dir / "models"

@@ -51,7 +51,6 @@ class Claim:
 
 
 def find_due_receivers(session: Session, now: float) -> list[str]:
-    """Return the receivers that have a message to send now."""
     # This runs several times a second, and mostly there is none.
     if session.connection().execute(_ANY_DUE, {"now": now}).first() is None:
         return []
@@ -106,12 +105,10 @@ def settle_delivery(session: Session, claimed: Claim, attempt: Attempt, *, now: 
 
 
 def settle_retry(session: Session, claimed: Claim, attempt: Attempt, *, at: float) -> bool:
-    """Let it be tried again at that time."""
     return _settle(session, claimed, attempt, next_attempt_at=at)
 
 
 def settle_dead(session: Session, claimed: Claim, attempt: Attempt) -> bool:
-    """Give it up."""
     return _settle(session, claimed, attempt, state=DeliveryState.DEAD.value)
 
 

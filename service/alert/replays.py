@@ -60,7 +60,6 @@ def replay_dead(session: Session, receiver_id: str, *, now: float, limit: int) -
 
 
 def count_dead(session: Session, receiver_id: str) -> int:
-    """Count the dead letters of a receiver."""
     return session.scalar(select(func.count()).where(*_match_dead(receiver_id))) or 0
 
 

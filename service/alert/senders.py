@@ -13,7 +13,6 @@ from service.settings import Settings
 
 
 def make_brokers(settings: Settings) -> Brokers:
-    """Make the connections to MQTT brokers, as the operator allows them."""
     options = ConnectOptions(settings.allow_private_receivers)
     return Brokers(options, settings.receiver_timeout_s)
 
@@ -35,6 +34,5 @@ def make_senders(settings: Settings, brokers: Brokers | None = None) -> Senders:
 
 
 def close_senders(senders: Senders) -> None:
-    """Close all of them."""
     for sender in senders.values():
         sender.close()

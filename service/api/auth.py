@@ -32,7 +32,6 @@ class AccessGate:
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             path = scope["path"]

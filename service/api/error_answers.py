@@ -56,7 +56,6 @@ def answer_error(
     fields: Iterable[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Make the response for an error."""
     detail = ErrorDetail(
         code=CODES.get(status, "internal" if status >= 500 else "bad_request"),
         message=escape_controls(hide_secrets(message)),
@@ -75,12 +74,10 @@ def make_field_error(field: str, value: object, reason: str) -> FieldError:
 
 
 def refuse_field(status: int, field: str, reason: str, value: object = None) -> RequestRefused:
-    """Make a refusal because of one field."""
     return RequestRefused(status, f"{field}: {reason}", [make_field_error(field, value, reason)])
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Register the handlers."""
 
     @app.exception_handler(RequestValidationError)
     def _answer_invalid(_: Request, error: RequestValidationError) -> JSONResponse:

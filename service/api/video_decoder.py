@@ -49,7 +49,6 @@ class DecodeJob:
     """Larger ones are refused."""
 
     def to_json(self) -> str:
-        """Return the process's argument."""
         return json.dumps(asdict(self))
 
 

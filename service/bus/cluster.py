@@ -59,7 +59,6 @@ class Cluster:
             return self._made
 
     def close(self) -> None:
-        """Close all connections."""
         with self._lock:
             if self._made is not None:
                 self._made.close()

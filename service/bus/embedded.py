@@ -37,7 +37,6 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def url(data_dir: Path) -> str:
-    """The URL of the embedded server."""
     return make_socket_url(socket_path(data_dir))
 
 

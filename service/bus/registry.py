@@ -91,7 +91,6 @@ class Registry:
         self._redis.delete(*keys.list_stream_keys(stream_id))
 
     def streams(self) -> dict[str, StreamConfig]:
-        """Return all configurations, by id."""
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.STREAMS))
         return {
             stream_id.decode(): StreamConfig.model_validate_json(text)
@@ -145,7 +144,6 @@ class Registry:
         return beats
 
     def leave(self, worker_id: str) -> None:
-        """Delete the entry of a worker that stops."""
         self._redis.hdel(keys.WORKERS, worker_id)
 
     def put_preview(self, stream_id: str, preview: Preview, epoch: int | None = None) -> None:
@@ -161,7 +159,6 @@ class Registry:
         )
 
     def preview(self, stream_id: str) -> Preview | None:
-        """Return the newest picture, if there is one."""
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.preview(stream_id)))
         if not fields:
             return None

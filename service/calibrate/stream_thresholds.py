@@ -74,7 +74,6 @@ def find_newest_threshold(session: Session, stream: StreamRow) -> ThresholdRow |
 
 
 def count_normal_labels(session: Session, stream_id: str) -> int:
-    """Count the stream's events that are labelled normal."""
     query = select(func.count()).where(EventRow.stream_id == stream_id, EventRow.label == "normal")
     return session.scalar(query) or 0
 
@@ -111,7 +110,6 @@ def load_evidence(session: Session, stream: StreamRow) -> tuple[list[Stretch], l
 def make_threshold_row(
     stream: StreamRow, found: FoundThreshold, *, per_day: float, labelled: int, now: float
 ) -> ThresholdRow:
-    """Return the row of a threshold that was found."""
     fit: dict[str, object] = {**asdict(found.tail), "highest": found.highest}
     return ThresholdRow(
         stream_id=stream.id,

@@ -141,7 +141,6 @@ class CameraCapture:
 
     @property
     def status(self) -> CaptureStatus:
-        """State and counters, as of now."""
         status = replace(self._status, dropped=self.ring.dropped)
         stalls_at, now = self._stalls_at, time.monotonic()
         if stalls_at is None or now < stalls_at:
@@ -268,7 +267,6 @@ class CameraCapture:
             self._log_lines(run, run.printed)
 
     def _read(self, run: _Run, decoder: MessageDecoder, pipe: int) -> None:
-        """Take what is in the pipe now."""
         try:
             for _ in range(READS):
                 count = os.readv(pipe, [decoder.room()])

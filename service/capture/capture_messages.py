@@ -57,7 +57,6 @@ class CaptureJob:
     """The same picture for so long means that the camera is frozen; 0 turns this off."""
 
     def to_line(self) -> bytes:
-        """The job as one line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @staticmethod

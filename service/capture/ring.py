@@ -32,7 +32,6 @@ class Ring:
             self._frames[0] = replace(self._frames[0], cut=True)
 
     def pop(self) -> CapturedFrame | None:
-        """The oldest frame, or None."""
         with self._lock:
             return self._frames.popleft() if self._frames else None
 

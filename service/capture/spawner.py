@@ -46,12 +46,10 @@ class CaptureProcess:
 
     @property
     def running(self) -> bool:
-        """It hasn't ended."""
         with self._lock:
             return self._open and not _has_ended(self._handle, 0.0)
 
     def terminate(self) -> None:
-        """Ask it to end."""
         self._signal(signal.SIGTERM)
 
     def look_closely(self) -> None:
@@ -59,7 +57,6 @@ class CaptureProcess:
         self._signal(SIGNAL)
 
     def kill(self) -> None:
-        """End it, even if it hangs."""
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:

@@ -34,7 +34,6 @@ class _Sum:
     threshold: float | None
 
     def add(self, score: float, threshold: float | None) -> None:
-        """Add one score."""
         self.count += 1
         self.low = min(self.low, score)
         self.total += score
@@ -42,7 +41,6 @@ class _Sum:
         self.threshold = threshold
 
     def merge(self, other: _Sum) -> None:
-        """Add the sum of later scores."""
         self.count += other.count
         self.low = min(self.low, other.low)
         self.total += other.total

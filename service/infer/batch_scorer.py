@@ -70,7 +70,6 @@ class BatchScorer:
 
     @property
     def is_idle(self) -> bool:
-        """Return whether no batch is running."""
         return not self._batches
 
     @property
@@ -83,7 +82,6 @@ class BatchScorer:
         return self._batches.has(camera)
 
     def forget(self, stream_id: str) -> None:
-        """Forget the turns of a camera that is gone."""
         self._turns.forget(stream_id)
 
     def adapt(self, cameras: Cameras, now_s: float) -> None:
@@ -228,7 +226,6 @@ class FaultLimit:
         self._log_timer = Timer(LOG_EVERY_S)
 
     def reset(self) -> None:
-        """Note that a frame was scored."""
         self._in_a_row = 0
 
     def add(self, stream_id: str, frame: int, error: Exception) -> None:

@@ -66,7 +66,6 @@ class RunningBatches:
         future.add_done_callback(lambda _: self._on_done())
 
     def has(self, camera: Camera) -> bool:
-        """Return whether a frame of the camera is being scored."""
         return any(camera is other for batch, _ in self._running for other, _ in batch.turns)
 
     def pop_done(
@@ -86,5 +85,4 @@ class RunningBatches:
         return min((batch.began_s for batch, _ in self._running), default=None)
 
     def close(self) -> None:
-        """Start no batch any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)

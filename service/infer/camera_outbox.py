@@ -87,7 +87,6 @@ class CameraOutbox:
             self.preview = None if self.stale else preview
 
     def take_preview(self) -> PreviewPicture | None:
-        """Take the newest picture out."""
         with self.lock:
             preview, self.preview = self.preview, None
             return preview

@@ -31,7 +31,6 @@ class CameraPictures:
 
     @staticmethod
     def from_settings(settings: Settings) -> CameraPictures:
-        """Make a camera's pictures as the operator has configured them."""
         reel = Reel(before_s=settings.clip_before_s, fps=settings.clip_fps)
         return CameraPictures(reel, preview_every_s=settings.preview_every_s)
 

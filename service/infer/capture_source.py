@@ -21,20 +21,16 @@ class RingSource:
         self._first_frame = first_frame
 
     def count_waiting(self) -> int:
-        """Count the frames in the ring."""
         return len(self._ring)
 
     def pop_stale(self, before: float) -> list[SourceFrame]:
-        """Take the ring's frames captured before a time, but never the newest one."""
         return [self._number(frame) for frame in self._ring.pop_stale(before)]
 
     def pop(self) -> SourceFrame | None:
-        """Take the oldest waiting frame."""
         frame = self._ring.pop()
         return None if frame is None else self._number(frame)
 
     def pop_if(self, fits: Callable[[Features], bool]) -> SourceFrame | None:
-        """Take the oldest waiting frame, if its features fit."""
 
         def frame_fits(frame: CapturedFrame) -> bool:
             return not frame.cut and frame.features is not None and fits(frame.features)
@@ -65,11 +61,9 @@ class CaptureSource(RingSource):
         capture.start()
 
     def look_closely(self) -> None:
-        """Give more pictures for the next seconds."""
         self._capture.look_closely()
 
     def status(self) -> SourceStatus:
-        """Return the capture's state and counters."""
         status = self._capture.status
         return SourceStatus(
             status.state,
@@ -87,9 +81,7 @@ class CaptureSource(RingSource):
         )
 
     def stop(self) -> None:
-        """Ask the process to end."""
         self._capture.stop()
 
     def close(self) -> None:
-        """End the process."""
         self._capture.close()

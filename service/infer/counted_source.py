@@ -54,7 +54,6 @@ class CountedSource:
 
     @property
     def is_open(self) -> bool:
-        """Return whether there is a source."""
         return self._source is not None
 
     def open(self, source: FrameSource) -> None:
@@ -63,7 +62,6 @@ class CountedSource:
         self._popped = 0
 
     def count_waiting(self) -> int:
-        """Count the frames that could be popped now."""
         return 0 if self._source is None else self._source.count_waiting()
 
     def pop(self) -> SourceFrame | None:
@@ -88,12 +86,10 @@ class CountedSource:
         self._in_work = 0
 
     def look_closely(self) -> None:
-        """Have the source give more pictures for the next seconds."""
         if self._source is not None:
             self._source.look_closely()
 
     def status(self) -> SourceStatus | None:
-        """Return the open source's status."""
         source = self._source
         return None if source is None else source.status()
 

@@ -23,11 +23,9 @@ class FrameRate:
         self._times: deque[float] = deque(maxlen=1000)
 
     def add(self, now: float) -> None:
-        """Add a frame."""
         self._times.append(now)
 
     def compute_per_second(self, now: float) -> float:
-        """Compute the rate as of now."""
         times = tuple(self._times)
         return (len(times) - bisect_left(times, now - RATE_WINDOW_S)) / RATE_WINDOW_S
 
@@ -47,7 +45,6 @@ class FrameAges:
         self._ages: deque[tuple[float, float]] = deque(maxlen=MAX_AGES)
 
     def add(self, now: float, age_s: float) -> None:
-        """Add the age of a frame that is scored now."""
         self._ages.append((now, age_s))
 
     def compute_quantiles(self, now: float) -> AgeQuantiles | None:
@@ -75,7 +72,6 @@ class FrameCounts:
         self._ages = FrameAges()
 
     def add_scored(self, frame: SourceFrame, seen: Observation, now: float) -> None:
-        """Count a frame that was observed."""
         self.still += seen.still
         self.computed += seen.computed
         self._rate.add(now)
@@ -83,12 +79,10 @@ class FrameCounts:
         self._ages.add(now, self.newest_age_s)
 
     def add_unscored(self, now: float) -> None:
-        """Count a frame that there was no time to score."""
         self.unscored += 1
         self._unscored_at = now
 
     def add_fault(self) -> None:
-        """Count a frame that couldn't be scored."""
         self.faults += 1
 
     def is_degraded(self, now: float) -> bool:
@@ -96,7 +90,6 @@ class FrameCounts:
         return now - self._unscored_at < DEGRADED_S
 
     def compute_fps(self, now: float) -> float:
-        """Compute the frames scored a second, over the last few seconds."""
         return self._rate.compute_per_second(now)
 
     def compute_ages(self, now: float) -> AgeQuantiles | None:

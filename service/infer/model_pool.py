@@ -100,7 +100,6 @@ class ModelPool:
 
     @property
     def loading(self) -> bool:
-        """Return whether a model is being loaded."""
         return any(not entry.future.done() for entry in self._entries.values())
 
     @property

@@ -56,7 +56,6 @@ class Reel:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of all pictures that are kept."""
         return self._bytes
 
     def select_clip(self, first_frame: int, before_s: float, after_frame: int) -> list[ReelPicture]:

@@ -55,7 +55,6 @@ class Reporter:
         self._timer = Timer(REPORT_EVERY_S)
 
     def cpu_s(self) -> dict[str, float]:
-        """Return the CPU seconds of the process so far, by stage."""
         return self._cpu.seconds()
 
     def report_if_due(self, registry: Registry) -> None:
@@ -64,7 +63,6 @@ class Reporter:
             registry.report(self._build_statuses(), self.build_heartbeat())
 
     def build_heartbeat(self) -> WorkerStatus:
-        """Build the worker's heartbeat as of now."""
         lost = self._publisher.lost
         return WorkerStatus(
             id=self.identity.id,

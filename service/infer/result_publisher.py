@@ -58,7 +58,6 @@ class ResultPublisher:
         self._urgent = threading.Event()
 
     def open(self, stream_id: str, epoch: int) -> CameraOutbox:
-        """Open an outbox for a camera."""
         outbox = CameraOutbox(stream_id, epoch, urgent=self._urgent)
         with self._lock:
             self._outboxes[stream_id] = outbox

@@ -78,7 +78,6 @@ class FairTurns:
         return batch
 
     def forget(self, camera: str) -> None:
-        """Forget a camera that is gone."""
         self._tags.pop(camera, None)
         self._served.pop(camera, None)
 

@@ -44,7 +44,6 @@ OpenSource = Callable[[SourceRequest, Callable[[], object]], FrameSource]
 def open_configured(
     request: SourceRequest, on_frame: Callable[[], object], *, settings: Settings, feeder: Feeder
 ) -> FrameSource:
-    """Open the source that the request's configuration names."""
     config, shape = request.config, request.model.detector.bundle.frame_shape
     if config.source == UPLOAD:
         source = UploadSource(config.id, request.first_frame, request.discard)
@@ -86,7 +85,6 @@ class SourceHandler:
         self._closing: set[Future[None]] = set()
 
     def open_source(self, request: SourceRequest) -> FrameSource:
-        """Open a source."""
         return self._opener(request, self._on_frame)
 
     def close_source(self, source: FrameSource) -> None:

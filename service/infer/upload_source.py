@@ -129,5 +129,4 @@ class UploadSource:
         self._open.clear()
 
     def close(self) -> None:
-        """Do what `stop` does."""
         self._open.clear()

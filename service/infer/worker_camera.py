@@ -61,7 +61,6 @@ class Camera:
 
     @property
     def config(self) -> StreamConfig:
-        """The configuration in force."""
         return self.owned.config
 
     @property
@@ -174,7 +173,6 @@ class Camera:
         )
 
     def count_waiting(self) -> int:
-        """Count the frames that could be scored now."""
         return 0 if self.state is None else self.source.count_waiting()
 
     def append_stale(self, before: float, now: float) -> None:
@@ -191,7 +189,6 @@ class Camera:
             self.pictures.add_unscored(frame)
 
     def pop(self) -> SourceFrame | None:
-        """Take the next frame to be scored, if there is one that can be used."""
         return self._begin(self.source.pop())
 
     def pop_still(self, refresh_s: float) -> SourceFrame | None:
@@ -254,7 +251,6 @@ class Camera:
             self.outbox.put_snapshot(packed)
 
     def close(self) -> None:
-        """End the source."""
         self._close_source()
 
     def _close_source(self) -> None:

@@ -36,7 +36,6 @@ class ClipRules:
 
     @property
     def max_pictures(self) -> int:
-        """The pictures that one clip has at most."""
         return math.ceil((self.before_s + self.max_s) * self.fps * 1.2) + 1
 
 

@@ -17,10 +17,8 @@ class MediaKind(StrEnum):
 
     @property
     def content_type(self) -> str:
-        """The type that HTTP names."""
         return "video/mp4" if self is MediaKind.CLIP else "image/jpeg"
 
     @property
     def suffix(self) -> str:
-        """The end of the file's name."""
         return ".clip.mp4" if self is MediaKind.CLIP else f".{self.value}.jpg"

@@ -60,7 +60,6 @@ class MediaRetention:
         self._after: _Key = ("", "")
 
     def run(self, stop: threading.Event) -> None:
-        """Clean until stopped."""
         run_rounds(
             self.step, stop, name="media retention", every_s=EVERY_S, on_failure=lambda: None
         )

@@ -89,7 +89,6 @@ class NormalClipFolder:
         return KeptClip(stream_id, event_id, path, stat.st_size, stat.st_mtime)
 
     def make_folder(self, stream_id: str) -> None:
-        """Make a stream's folder, where there is none."""
         self.stream_folder(stream_id).mkdir(parents=True, exist_ok=True)
 
     def mark_known(self, stream_id: str, now: float) -> None:
@@ -119,7 +118,6 @@ class NormalClipFolder:
             part.unlink(missing_ok=True)
 
     def remove(self, clip: KeptClip) -> None:
-        """Delete a clip, if it is there."""
         self.clip_path(clip.stream_id, clip.event_id).unlink(missing_ok=True)
 
     def remove_stream(self, stream_id: str) -> None:

@@ -86,7 +86,6 @@ class NormalKeeper:
         self._survey_timer.expire()
 
     def run(self, stop: threading.Event) -> None:
-        """Follow the labels until stopped."""
         run_rounds(self.step, stop, name="normal footage", every_s=EVERY_S, on_failure=lambda: None)
 
     def step(self) -> bool:

@@ -22,7 +22,6 @@ from service.settings import Settings
 
 
 def make_rules(settings: Settings) -> EventRules:
-    """Return the rules that the operator set."""
     return EventRules(
         min_frames=settings.event_min_frames,
         release=settings.event_release,

@@ -63,7 +63,6 @@ class OutageEnded:
 
     @property
     def down_for_s(self) -> float:
-        """Seconds from the outage's beginning to its end."""
         return max(0.0, self.watched_at - self.outage.began_at)
 
 

@@ -42,7 +42,6 @@ def publish_streams(
 
 
 def load_configs(database: Database, streams: StreamRows) -> list[StreamConfig]:
-    """Return the configurations of all streams in the database."""
     with database.read() as session:
         rows = streams.refresh(session)
         found = session.connection().execute(_LAST_FRAMES)

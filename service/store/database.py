@@ -94,7 +94,6 @@ class Database:
             command.upgrade(config, "head")
 
     def close(self) -> None:
-        """Close all connections."""
         self.engine.dispose()
 
 

@@ -42,7 +42,6 @@ class _WarningLog(logging.Handler):
 
 
 def main() -> None:
-    """Answer one request."""
     # Scoring runs on the same cores, and goes first.
     os.nice(NICENESS)
     answers, sys.stdout = sys.stdout, sys.stderr
@@ -104,7 +103,6 @@ def _handle(request: dict[str, Any], warnings: _WarningLog) -> str | None:
 
 
 def _make_service(url: str, asset: apprise.AppriseAsset) -> apprise.NotifyBase | str:
-    """Make the service, or return what is wrong with its URL."""
     try:
         found = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
     except AppriseException as error:

@@ -19,7 +19,6 @@ class MessageText:
 
 
 def write_text(notification: Notification) -> MessageText:
-    """Write the text for a notification."""
     match notification.data:
         case EventData() as event if notification.type == EventType.STARTED:
             return _write_start_text(event)

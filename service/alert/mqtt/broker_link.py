@@ -96,7 +96,6 @@ class BrokerLink:
 
     @property
     def is_alive(self) -> bool:
-        """True while its thread runs."""
         return self._thread.is_alive()
 
     @property
@@ -127,7 +126,6 @@ class BrokerLink:
             self._changed.notify_all()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for its end."""
         self._thread.join(timeout_s)
 
     def _wait_for_session(self, deadline: Deadline) -> BrokerSession:

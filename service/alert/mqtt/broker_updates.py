@@ -34,7 +34,6 @@ class BrokerUpdates:
         self._clock = clock
 
     def run(self, stop: threading.Event) -> None:
-        """Go on until stopped."""
         run_rounds(
             self.step,
             stop,

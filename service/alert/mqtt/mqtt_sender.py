@@ -33,7 +33,6 @@ class MqttSender:
         return SendResult()
 
     def close(self) -> None:
-        """End all connections."""
         self._brokers.close()
 
     def _send(self, message: Message, stream_id: str, deadline: Deadline) -> None:

@@ -27,7 +27,6 @@ _OUTAGE_ATTRIBUTES = ("outage_id", "state", "reason", "since", "down_for_s")
 
 
 def publish_message(topics: Topics, stream_id: str, message: Message) -> Publication:
-    """Publish the message as it is."""
     topic = topics.name(stream_id, TopicKind.EVENTS)
     return Publication(topic, message.body.encode(), retain=False, message_id=message.id)
 
@@ -35,7 +34,6 @@ def publish_message(topics: Topics, stream_id: str, message: Message) -> Publica
 def publish_notified_state(
     topics: Topics, stream_id: str, notification: Notification, picture: bytes | None
 ) -> list[Publication]:
-    """Publish the stream's state after a notification."""
     data, at = notification.data, notification.timestamp
     if isinstance(data, EventData):
         attributes = _select(topics, at, asdict(data), _EVENT_ATTRIBUTES)

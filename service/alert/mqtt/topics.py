@@ -46,7 +46,6 @@ class Topics:
 
     @classmethod
     def make(cls, receiver_id: str, url: BrokerUrl) -> Topics:
-        """Make the topics that the receiver's URL asks for."""
         return cls(receiver_id, url.prefix, url.discovery)
 
     @property
@@ -56,11 +55,9 @@ class Topics:
 
     @property
     def test(self) -> str:
-        """The topic of test messages."""
         return f"{self.prefix}/test"
 
     def name(self, stream_id: str, kind: TopicKind) -> str:
-        """Name a topic of a stream."""
         return f"{self.prefix}/{stream_id}/{kind.value}"
 
     def name_config(self, stream_id: str) -> str | None:
