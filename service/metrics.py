@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from threading import Lock
 from typing import ClassVar, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from service.messages import StreamState, StreamStatus, WorkerStatus
 
@@ -46,10 +37,12 @@ class Metrics:
         self.recorded_scores = self._counter(
             "normwatch_recorded_scores_total", "Scores written to the database."
         )
-        self.record_delay = DelayHistogram(
-            "normwatch_record_delay_seconds", "From the scoring of a frame to the score's commit."
+        self.record_delay = Histogram(
+            "normwatch_record_delay_seconds",
+            "From the scoring of a frame to the score's commit.",
+            buckets=DELAY_BUCKETS_S,
+            registry=self.registry,
         )
-        self.registry.register(self.record_delay)
         self.record_failures = self._counter(
             "normwatch_record_failures_total",
             "Rounds of the recorder that failed and were tried again.",
@@ -108,40 +101,6 @@ class Metrics:
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(name, documentation, labels, registry=self.registry)
-
-
-class DelayHistogram(Collector):
-    """A histogram of seconds that takes many values at once, as prometheus_client's doesn't."""
-
-    def __init__(self, name: str, documentation: str) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._lock = Lock()
-        self._counts = [0] * (len(DELAY_BUCKETS_S) + 1)
-        self._sum_s = 0.0
-
-    def observe(self, delays_s: Iterable[float]) -> None:
-        """Count these values."""
-        delays = sorted(delays_s)
-        with self._lock:
-            self._sum_s += sum(delays)
-            below = 0
-            for place, limit in enumerate(DELAY_BUCKETS_S):
-                up_to = bisect_right(delays, limit)
-                self._counts[place] += up_to - below
-                below = up_to
-            self._counts[-1] += len(delays) - below
-
-    def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            totals, sum_s = list(accumulate(self._counts)), self._sum_s
-        limits = [*map(floatToGoString, DELAY_BUCKETS_S), "+Inf"]
-        yield HistogramMetricFamily(
-            self._name,
-            self._documentation,
-            buckets=list(zip(limits, totals, strict=True)),
-            sum_value=sum_s,
-        )
 
 
 FigureValue = float | Mapping[tuple[str, ...], float | None] | None

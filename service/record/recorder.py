@@ -254,9 +254,9 @@ class Recorder:
         self._cursors.settle(stored.cursors)
         self._metrics.events.labels("muted").inc(stored.muted)
         now = self._clock()
-        delays = [max(0.0, now - score.scored_at) for each in updates for score in each.scores]
-        self._metrics.recorded_scores.inc(len(delays))
-        self._metrics.record_delay.observe(delays)
+        for score in (score for each in updates for score in each.scores):
+            self._metrics.recorded_scores.inc()
+            self._metrics.record_delay.observe(max(0.0, now - score.scored_at))
         for each in updates:
             self._log_changes(each)
             self._on_recorded(each)
