@@ -32,7 +32,7 @@ from model.footage.source_pictures import encode_preview
 from model.frames import Frame, Picture, fit
 from service import keys
 from service.alert.outbox import EventData, EventType, enqueue, iso8601
-from service.alert.webhook.signing import make_secret, sign
+from service.alert.webhook.webhook_sender import make_secret, sign
 from service.bus import embedded
 from service.bus.leases import Leases
 from service.bus.registry import Preview, Registry

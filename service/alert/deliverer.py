@@ -13,13 +13,12 @@ import structlog
 from service.alert import claims
 from service.alert.attempts import Attempt, Senders, attempt
 from service.alert.claims import Claim
-from service.alert.retries import choose_delay_s
 from service.alert.webhook.posting import parse_retry_after_s
 from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings
 from service.store.database import Database
-from service.timers import Timer
+from service.timers import Timer, spread
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -185,3 +184,19 @@ class Deliverer:
         if not more:
             self._clear_timer.restart()
         return more
+
+
+DELAYS_S = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
+JITTER = 0.2
+"""Up to this share is added, so that messages that failed together don't come back together."""
+
+
+def choose_delay_s(attempts: int, asked_s: float = 0.0) -> float:
+    """Return the seconds from the last attempt to the next.
+
+    Args:
+        attempts: made so far, from 1.
+        asked_s: what the receiver asked for; it is not called sooner.
+    """
+    planned = DELAYS_S[min(attempts, len(DELAYS_S)) - 1]
+    return spread(max(planned, asked_s), 1.0, 1.0 + JITTER)

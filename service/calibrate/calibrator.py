@@ -27,11 +27,11 @@ from service.calibrate.score_collector import (
     from_json,
     to_json,
 )
-from service.calibrate.score_settings import compute_basis
 from service.calibrate.stream_thresholds import (
     KEPT_STRETCHES,
     KEPT_THRESHOLDS,
     LEAST_FOOTAGE_S,
+    compute_basis,
     count_normal_labels,
     find_newest_threshold,
     is_due,

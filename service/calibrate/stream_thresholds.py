@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +14,16 @@ from sqlalchemy.orm import Session
 
 from model.events.peaks import to_magnitude
 from model.events.tails import FoundThreshold, Stretch
-from service.calibrate.score_settings import compute_basis
 from service.store.tables import EventRow, FootageRow, StreamRow, ThresholdRow
+
+FIELDS = ("source", "model", "gamma", "memory_rule", "appearance_weight", "zones", "fps", "decode")
+
+
+def compute_basis(stream: StreamRow) -> str:
+    """Return a hash that is the same for configurations that score alike. It hides the source."""
+    values = [getattr(stream, name) for name in FIELDS]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
 
 LEAST_FOOTAGE_S = 600.0
 """With less footage, the model's own threshold stays in force."""

@@ -23,8 +23,7 @@ from service.media.clip import NoClip, encode_clip
 from service.media.event_pictures import ATTEMPTS, ClipRules, ClipState, EventPictures
 from service.media.failure_log import FailureLog
 from service.media.heat_overlay import overlay_heat
-from service.media.media_kinds import MediaKind
-from service.media.shelf import Shelf
+from service.media.shelf import MediaKind, Shelf
 from service.messages import ShotRequest
 from service.metrics import Metrics
 from service.record.stream_updates import StreamUpdate, make_event_id

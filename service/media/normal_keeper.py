@@ -16,9 +16,8 @@ import structlog
 from sqlalchemy import and_, select
 
 from service.media.failure_log import FailureLog
-from service.media.media_kinds import MediaKind
 from service.media.normal_clips import KeptClip, NormalClipFolder
-from service.media.shelf import Shelf
+from service.media.shelf import MediaKind, Shelf
 from service.metrics import Metrics
 from service.rounds import run_rounds
 from service.settings import Settings

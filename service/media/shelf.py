@@ -13,14 +13,34 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.media.media_kinds import MediaKind
 from service.store.database import Database
 from service.store.tables import EventMediaRow, EventRow
+
+
+class MediaKind(StrEnum):
+    """What a file shows of an event."""
+
+    PEAK = "peak"
+    """The picture with the highest score."""
+    HEAT = "heat"
+    """The same picture, with a heat map of where it is abnormal."""
+    CLIP = "clip"
+    """A video from a few seconds before the event to a few after."""
+
+    @property
+    def content_type(self) -> str:
+        return "video/mp4" if self is MediaKind.CLIP else "image/jpeg"
+
+    @property
+    def suffix(self) -> str:
+        return ".clip.mp4" if self is MediaKind.CLIP else f".{self.value}.jpg"
+
 
 FOLDER = "media"
 """The folder's place below the data folder."""

@@ -30,8 +30,7 @@ from service.record.cursors import Cursors
 from service.record.detection_input import make_rules, observe_scores
 from service.record.outage_watch import OutageWatch
 from service.record.schedules import read_schedule
-from service.record.stream_configs import publish_streams
-from service.record.stream_rows import StreamRows
+from service.record.stream_configs import StreamRows, publish_streams
 from service.record.stream_updates import StreamUpdate, store_updates
 from service.rounds import run_rounds
 from service.settings import Settings

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from werkzeug import Request, Response
 
 from service.alert import claims
-from service.alert.webhook.signing import make_secret
+from service.alert.webhook.webhook_sender import make_secret
 from service.store.database import Database
 from service.store.tables import DeliveryRow, ReceiverRow
 from tests.alert.parts import (

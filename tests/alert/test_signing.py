@@ -8,8 +8,8 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from service.alert.retries import DELAYS_S, choose_delay_s
-from service.alert.webhook.signing import make_secret, sign
+from service.alert.deliverer import DELAYS_S, choose_delay_s
+from service.alert.webhook.webhook_sender import make_secret, sign
 
 
 def test_secrets_are_random_and_of_24_bytes() -> None:

@@ -9,8 +9,7 @@ import httpx
 from sqlalchemy import delete
 
 from service.media.clip import encode_clip
-from service.media.media_kinds import MediaKind
-from service.media.shelf import FOLDER, Shelf
+from service.media.shelf import FOLDER, MediaKind, Shelf
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import EventRow

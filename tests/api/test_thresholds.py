@@ -7,7 +7,7 @@ from redis import Redis
 from sqlalchemy import select, update
 
 from service.bus.registry import Registry
-from service.calibrate.score_settings import compute_basis
+from service.calibrate.stream_thresholds import compute_basis
 from service.store.database import Database
 from service.store.tables import FootageRow, StreamRow, ThresholdRow
 

@@ -16,8 +16,7 @@ from service.bus.leases import Leases
 from service.bus.picture_requests import Shots
 from service.media.event_pictures import ATTEMPTS, GRACE_S
 from service.media.media_collector import MediaCollector
-from service.media.media_kinds import MediaKind
-from service.media.shelf import Shelf, make_media_path
+from service.media.shelf import MediaKind, Shelf, make_media_path
 from service.metrics import Metrics
 from service.record.recorder import Recorder
 from service.record.stream_updates import StreamUpdate, make_event_id

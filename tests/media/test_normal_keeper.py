@@ -10,11 +10,10 @@ from sqlalchemy import delete, update
 
 from service.history.deletion import hide_stream
 from service.media import normal_keeper
-from service.media.media_kinds import MediaKind
 from service.media.media_retention import MediaRetention
 from service.media.normal_clips import MARK_EVERY_S, NormalClipFolder
 from service.media.normal_keeper import NormalKeeper
-from service.media.shelf import Shelf, make_media_path
+from service.media.shelf import MediaKind, Shelf, make_media_path
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database

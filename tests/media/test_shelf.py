@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import delete, select
 
 from service.media import media_retention
-from service.media.media_kinds import MediaKind
 from service.media.media_retention import DAY_S, FOLDERS, YOUNG_S, MediaRetention
-from service.media.shelf import MARK, Shelf, find_media_kinds, make_media_path
+from service.media.shelf import MARK, MediaKind, Shelf, find_media_kinds, make_media_path
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.database import Database

@@ -10,8 +10,7 @@ from playwright.sync_api import Browser, expect
 from sqlalchemy import update
 
 from service.media.clip import encode_clip
-from service.media.media_kinds import MediaKind
-from service.media.shelf import FOLDER, Shelf
+from service.media.shelf import FOLDER, MediaKind, Shelf
 from service.settings import Settings
 from service.store.tables import EventRow
 from tests.media.shots import shot

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.calibrate.score_settings import compute_basis
+from service.calibrate.stream_thresholds import compute_basis
 from service.store.tables import FootageRow, StreamRow, ThresholdRow
 from tests.page.scene import Scene, shoot
 

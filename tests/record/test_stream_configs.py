@@ -8,8 +8,7 @@ from sqlalchemy import delete, update
 from service import keys
 from service.bus.registry import Registry
 from service.messages import StreamConfig
-from service.record.stream_configs import load_configs, make_config, publish_streams
-from service.record.stream_rows import StreamRows
+from service.record.stream_configs import StreamRows, load_configs, make_config, publish_streams
 from service.store.database import Database
 from service.store.tables import CursorRow, StreamRow
 from tests.record.rows import add_stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis import Redis
 from sqlalchemy import update
 
-from service.record.stream_rows import StreamRows
+from service.record.stream_configs import StreamRows
 from service.store.database import Database
 from service.store.tables import StreamRow
 from tests.record.parts import LOW, frames_of, make_recorder

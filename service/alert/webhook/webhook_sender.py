@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
+
 from service.alert.attempts import Message, SendResult
 from service.alert.webhook.posting import Poster
-from service.alert.webhook.signing import sign
+
+
+def make_secret() -> str:
+    """Make a secret for one webhook: `whsec_` and 24 random bytes as base64."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def sign(
+    secret: str, *, message_id: str, body: str, now: float, old_secret: str | None = None
+) -> dict[str, str]:
+    """Return the three headers that let a receiver check who sent the body, and when.
+
+    Args:
+        old_secret: signs too, so that a receiver may know either of them.
+
+    Raises: ValueError: a secret isn't one.
+    """
+    at = datetime.fromtimestamp(int(now), tz=UTC)
+    secrets_in_force = [secret] if old_secret is None else [secret, old_secret]
+    signatures = [
+        Webhook(each).sign(msg_id=message_id, timestamp=at, data=body) for each in secrets_in_force
+    ]
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now)),
+        "webhook-signature": " ".join(signatures),
+    }
 
 
 class WebhookSender:

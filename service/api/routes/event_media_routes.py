@@ -14,7 +14,7 @@ from service.api.error_answers import RequestRefused
 from service.api.file_answers import answer_with_file, describe_file_answers
 from service.api.idents import IDENT
 from service.errors import NotFound
-from service.media.media_kinds import MediaKind
+from service.media.shelf import MediaKind
 from service.store.tables import EventMediaRow, EventRow
 
 router = APIRouter(tags=["events"])

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from service.alert.attempts import ReceiverKind
 from service.alert.claims import make_receiver
 from service.alert.receiver_urls import check_receiver_url, find_kind
-from service.alert.webhook.signing import make_secret
+from service.alert.webhook.webhook_sender import make_secret
 from service.api.context import Shared
 from service.api.error_answers import RequestRefused, refuse_field
 from service.api.receiver_rows import (

@@ -33,10 +33,10 @@ from service.api.schemas.stream_schemas import (
 )
 from service.api.schemas.threshold_schemas import FootageOut, ThresholdOut, describe_found_threshold
 from service.api.source_checks import check_content, check_source
-from service.calibrate.score_settings import compute_basis
 from service.calibrate.stream_thresholds import (
     LEAST_FOOTAGE_S,
     choose_threshold,
+    compute_basis,
     find_newest_threshold,
     measure_footage,
 )

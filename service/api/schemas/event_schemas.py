@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from service.api.schemas.copied_fields import copy_fields
 from service.api.times import TimeOut
 from service.characters import has_controls
-from service.media.media_kinds import MediaKind
+from service.media.shelf import MediaKind
 from service.store.tables import EventRow
 
 Label = Literal["real", "normal"]

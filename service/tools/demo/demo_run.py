@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from service.alert.outbox import EventType, OutageData, RecoveryData
-from service.alert.webhook.signing import make_secret
+from service.alert.webhook.webhook_sender import make_secret
 from service.tools.demo.video import write_video
 from service.tools.demo.walkway import Anomaly, AnomalyKind, draw_frames
 from service.tools.demo.webhook_listener import Alert, TrialData, WebhookListener

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.alert.outbox import EventData, EventType
-from service.alert.webhook.signing import make_secret, sign
+from service.alert.webhook.webhook_sender import make_secret, sign
 from service.tools.demo.demo_run import describe_alert
 from service.tools.demo.webhook_listener import MAX_BODY_BYTES, Alert, WebhookListener
 
