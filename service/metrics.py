@@ -109,7 +109,7 @@ Reported = TypeVar("Reported")
 
 
 @dataclass(frozen=True, slots=True)
-class _GaugeFigure(Generic[Reported]):
+class _Gauge(Generic[Reported]):
     """A figure that workers report of each stream, or of themselves."""
 
     name: str
@@ -132,121 +132,117 @@ def _list_samples(found: FigureValue) -> list[tuple[tuple[str, ...], float]]:
     return [(labels, value) for labels, value in values.items() if value is not None]
 
 
-class _CounterFigure(_GaugeFigure[Reported]):
+class _Counter(_Gauge[Reported]):
     """A figure that only grows."""
 
     family = CounterMetricFamily
 
 
-STREAM_FIGURES: tuple[_GaugeFigure[StreamStatus], ...] = (
-    _CounterFigure(
+STREAM_FIGURES: tuple[_Gauge[StreamStatus], ...] = (
+    _Counter(
         "normwatch_captured_frames", "Frames captured by the present owner.", lambda s: s.captured
     ),
-    _CounterFigure(
-        "normwatch_scored_frames", "Frames scored by the present owner.", lambda s: s.scored
-    ),
-    _CounterFigure(
+    _Counter("normwatch_scored_frames", "Frames scored by the present owner.", lambda s: s.scored),
+    _Counter(
         "normwatch_still_frames",
         "Scored frames that show the same as the frame before: the network didn't run.",
         lambda s: s.still,
     ),
-    _CounterFigure(
+    _Counter(
         "normwatch_computed_frames",
         "Pictures that the network ran for; of those that it ran for in part, their shares.",
         lambda s: s.computed,
     ),
-    _CounterFigure(
+    _Counter(
         "normwatch_dropped_frames",
         "Captured frames that got no score.",
         lambda s: {(reason.value,): count for reason, count in s.dropped.items()},
         ("reason",),
     ),
-    _CounterFigure(
-        "normwatch_reconnects", "Attempts to reach the source again.", lambda s: s.reconnects
-    ),
-    _GaugeFigure(
+    _Counter("normwatch_reconnects", "Attempts to reach the source again.", lambda s: s.reconnects),
+    _Gauge(
         "normwatch_frame_age_seconds",
         "Capture to score, of the newest scored frame.",
         lambda s: s.frame_age_s,
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_frame_age_quantile_seconds",
         "Capture to score, over the last half minute.",
         lambda s: {("0.5",): s.frame_age_p50_s, ("0.99",): s.frame_age_p99_s},
         ("quantile",),
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_scored_frames_per_second",
         "Frames scored a second, over the last few seconds.",
         lambda s: s.fps,
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_target_frames_per_second",
         "Frames that would be scored if the worker had the time.",
         lambda s: s.target_fps,
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_stream_degraded",
         "1 while there is no time to score all frames.",
         lambda s: s.degraded,
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_stream_weight",
         "Weight of the stream's share of an overloaded worker.",
         lambda s: s.weight,
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_stream_share",
         "Share of the frames that the stream's worker scores, 0 to 1.",
         lambda s: s.share,
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_stream_state",
         "1 for the state a stream is in.",
         lambda s: {(state.value,): state is s.state for state in StreamState},
         ("state",),
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_stream_state_since_seconds",
         "Time since which a stream is in its state, in seconds since 1970.",
         lambda s: s.since,
     ),
 )
-WORKER_FIGURES: tuple[_GaugeFigure[WorkerStatus], ...] = (
-    _GaugeFigure("normwatch_worker_streams", "Cameras that a worker owns.", lambda w: w.streams),
-    _CounterFigure("normwatch_worker_batches", "Batches inferred.", lambda w: w.batches),
-    _CounterFigure("normwatch_worker_frames", "Frames inferred.", lambda w: w.frames),
-    _CounterFigure(
+WORKER_FIGURES: tuple[_Gauge[WorkerStatus], ...] = (
+    _Gauge("normwatch_worker_streams", "Cameras that a worker owns.", lambda w: w.streams),
+    _Counter("normwatch_worker_batches", "Batches inferred.", lambda w: w.batches),
+    _Counter("normwatch_worker_frames", "Frames inferred.", lambda w: w.frames),
+    _Counter(
         "normwatch_worker_inference_seconds", "Time in the detector.", lambda w: w.inference_s
     ),
-    _CounterFigure(
+    _Counter(
         WORKER_CPU,
         "CPU time of a worker's process.",
         lambda w: {(stage,): seconds for stage, seconds in w.cpu_s.items()},
         ("stage",),
     ),
-    _GaugeFigure(
+    _Gauge(
         "normwatch_worker_engine",
         "1 for the engine that runs a model.",
         lambda w: {model: 1.0 for model in w.engines.items()},
         ("model", "engine"),
     ),
-    _CounterFigure(
+    _Counter(
         "normwatch_worker_takeovers",
         "Cameras taken over from another worker.",
         lambda w: w.takeovers,
     ),
-    _CounterFigure(
+    _Counter(
         "normwatch_worker_handovers",
         "Cameras handed over to another worker.",
         lambda w: w.handovers,
     ),
-    _CounterFigure(
+    _Counter(
         "normwatch_dropped_previews",
         "Pictures that newer ones replaced before they could be sent.",
         lambda w: w.dropped_previews,
     ),
-    _CounterFigure(
+    _Counter(
         "normwatch_dropped_notes",
         "Entries of streams' logs that waited too long for Redis.",
         lambda w: w.dropped_notes,
@@ -254,47 +250,42 @@ WORKER_FIGURES: tuple[_GaugeFigure[WorkerStatus], ...] = (
 )
 
 
+@dataclass(frozen=True, eq=False)
 class StreamCollector(Collector):
     """Collects what workers report of their streams and themselves, at each scrape."""
 
-    def __init__(
-        self,
-        statuses: Callable[[], Mapping[str, StreamStatus]],
-        workers: Callable[[], Sequence[WorkerStatus]],
-        backlog: Callable[[], int | None] = lambda: None,
-    ) -> None:
-        self._statuses = statuses
-        self._workers = workers
-        self._backlog = backlog
+    statuses: Callable[[], Mapping[str, StreamStatus]]
+    workers: Callable[[], Sequence[WorkerStatus]]
+    backlog: Callable[[], int | None] = lambda: None
 
     def collect(self) -> Iterable[Metric]:
-        statuses = self._statuses()
+        statuses = self.statuses()
         for stream_figure in STREAM_FIGURES:
             yield stream_figure.collect("stream", statuses)
         backlog = GaugeMetricFamily(
             "normwatch_score_backlog", "Scores that wait in Redis for the database."
         )
-        waiting = self._backlog()
+        waiting = self.backlog()
         if waiting is not None:
             backlog.add_metric([], waiting)
         yield backlog
-        workers = {worker.id: worker for worker in self._workers()}
+        workers = {worker.id: worker for worker in self.workers()}
         for worker_figure in WORKER_FIGURES:
             yield worker_figure.collect("worker", workers)
 
 
+@dataclass(frozen=True, eq=False)
 class FrontEndCollector(Collector):
     """Collects the front end's CPU time by thread, at each scrape."""
 
-    def __init__(self, threads: Callable[[], Mapping[str, float]]) -> None:
-        """Args: threads: returns the CPU seconds of its named threads so far."""
-        self._threads = threads
+    threads: Callable[[], Mapping[str, float]]
+    """Returns the CPU seconds of its named threads so far."""
 
     def collect(self) -> Iterable[Metric]:
         cpu = CounterMetricFamily(
             FRONT_END_CPU, "CPU time of the front end's process.", labels=["thread"]
         )
-        named = self._threads()
+        named = self.threads()
         for name, seconds in named.items():
             cpu.add_metric([name], seconds)
         cpu.add_metric([OTHER_THREADS], max(0.0, time.process_time() - sum(named.values())))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from model.footage.footage_error import SourceFault
+from service.timers import compute_backoff_s
 
 FIRST_S = 0.5
 LONGEST_S = 2.5
@@ -48,7 +49,7 @@ class Backoff:
         self.failures += 1
         if fault is SourceFault.REFUSED:
             return REFUSED_S
-        longest = min(LONGEST_S, FIRST_S * 2.0 ** min(self.failures - 1, 10))
+        longest = compute_backoff_s(self.failures, first_s=FIRST_S, longest_s=LONGEST_S)
         if fault is SourceFault.NOT_VIDEO:
             longest = NOT_VIDEO_S if is_live else LOCAL_S
-        return float(longest * (1.0 - 0.5 * self.jitter()))
+        return longest * (1.0 - 0.5 * self.jitter())

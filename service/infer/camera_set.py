@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from service.infer.batch_scorer import BatchScorer
 from service.infer.camera_pictures import CameraPictures
@@ -16,51 +17,40 @@ from service.settings import Settings
 from service.timers import Clock
 
 
+@dataclass(slots=True, kw_only=True)
 class CameraSet:
     """A worker's cameras. For the worker's thread; any may read `by_id` and call `find_reels`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        worker_id: str,
-        clock: Clock,
-        *,
-        ownership: Ownership,
-        publisher: ResultPublisher,
-        models: ModelPool,
-        scorer: BatchScorer,
-        sources: SourceHandler,
-    ) -> None:
-        """Args: clock: seconds since 1970."""
-        self.by_id: Mapping[str, Camera] = {}
-        """It is replaced, and never changed: another thread may be walking through it."""
-        self._settings = settings
-        self._worker_id = worker_id
-        self._clock = clock
-        self._ownership = ownership
-        self._publisher = publisher
-        self._models = models
-        self._scorer = scorer
-        self._sources = sources
+    settings: Settings
+    worker_id: str
+    clock: Clock
+    """Seconds since 1970."""
+    ownership: Ownership
+    publisher: ResultPublisher
+    models: ModelPool
+    scorer: BatchScorer
+    sources: SourceHandler
+    by_id: Mapping[str, Camera] = field(default_factory=dict)
+    """It is replaced, and never changed: another thread may be walking through it."""
 
     def reconcile(self) -> None:
         """Make the cameras those that we own, each as it is configured, and take each a step
         further."""
-        owned = self._ownership.list_owned()
+        owned = self.ownership.list_owned()
         for stream_id, camera in list(self.by_id.items()):
             now_owned = owned.get(stream_id)
-            if self._scorer.is_scoring(camera):
+            if self.scorer.is_scoring(camera):
                 continue
             if now_owned is None or now_owned.tenure != camera.owned.tenure:
                 self._let_go(stream_id)
         for stream_id, each in owned.items():
             camera = self.by_id.get(stream_id) or self._take(each)
-            if not self._scorer.is_scoring(camera):  # else its turn comes when the frame is out
+            if not self.scorer.is_scoring(camera):  # else its turn comes when the frame is out
                 self._advance(camera, each)
         used = {camera.config.model for camera in self.by_id.values()}
-        self._models.keep_only(used | self._ownership.models)
+        self.models.keep_only(used | self.ownership.models)
         # Another worker's cameras may be this one's in a moment.
-        self._models.preload(self._ownership.models)
+        self.models.preload(self.ownership.models)
 
     def find_reels(self) -> dict[str, OwnedReel]:
         """Find the cameras' pictures for clips. Any thread may call it."""
@@ -71,25 +61,25 @@ class CameraSet:
 
     def _advance(self, camera: Camera, owned: OwnedCamera) -> None:
         if camera.owned is not owned:
-            camera.update(owned, self._models)
+            camera.update(owned, self.models)
         if owned.leaving:
             if camera.leave():
-                self._ownership.give_up(owned.config.id)
+                self.ownership.give_up(owned.config.id)
             return
-        camera.tend(self._models, self._sources.open_source)
+        camera.tend(self.models, self.sources.open_source)
         camera.save_snapshot()
-        camera.advance(self._clock())
+        camera.advance(self.clock())
 
     def _take(self, owned: OwnedCamera) -> Camera:
         stream_id = owned.config.id
         camera = Camera(
             owned,
-            self._publisher.open(stream_id, owned.epoch),
-            worker_id=self._worker_id,
-            memory_rule=self._settings.memory_rule,
-            snapshot_every_s=self._settings.snapshot_every_s,
-            pictures=CameraPictures.from_settings(self._settings),
-            close_source=self._sources.close_source,
+            self.publisher.open(stream_id, owned.epoch),
+            worker_id=self.worker_id,
+            memory_rule=self.settings.memory_rule,
+            snapshot_every_s=self.settings.snapshot_every_s,
+            pictures=CameraPictures.from_settings(self.settings),
+            close_source=self.sources.close_source,
         )
         self.by_id = {**self.by_id, stream_id: camera}
         return camera
@@ -97,6 +87,6 @@ class CameraSet:
     def _let_go(self, stream_id: str) -> None:
         camera = self.by_id[stream_id]
         self.by_id = {key: each for key, each in self.by_id.items() if key != stream_id}
-        self._scorer.forget(stream_id)
+        self.scorer.forget(stream_id)
         camera.close()
-        self._publisher.remove(camera.outbox)
+        self.publisher.remove(camera.outbox)

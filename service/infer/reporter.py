@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from service.bus.registry import Registry
 from service.infer.batch_scorer import ScoredTotals
@@ -28,65 +29,54 @@ class WorkerIdentity:
     started_at: float
 
 
+@dataclass(slots=True, kw_only=True)
 class Reporter:
     """Builds the worker's heartbeat and its streams' statuses. Any thread may call it."""
 
-    def __init__(
-        self,
-        identity: WorkerIdentity,
-        clock: Clock,
-        *,
-        ownership: Ownership,
-        cameras: CameraSet,
-        models: ModelPool,
-        publisher: ResultPublisher,
-        scored: ScoredTotals,
-        cpu: CpuAccount,
-    ) -> None:
-        """Args: clock: seconds since 1970."""
-        self.identity = identity
-        self._clock = clock
-        self._ownership = ownership
-        self._cameras = cameras
-        self._models = models
-        self._publisher = publisher
-        self._scored = scored
-        self._cpu = cpu
-        self._timer = Timer(REPORT_EVERY_S)
+    identity: WorkerIdentity
+    clock: Clock
+    """Seconds since 1970."""
+    ownership: Ownership
+    cameras: CameraSet
+    models: ModelPool
+    publisher: ResultPublisher
+    scored: ScoredTotals
+    cpu: CpuAccount
+    timer: Timer = field(default_factory=partial(Timer, REPORT_EVERY_S))
 
     def cpu_s(self) -> dict[str, float]:
-        return self._cpu.seconds()
+        return self.cpu.seconds()
 
     def report_if_due(self, registry: Registry) -> None:
         """Report once a second. Raises: RedisError: Redis is away."""
-        if self._timer.restart_if_due():
+        if self.timer.restart_if_due():
             registry.report(self._build_statuses(), self.build_heartbeat())
 
     def build_heartbeat(self) -> WorkerStatus:
-        lost = self._publisher.lost
+        lost = self.publisher.lost
         return WorkerStatus(
             id=self.identity.id,
             started_at=self.identity.started_at,
-            seen_at=self._clock(),
-            streams=len(self._cameras.by_id),
+            seen_at=self.clock(),
+            streams=len(self.cameras.by_id),
             capacity=self.identity.capacity,
             device=self.identity.device,
-            models=self._models.names,
-            engines=self._models.engines,
-            batches=self._scored.batches,
-            frames=self._scored.frames,
-            inference_s=self._scored.inference_s,
+            models=self.models.names,
+            engines=self.models.engines,
+            batches=self.scored.batches,
+            frames=self.scored.frames,
+            inference_s=self.scored.inference_s,
             cpu_s=self.cpu_s(),
-            takeovers=self._ownership.takeovers,
-            handovers=self._ownership.handovers,
+            takeovers=self.ownership.takeovers,
+            handovers=self.ownership.handovers,
             dropped_previews=lost.previews,
             dropped_notes=lost.notes,
         )
 
     def _build_statuses(self) -> dict[str, StreamStatus]:
-        now = self._clock()
-        owned = self._ownership.list_owned()
-        cameras = self._cameras.by_id
+        now = self.clock()
+        owned = self.ownership.list_owned()
+        cameras = self.cameras.by_id
         total = sum(camera.counts.compute_fps(now) for camera in cameras.values()) or 1.0
         return {
             stream_id: build_stream_status(camera, now, camera.counts.compute_fps(now) / total)

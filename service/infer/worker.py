@@ -125,9 +125,9 @@ class Worker:
         self._is_warm = open_source is not None
         """Whether the process that starts captures is there, or not needed."""
         self._cameras = CameraSet(
-            settings,
-            self.id,
-            clock,
+            settings=settings,
+            worker_id=self.id,
+            clock=clock,
             ownership=self._ownership,
             publisher=self._publisher,
             models=self._models,
@@ -136,8 +136,8 @@ class Worker:
         )
         self._shots = ShotSender(Shots(redis), self._cameras.find_reels)
         self._reporter = Reporter(
-            WorkerIdentity(self.id, device, settings.worker_capacity, clock()),
-            clock,
+            identity=WorkerIdentity(self.id, device, settings.worker_capacity, clock()),
+            clock=clock,
             ownership=self._ownership,
             cameras=self._cameras,
             models=self._models,

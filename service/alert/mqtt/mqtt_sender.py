@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from service.alert.attempts import Message, SendResult, Undelivered
 from service.alert.mqtt.broker_session import BrokerSession, Publication
 from service.alert.mqtt.broker_url import parse_broker_url
@@ -13,16 +15,16 @@ from service.errors import BadInput
 from service.timers import Deadline
 
 
+@dataclass(frozen=True, slots=True)
 class MqttSender:
     """Publishes over the receivers' lasting connections."""
 
-    def __init__(self, brokers: Brokers, timeout_s: float) -> None:
-        self._brokers = brokers
-        self._timeout_s = timeout_s
+    brokers: Brokers
+    timeout_s: float
 
     def send(self, message: Message, now: float) -> SendResult:
         """Publish it. Raises: Undelivered: the broker has not acknowledged all of it."""
-        deadline = Deadline(self._timeout_s)
+        deadline = Deadline(self.timeout_s)
         try:
             if message.stream_id is None:
                 self._send_test(message, deadline)
@@ -33,7 +35,7 @@ class MqttSender:
         return SendResult()
 
     def close(self) -> None:
-        self._brokers.close()
+        self.brokers.close()
 
     def _send(self, message: Message, stream_id: str, deadline: Deadline) -> None:
         topics = Topics.make(message.receiver.id, parse_broker_url(message.receiver.url))
@@ -46,7 +48,7 @@ class MqttSender:
                 *publish_notified_state(topics, stream_id, notification, message.picture),
                 *publications,
             ]
-        self._brokers.open(message.receiver).publish(publications, deadline)
+        self.brokers.open(message.receiver).publish(publications, deadline)
 
     def _send_test(self, message: Message, deadline: Deadline) -> None:
         """Send it over a connection of its own if the receiver is off."""
@@ -54,11 +56,11 @@ class MqttSender:
         url = parse_broker_url(receiver.url)
         topic = Topics.make(receiver.id, url).test
         test = Publication(topic, message.body.encode(), retain=False, message_id=message.id)
-        link = self._brokers.find(receiver)
+        link = self.brokers.find(receiver)
         if link is not None:
             link.publish([test], deadline)
             return
-        session = BrokerSession(url, self._brokers.options, deadline)
+        session = BrokerSession(url, self.brokers.options, deadline)
         try:
             session.publish([test], deadline)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
@@ -39,11 +40,11 @@ def sign(
     }
 
 
+@dataclass(frozen=True, slots=True)
 class WebhookSender:
     """Signs and posts."""
 
-    def __init__(self, poster: Poster) -> None:
-        self._poster = poster
+    poster: Poster
 
     def send(self, message: Message, now: float) -> SendResult:
         """Send it. Raises: Undelivered: no answer came. ValueError: a secret isn't one."""
@@ -55,7 +56,7 @@ class WebhookSender:
             now=now,
             old_secret=receiver.old_secret,
         )
-        answer = self._poster.post(receiver.url, message.body, headers)
+        answer = self.poster.post(receiver.url, message.body, headers)
         accepted = 200 <= answer.status < 300
         return SendResult(
             status=answer.status,
