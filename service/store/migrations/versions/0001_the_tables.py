@@ -16,6 +16,11 @@ def _rising_id() -> sa.Column[int]:
     return sa.Column("id", big, autoincrement=True, nullable=False)
 
 
+def _stream_id() -> sa.Column[str]:
+    stream = sa.ForeignKey("streams.id", ondelete="CASCADE")
+    return sa.Column("stream_id", sa.String(length=32), stream, nullable=False)
+
+
 def upgrade() -> None:
     """Create the tables."""
     op.create_table(
@@ -64,13 +69,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "cursors",
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("last_frame", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at", sa.Float(), nullable=False),
         sa.Column("detection", sa.JSON(), nullable=False),
         sa.Column("notified_at", sa.Float(), nullable=True),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("stream_id"),
     )
     op.create_table(
@@ -99,7 +103,7 @@ def upgrade() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("started_at", sa.Float(), nullable=False),
         sa.Column("ended_at", sa.Float(), nullable=True),
         sa.Column("first_frame", sa.BigInteger(), nullable=False),
@@ -113,7 +117,6 @@ def upgrade() -> None:
         sa.Column("label", sa.String(length=8), nullable=True),
         sa.Column("label_note", sa.Text(), nullable=True),
         sa.Column("labelled_at", sa.Float(), nullable=True),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("events_by_label", "events", ["labelled_at"])
@@ -121,7 +124,7 @@ def upgrade() -> None:
     op.create_index("events_by_time", "events", ["started_at"])
     op.create_table(
         "normal_footage",
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("basis", sa.String(length=64), nullable=False),
@@ -132,12 +135,11 @@ def upgrade() -> None:
         sa.Column("peaks", sa.JSON(), nullable=False),
         sa.Column("events", sa.JSON(), nullable=False),
         sa.Column("finder", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("stream_id", "number"),
     )
     op.create_table(
         "scores",
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("frame", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("captured_at", sa.Float(), nullable=False),
@@ -149,59 +151,43 @@ def upgrade() -> None:
         sa.Column("threshold", sa.Float(), nullable=True),
         sa.Column("memory_updated", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("stream_id", "frame"),
     )
     op.create_index("scores_by_time", "scores", ["stream_id", "captured_at"])
-    op.create_table(
-        "scores_by_minute",
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("low", sa.Float(), nullable=False),
-        sa.Column("total", sa.Float(), nullable=False),
-        sa.Column("high", sa.Float(), nullable=False),
-        sa.Column("threshold", sa.Float(), nullable=True),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("stream_id", "at"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "scores_by_second",
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("low", sa.Float(), nullable=False),
-        sa.Column("total", sa.Float(), nullable=False),
-        sa.Column("high", sa.Float(), nullable=False),
-        sa.Column("threshold", sa.Float(), nullable=True),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("stream_id", "at"),
-        sqlite_with_rowid=False,
-    )
+    for table in ("scores_by_minute", "scores_by_second"):
+        op.create_table(
+            table,
+            _stream_id(),
+            sa.Column("at", sa.BigInteger(), nullable=False),
+            sa.Column("count", sa.Integer(), nullable=False),
+            sa.Column("low", sa.Float(), nullable=False),
+            sa.Column("total", sa.Float(), nullable=False),
+            sa.Column("high", sa.Float(), nullable=False),
+            sa.Column("threshold", sa.Float(), nullable=True),
+            sa.PrimaryKeyConstraint("stream_id", "at"),
+            sqlite_with_rowid=False,
+        )
     op.create_table(
         "stream_health",
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("began_at", sa.Float(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("watched_at", sa.Float(), nullable=True),
         sa.Column("notified", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("stream_id"),
     )
     op.create_table(
         "stream_log",
         _rising_id(),
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("note", sa.String(length=48), nullable=True),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("worker", sa.String(length=200), nullable=False),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("stream_id", "note", name="stream_log_once"),
     )
@@ -210,7 +196,7 @@ def upgrade() -> None:
     op.create_table(
         "thresholds",
         _rising_id(),
-        sa.Column("stream_id", sa.String(length=32), nullable=False),
+        _stream_id(),
         sa.Column("made_at", sa.Float(), nullable=False),
         sa.Column("model", sa.String(length=500), nullable=False),
         sa.Column("false_alarms_per_day", sa.Float(), nullable=False),
@@ -219,7 +205,6 @@ def upgrade() -> None:
         sa.Column("high", sa.Float(), nullable=False),
         sa.Column("footage_s", sa.Float(), nullable=False),
         sa.Column("fit", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("thresholds_by_stream", "thresholds", ["stream_id", "id"])
