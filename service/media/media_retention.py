@@ -85,30 +85,26 @@ class MediaRetention:
     def _limit(self, shelf: str, now: float) -> bool:
         """Delete some of what is too old or too much; return whether there may be more."""
         row = EventMediaRow
-        oldest_first = row.created_at, row.event_id, row.kind
-        query = select(row.event_id, row.kind, row.path, row.size).order_by(*oldest_first)
+        too_old = now - self._max_age_s
+        query = select(row.event_id, row.kind, row.path, row.size, row.created_at)
+        query = query.order_by(row.created_at, row.event_id, row.kind).limit(STEP_ROWS)
         with self._database.read() as session:
             total = session.scalar(select(func.sum(row.size)).where(row.shelf == shelf)) or 0
-            own = query.where(row.shelf == shelf).limit(STEP_ROWS)
-            old = session.execute(own.where(row.created_at < now - self._max_age_s)).all()
-            oldest = session.execute(own).all() if total > self._max_bytes else []
+            oldest = session.execute(query.where(row.shelf == shelf)).all()
             # These belong to a machine that is gone and can't delete them itself.
-            abandoned = query.where(row.created_at < now - self._max_age_s - DAY_S)
-            foreign = session.execute(abandoned.where(row.shelf != shelf).limit(STEP_ROWS)).all()
-        surplus: list[tuple[_Key, str]] = []
-        freed = sum(size for *_, size in old)
-        gone = {(event_id, kind) for event_id, kind, _, _ in old}
-        for event_id, kind, path, size in oldest:
-            if total - freed <= self._max_bytes:
+            abandoned = query.where(row.shelf != shelf, row.created_at < too_old - DAY_S)
+            foreign = session.execute(abandoned).all()
+        going: dict[str, list[tuple[_Key, str]]] = {AGE: [], BYTES: []}
+        for event_id, kind, path, size, created_at in oldest:
+            if created_at >= too_old and total <= self._max_bytes:
                 break
-            if (event_id, kind) not in gone:
-                surplus.append(((event_id, kind), path))
-                freed += size
-        self._delete([((event_id, kind), path) for event_id, kind, path, _ in old], AGE)
-        self._delete(surplus, BYTES)
-        self._forget([(event_id, kind) for event_id, kind, _, _ in foreign])
-        self._metrics.event_media_bytes.set(total - freed)
-        return len(old) >= STEP_ROWS or total - freed > self._max_bytes
+            going[AGE if created_at < too_old else BYTES].append(((event_id, kind), path))
+            total -= size
+        for reason, files in going.items():
+            self._delete(files, reason)
+        self._forget([(event_id, kind) for event_id, kind, *_ in foreign])
+        self._metrics.event_media_bytes.set(total)
+        return total > self._max_bytes or len(going[AGE]) >= STEP_ROWS
 
     def _delete(self, files: Sequence[tuple[_Key, str]], reason: str) -> None:
         self._forget([key for key, _ in files])

@@ -39,10 +39,11 @@ class StreamSettings(BaseModel):
     Each is a column of `StreamRow` under the same name.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     gamma: float | None = Field(
         None,
         ge=0,
-        allow_inf_nan=False,
         description="γ: frames whose error is at or above it leave the memory as it is. "
         "Null takes the model's.",
     )
@@ -56,14 +57,12 @@ class StreamSettings(BaseModel):
         None,
         ge=0,
         le=1,
-        allow_inf_nan=False,
         description="λ: the share of the prediction error in the score. Null takes the model's.",
     )
     threshold: float | None = Field(
         None,
         ge=0,
         le=1,
-        allow_inf_nan=False,
         description="Scores at or above it are abnormal. Null takes the one that was found from "
         "the stream's own normal footage, or the model's while there is none.",
     )
@@ -71,7 +70,6 @@ class StreamSettings(BaseModel):
         None,
         ge=0.001,
         le=1000,
-        allow_inf_nan=False,
         description="False alarms a day that the stream may raise: its threshold is calibrated "
         "to keep that, on its own normal footage. Null takes NORMWATCH_FALSE_ALARMS_PER_DAY.",
     )
@@ -79,7 +77,6 @@ class StreamSettings(BaseModel):
         None,
         gt=0,
         le=240,
-        allow_inf_nan=False,
         description="Frames a second to score. Null takes the rate that the model was trained "
         "at, where it is known.",
     )
@@ -87,7 +84,6 @@ class StreamSettings(BaseModel):
         1.0,
         ge=0.01,
         le=100,
-        allow_inf_nan=False,
         description="While a worker can't score all frames of its streams, they get frames scored "
         "in proportion to their weights.",
     )
@@ -116,7 +112,6 @@ class StreamSettings(BaseModel):
         None,
         ge=0,
         le=86_400,
-        allow_inf_nan=False,
         description="Seconds after a message on an event's start in which further events are "
         "muted. Null takes NORMWATCH_EVENT_COOLDOWN_S.",
     )
