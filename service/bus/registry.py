@@ -175,10 +175,6 @@ class Registry:
         names = [keys.epoch(stream_id), keys.snapshot(stream_id)]
         return bool(script(names, [epoch, data]))
 
-    def snapshot(self, stream_id: str) -> bytes | None:
-        """Return the camera's last saved detector state."""
-        return cast(bytes | None, self._redis.get(keys.snapshot(stream_id)))
-
 
 _STATUS = """
 if tonumber(redis.call('GET', KEYS[1]) or '0') > tonumber(ARGV[1]) then return 0 end

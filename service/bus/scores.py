@@ -224,11 +224,6 @@ class Scores:
         ]
         call_each(self._redis, self._acknowledge, calls)
 
-    def last_frame(self, stream_id: str) -> int:
-        """Return the number of the newest published frame; -1 before the first."""
-        last = self._redis.get(keys.last_frame(stream_id))
-        return -1 if last is None else int(last)
-
 
 def _group_entries(batch: Sequence[OutgoingScore]) -> list[list[int]]:
     """Group the places in the batch of what becomes one entry: one camera and epoch, in order."""

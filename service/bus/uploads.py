@@ -107,18 +107,13 @@ class Uploads:
             raise NotFound("stream", stream_id)
         return range(first, first + len(pictures))
 
-    def read(self, stream_id: str, after: str, count: int) -> list[QueuedFrame]:
-        """Read the oldest entries after an id ("0-0": from the start); they stay where they are."""
-        found = self._redis.xrange(keys.uploads(stream_id), min=f"({after}", count=count)
-        return [_parse_entry(*row) for row in cast(list[Entry], found)]
-
     def wait(
         self, after: Mapping[str, str], count: int, block_ms: int
     ) -> dict[str, list[QueuedFrame]]:
-        """Read entries of several streams, as `read` does; wait while there is none.
+        """Read the oldest entries of several streams, which stay there; wait while there is none.
 
         Args:
-            after: the id after which to read, by stream.
+            after: the id after which to read ("0-0": from the start), by stream.
             count: entries of each stream, at most.
         """
         if isinstance(self._redis, Cluster):
@@ -146,10 +141,6 @@ class Uploads:
             if queued or deadline.is_over:
                 return queued
             self._pause.wait(POLL_S)
-
-    def count_waiting(self, stream_id: str) -> int:
-        """Return how many frames have no score yet."""
-        return int(self._redis.xlen(keys.uploads(stream_id)))
 
     def discard(self, stream_id: str, frame: QueuedFrame) -> None:
         """Delete a frame that can't be used."""

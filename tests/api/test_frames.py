@@ -38,7 +38,7 @@ def settings(module_settings: Settings) -> Settings:
 
 
 def _queued(redis: Redis, stream_id: str) -> list[QueuedFrame]:
-    return Uploads(redis).read(stream_id, "0-0", 100)
+    return Uploads(redis).wait({stream_id: "0-0"}, 100, block_ms=1).get(stream_id, [])
 
 
 def _files(*images: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:

@@ -28,7 +28,7 @@ def _epochs(bus: Bus) -> dict[str, int]:
 
 
 def _items(bus: Bus, detector: Detector, camera: str) -> Tensor:
-    saved = bus.registry.snapshot(camera)
+    saved = bus.redis.get(keys.snapshot(camera))
     assert saved is not None
     return detector.restore(Snapshot.unpack(saved).state).items
 

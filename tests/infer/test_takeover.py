@@ -56,7 +56,7 @@ def test_a_killed_worker_is_replaced_and_no_upload_is_lost_or_doubled(
     assert len({score.epoch for score in scores}) == 2
     frames = [score.frame for score in bus.read_published("folder")]
     assert frames == sorted(set(frames))
-    assert bus.uploads.count_waiting("one") == 0
+    assert bus.redis.xlen(keys.uploads("one")) == 0
 
 
 def test_a_new_owner_goes_on_with_the_old_one_s_memory(bus: Bus) -> None:
@@ -64,13 +64,13 @@ def test_a_new_owner_goes_on_with_the_old_one_s_memory(bus: Bus) -> None:
     bus.upload("one", 40)
     with bus.worker():
         bus.wait_scores("one", 40)
-    saved = bus.registry.snapshot("one")
+    saved = bus.redis.get(keys.snapshot("one"))
     assert saved is not None
     with bus.worker():
         bus.wait_state("one", StreamState.WARMING)
         bus.upload("one", 1, 40)
         bus.wait_scores("one", 41)
-    after = bus.registry.snapshot("one")
+    after = bus.redis.get(keys.snapshot("one"))
     assert after is not None
     detector = Detector(load(bus.models_dir / "small"))
     items = [detector.restore(Snapshot.unpack(data).state).items for data in (saved, after)]
@@ -237,7 +237,7 @@ def test_a_stopping_worker_hands_all_over_and_waits_for_no_redis(
         if not hangs:
             leases = [bus.redis.exists(keys.lease(name)) for name in CAMERAS]
             assert not any(leases)
-            assert all(bus.registry.snapshot(name) for name in CAMERAS)
+            assert all(bus.redis.get(keys.snapshot(name)) for name in CAMERAS)
             assert bus.registry.workers(time.time()) == []
     server.kill()
     note(

@@ -45,7 +45,7 @@ def test_uploads_are_scored_once_in_order_and_vanish(bus: Bus) -> None:
     assert [score.state for score in scores[:5]] == [StreamState.WARMING] * 4 + [StreamState.LIVE]
     assert all(score.score is None for score in scores[:4])
     assert all(score.score is not None and score.threshold == 0.5 for score in scores[4:])
-    assert bus.uploads.count_waiting("one") == 0
+    assert bus.redis.xlen(keys.uploads("one")) == 0
     assert bus.redis.get(keys.upload_bytes("one")) in (None, b"0")
     assert (status.captured, status.dropped) == (20, {})
     assert preview is not None
@@ -102,7 +102,7 @@ def test_an_unreadable_upload_is_dropped_and_counted(bus: Bus) -> None:
     bus.uploads.enqueue("one", pictures, first_frame=5, max_frames=9, max_bytes=10**9)
     with bus.worker():
         scores = bus.wait_scores("one", 2)
-        wait_for(lambda: bus.uploads.count_waiting("one") == 0, "the empty queue")
+        wait_for(lambda: bus.redis.xlen(keys.uploads("one")) == 0, "the empty queue")
         bus.wait_status("one", lambda status: status.dropped == {DropReason.UNREADABLE: 1})
     assert [score.frame for score in scores] == [5, 7]
 
@@ -199,7 +199,7 @@ def test_a_paused_camera_waits_and_keeps_its_memory(bus: Bus) -> None:
         bus.add("one", paused=True, revision=2)
         bus.wait_state("one", StreamState.PAUSED)
         bus.upload("one", 6, 6)
-        wait_for(lambda: bus.registry.snapshot("one"), "a snapshot")
+        wait_for(lambda: bus.redis.get(keys.snapshot("one")), "a snapshot")
         assert len(bus.read_published("one")) == 6
         bus.add("one", revision=3)
         scores = bus.wait_scores("one", 12)
@@ -236,7 +236,7 @@ def test_a_cameras_memory_learns_by_the_worker_s_rule_or_its_own(bus: Bus) -> No
     detector = Detector(load(bus.models_dir / "small"))
     moved: dict[str, float] = {}
     for name in names:
-        snapshot = bus.registry.snapshot(name)
+        snapshot = bus.redis.get(keys.snapshot(name))
         assert snapshot is not None
         items = detector.restore(Snapshot.unpack(snapshot).state).items
         moved[name] = float((items - trained).norm(dim=-1).max())
@@ -279,7 +279,7 @@ def test_one_bad_camera_does_not_stop_its_batch(bus: Bus) -> None:
     with bus.worker():
         good = bus.wait_scores("good", 12)
         status = bus.wait_status("bad", lambda status: status.dropped == {DropReason.FAULT: 8})
-        wait_for(lambda: bus.uploads.count_waiting("bad") == 0, "the empty queue")
+        wait_for(lambda: bus.redis.xlen(keys.uploads("bad")) == 0, "the empty queue")
     assert all(score.score is not None for score in good[4:])
     assert [score.frame for score in bus.read_published("bad")] == [0, 1, 2, 3]
     assert status.captured == 12
