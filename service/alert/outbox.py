@@ -63,11 +63,6 @@ class EventData:
     label: str | None = None
     """`real` or `normal`, if a person had judged it by then."""
 
-    @property
-    def subject(self) -> str:
-        """Messages with the same subject are about the same thing."""
-        return self.event_id
-
 
 @dataclass(frozen=True, slots=True)
 class OutageData:
@@ -79,11 +74,6 @@ class OutageData:
     state: str
     reason: str
     since: str
-
-    @property
-    def subject(self) -> str:
-        """Messages with the same subject are about the same thing."""
-        return self.outage_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +152,12 @@ def enqueue(
     Returns: how many messages were new.
     """
     body = serialise_notification(Notification(event_type.value, iso8601(now), data))
+    subject = data.event_id if isinstance(data, EventData) else data.outage_id
     count = 0
     for receiver in session.scalars(select(ReceiverRow).where(ReceiverRow.enabled)):
         if not should_notify(receiver, stream, event_type):
             continue
-        ident = make_message_id(data.subject, event_type, receiver.id)
+        ident = make_message_id(subject, event_type, receiver.id)
         if session.get(DeliveryRow, ident) is not None:
             continue
         session.add(

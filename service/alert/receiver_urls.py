@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from service.alert.addresses import check_url
 from service.alert.apprise.apprise_sender import check_apprise_url
@@ -19,11 +19,7 @@ _KINDS = {
 }
 
 
-class _UrlCheck(Protocol):
-    def __call__(self, url: str, *, allow_private: bool) -> None: ...
-
-
-_CHECKS: dict[ReceiverKind, _UrlCheck] = {
+_CHECKS: dict[ReceiverKind, Callable[..., None]] = {
     ReceiverKind.WEBHOOK: check_url,
     ReceiverKind.MQTT: check_broker_url,
     ReceiverKind.APPRISE: check_apprise_url,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Query
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Row, Select, or_, select
 from sqlalchemy.orm import Session, defer
 
 from service.api.error_answers import refuse_field
@@ -51,6 +51,15 @@ def select_events() -> Select[EventRow, str, bool]:
         .join(StreamRow, StreamRow.id == EventRow.stream_id)
         .options(defer(EventRow.snapshot, raiseload=True))
     )
+
+
+def describe_events(session: Session, found: Sequence[Row[EventRow, str, bool]]) -> list[EventOut]:
+    """Return the answers about rows that `select_events` selected."""
+    media = find_media_kinds(session, [row.id for row, _, _ in found])
+    return [
+        describe_event(row, name, has_snapshot=has, media=media.get(row.id, ()))
+        for row, name, has in found
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +138,8 @@ def read_batches(database: Database, filters: EventFilter) -> Iterator[list[Even
             batch = query.where(EventRow.started_at >= started_at, behind)
         with database.read() as session:
             found = session.execute(batch).all()
-            media = find_media_kinds(session, [row.id for row, _, _ in found])
-        yield [
-            describe_event(row, name, has_snapshot=has, media=media.get(row.id, ()))
-            for row, name, has in found
-        ]
+            events = describe_events(session, found)
+        yield events
         if len(found) < BATCH:
             return
         last = found[-1][0]

@@ -121,10 +121,7 @@ class Playback:
                 broken_since = broken_since or asked_at
                 if self._clock.now() - broken_since > BROKEN_S:
                     raise FootageError("its pictures can't be decoded", SourceFault.UNREACHABLE)
-            while (rest_s := asked_at + self._period_s - self._clock.now()) > 0:
-                self._clock.wait(min(rest_s, ALIVE_EVERY_S))
-                if self._clock.now() - self._reported_at >= ALIVE_EVERY_S:
-                    yield self._alive()
+            yield from self._wait_until(asked_at + self._period_s)
             asked_at = self._clock.now()
             video = open_video(self._location, self._options)
 
@@ -176,12 +173,15 @@ class Playback:
         if now - due > LATE_S or (not each.continues and due - now > LONGEST_GAP_S):
             self._started_at += now - due
             due = max(now, self._captured_at + TICK_S)
-        while (rest := due - self._clock.now()) > 0:
-            self._clock.wait(min(rest, ALIVE_EVERY_S))
-            if self._clock.now() - self._reported_at >= ALIVE_EVERY_S:
-                yield self._alive()
+        yield from self._wait_until(due)
         self._captured_at = due
         yield self._make_frame(each.picture, self._fitter.fit(each.picture), not each.continues)
+
+    def _wait_until(self, at: float) -> Iterator[Alive]:
+        while (rest_s := at - self._clock.now()) > 0:
+            self._clock.wait(min(rest_s, ALIVE_EVERY_S))
+            if self._clock.now() - self._reported_at >= ALIVE_EVERY_S:
+                yield self._alive()
 
     def _make_frame(self, picture: SourcePicture, fitted: Frame, cut: bool) -> CapturedFrame:
         self._reported_at = self._clock.now()

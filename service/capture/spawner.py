@@ -186,24 +186,10 @@ class Spawner:
             self._helper = None
 
 
-class _Shared:
-    """The spawner of this process, made when it is first asked for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._made: Spawner | None = None
-
-    def get(self) -> Spawner:
-        with self._lock:
-            if self._made is None:
-                self._made = Spawner()
-                atexit.register(self._made.close)
-            return self._made
-
-
-_SHARED = _Shared()
+_SHARED = Spawner()
+atexit.register(_SHARED.close)
 
 
 def shared_spawner() -> Spawner:
     """The one that all cameras of this process share."""
-    return _SHARED.get()
+    return _SHARED

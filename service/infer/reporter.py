@@ -19,21 +19,14 @@ from service.timers import Clock, Timer
 REPORT_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerIdentity:
-    """The facts about a worker that never change."""
-
-    id: str
-    device: str
-    capacity: int
-    started_at: float
-
-
 @dataclass(slots=True, kw_only=True)
 class Reporter:
     """Builds the worker's heartbeat and its streams' statuses. Any thread may call it."""
 
-    identity: WorkerIdentity
+    worker_id: str
+    device: str
+    capacity: int
+    started_at: float
     clock: Clock
     """Seconds since 1970."""
     ownership: Ownership
@@ -44,9 +37,6 @@ class Reporter:
     cpu: CpuAccount
     timer: Timer = field(default_factory=partial(Timer, REPORT_EVERY_S))
 
-    def cpu_s(self) -> dict[str, float]:
-        return self.cpu.seconds()
-
     def report_if_due(self, registry: Registry) -> None:
         """Report once a second. Raises: RedisError: Redis is away."""
         if self.timer.restart_if_due():
@@ -55,18 +45,18 @@ class Reporter:
     def build_heartbeat(self) -> WorkerStatus:
         lost = self.publisher.lost
         return WorkerStatus(
-            id=self.identity.id,
-            started_at=self.identity.started_at,
+            id=self.worker_id,
+            started_at=self.started_at,
             seen_at=self.clock(),
             streams=len(self.cameras.by_id),
-            capacity=self.identity.capacity,
-            device=self.identity.device,
+            capacity=self.capacity,
+            device=self.device,
             models=self.models.names,
             engines=self.models.engines,
             batches=self.scored.batches,
             frames=self.scored.frames,
             inference_s=self.scored.inference_s,
-            cpu_s=self.cpu_s(),
+            cpu_s=self.cpu.seconds(),
             takeovers=self.ownership.takeovers,
             handovers=self.ownership.handovers,
             dropped_previews=lost.previews,

@@ -33,7 +33,7 @@ from service.infer.device import choose_threads
 from service.infer.feeder import Feeder
 from service.infer.model_pool import ModelPool
 from service.infer.ownership import Ownership
-from service.infer.reporter import Reporter, WorkerIdentity
+from service.infer.reporter import Reporter
 from service.infer.result_publisher import ResultPublisher
 from service.infer.shot_sender import ShotSender
 from service.infer.source_opening import OpenSource, SourceHandler, open_configured
@@ -136,7 +136,10 @@ class Worker:
         )
         self._shots = ShotSender(Shots(redis), self._cameras.find_reels)
         self._reporter = Reporter(
-            identity=WorkerIdentity(self.id, device, settings.worker_capacity, clock()),
+            worker_id=self.id,
+            device=device,
+            capacity=settings.worker_capacity,
+            started_at=clock(),
             clock=clock,
             ownership=self._ownership,
             cameras=self._cameras,
@@ -151,7 +154,7 @@ class Worker:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds of the process so far, by stage. Any thread may call it."""
-        return self._reporter.cpu_s()
+        return self._reporter.cpu.seconds()
 
     def run(self, stop: threading.Event) -> None:
         """Score until `stop` is set; then hand everything over in order.
@@ -177,7 +180,7 @@ class Worker:
             self._shut_down()
 
     def _start_up(self) -> None:
-        log.info("the worker starts", worker=self.id, device=self._reporter.identity.device)
+        log.info("the worker starts", worker=self.id, device=self._reporter.device)
         self._start_thread("ownership", Stage.REST, self._ownership.run)
         report = partial(self._reporter.report_if_due, self._registry)
         self._start_thread("publisher", Stage.SENDING, partial(self._publisher.run, on_tick=report))

@@ -17,16 +17,16 @@ from service.api.event_queries import (
     MEDIA_TYPES,
     ExportFormat,
     RequestedEvents,
+    describe_events,
     list_cells,
     read_batches,
     select_events,
     write_jsonl,
 )
 from service.api.idents import IDENT
-from service.api.schemas.event_schemas import EventOut, EventPatch, EventsOut, describe_event
+from service.api.schemas.event_schemas import EventOut, EventPatch, EventsOut
 from service.api.times import parse_time
 from service.errors import NotFound
-from service.media.shelf import find_media_kinds
 from service.store.tables import EventRow
 
 router = APIRouter(tags=["events"])
@@ -51,13 +51,8 @@ def list_events(
     with context.database.read() as session:
         filters.check(session)
         found = session.execute(query).all()
-        media = find_media_kinds(session, [row.id for row, _, _ in found])
-    items = [
-        describe_event(row, name, has_snapshot=has, media=media.get(row.id, ()))
-        for row, name, has in found[:limit]
-    ]
-    more = len(found) > limit
-    last = found[limit - 1][0] if more else None
+        items = describe_events(session, found[:limit])
+    last = found[limit - 1][0] if len(found) > limit else None
     return EventsOut(items=items, next=f"{last.started_at!r}_{last.id}" if last else None)
 
 
@@ -109,12 +104,10 @@ def read_event(event_id: str, context: Shared) -> EventOut:
     if not IDENT.fullmatch(event_id):
         raise NotFound("event", event_id)
     with context.database.read() as session:
-        media = find_media_kinds(session, [event_id])
-        found = session.execute(select_events().where(EventRow.id == event_id)).one_or_none()
-    if found is None:
-        raise NotFound("event", event_id)
-    row, name, has_snapshot = found
-    return describe_event(row, name, has_snapshot=has_snapshot, media=media.get(row.id, ()))
+        found = session.execute(select_events().where(EventRow.id == event_id)).all()
+        if not found:
+            raise NotFound("event", event_id)
+        return describe_events(session, found)[0]
 
 
 @router.patch("/events/{event_id}", summary="Label an event")
