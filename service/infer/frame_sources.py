@@ -1,5 +1,5 @@
-"""What a camera's frames come from, as the worker sees it; `ring_source` and `upload_source` hold
-the two kinds.
+"""What a camera's frames come from, as the worker sees it; `capture_source` and `upload_source`
+hold the two kinds.
 """
 
 from __future__ import annotations
