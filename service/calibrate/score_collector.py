@@ -7,7 +7,7 @@ events that are labelled normal later. It is pure, and knows no database.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import TypeAdapter
 
@@ -67,7 +67,7 @@ class FootageStretch:
             self.low = self.peaks.pop()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CollectorState:
     """The state of a `ScoreCollector` between two rounds, as it is stored."""
 
@@ -107,24 +107,19 @@ class ScoreCollector:
         self._rules = rules
         self._guard = count_guard_frames(rules)
         self._peaks = PeakFinder.resume(rules, state.row, state.highest, state.quiet_frames)
-        self._at = state.at
-        self._event = state.event
-        self._event_row = list(state.event_row)
-        self._event_peak = state.event_peak
+        self._state = replace(state, event_row=list(state.event_row))
         self.stretches = [first]
         """The stretch that it was given, and those that were begun since."""
 
     def save_state(self) -> CollectorState:
         """Return what another collector needs to go on."""
         peaks = self._peaks
-        return CollectorState(
+        return replace(
+            self._state,
             row=list(peaks.row),
             highest=peaks.highest,
             quiet_frames=peaks.quiet_frames,
-            at=self._at,
-            event=self._event,
-            event_row=list(self._event_row),
-            event_peak=self._event_peak,
+            event_row=list(self._state.event_row),
         )
 
     def finish(self) -> None:
@@ -146,8 +141,8 @@ class ScoreCollector:
             self._collect_one(scored, near)
 
     def _collect_one(self, scored: TimedScore, near: Sequence[EventFrames]) -> None:
-        elapsed_s = 0.0 if self._at is None else scored.at - self._at
-        self._at = scored.at
+        elapsed_s = 0.0 if self._state.at is None else scored.at - self._state.at
+        self._state.at = scored.at
         if not 0.0 <= elapsed_s <= self._rules.silence_s:
             elapsed_s = 0.0
             self._current.add(self._peaks.cut())
@@ -164,18 +159,19 @@ class ScoreCollector:
 
     def _track_event(self, event: int | None, score: float | None) -> None:
         """Find the peak of the event that the frame lies in."""
-        if event != self._event:
-            if self._event is not None and len(self._current.events) < KEPT_EVENTS:
-                self._current.events.append((self._event, self._event_peak))
-            self._event, self._event_peak = event, 0.0
-            self._event_row.clear()
+        state = self._state
+        if event != state.event:
+            if state.event is not None and len(self._current.events) < KEPT_EVENTS:
+                self._current.events.append((state.event, state.event_peak))
+            state.event, state.event_peak = event, 0.0
+            state.event_row.clear()
         if event is None or score is None:
-            self._event_row.clear()
+            state.event_row.clear()
             return
-        self._event_row.append(score)
-        if len(self._event_row) >= self._rules.min_frames:
-            self._event_peak = max(self._event_peak, to_magnitude(min(self._event_row)))
-            del self._event_row[0]
+        state.event_row.append(score)
+        if len(state.event_row) >= self._rules.min_frames:
+            state.event_peak = max(state.event_peak, to_magnitude(min(state.event_row)))
+            del state.event_row[0]
 
     @property
     def _current(self) -> FootageStretch:
