@@ -24,6 +24,9 @@ class StreamState(StrEnum):
     WARMING = "warming"
     """Frames come, but there are too few yet, or there is no normal range: no score, no alert."""
     LIVE = "live"
+    MISFIT = "misfit"
+    """Scores come, but nearly all are abnormal from the first: the model doesn't know the camera.
+    No alert."""
     STALLED = "stalled"
     """Connected, but no picture has come for a while."""
     FROZEN = "frozen"

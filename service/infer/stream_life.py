@@ -52,6 +52,8 @@ class Facts:
     """Why its newest frame got no score; empty where it got one."""
     obscured: str = ""
     """Why its newest frame doesn't fit the scene."""
+    misfit: str = ""
+    """Why its scores mean nothing, although they come."""
     overload: str = ""
     """Why not all of its frames are scored."""
     ended: bool = False
@@ -109,6 +111,7 @@ _RULES = (
         lambda f: _is_playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured
     ),
     _Rule(lambda f: _is_playing(f) and bool(f.warming), StreamState.WARMING, _explain_warming),
+    _Rule(lambda f: _is_playing(f) and bool(f.misfit), StreamState.MISFIT, lambda f: f.misfit),
     _Rule(_is_playing, StreamState.LIVE, lambda f: f.overload),
     _Rule(lambda f: f.source is CaptureState.STALLED, StreamState.STALLED, _quote_source(STALLED)),
     _Rule(lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _quote_source(FROZEN)),

@@ -14,6 +14,7 @@ from service.infer.camera_pictures import CameraPictures, is_unusual
 from service.infer.counted_source import CountedSource
 from service.infer.frame_counts import FrameCounts
 from service.infer.frame_sources import FrameSource, SourceFrame
+from service.infer.model_fit import ModelFit, misfit_reason
 from service.infer.model_pool import LoadedModel, ModelPool
 from service.infer.options import build_options
 from service.infer.ownership import OwnedCamera
@@ -51,6 +52,7 @@ class Camera:
         self.source = CountedSource(owned.first_frame, close_source)
         self.counts = FrameCounts()
         self.life = CameraLife(owned.last_status)
+        self._fit = ModelFit(owned.last_status)
         self._memory_rule = memory_rule
         self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
         self._failure = ""
@@ -94,6 +96,7 @@ class Camera:
             self._ended = False
         if is_other:
             self.model = self.state = None
+            self._fit = ModelFit()
             self._snapshots.forget_inherited()
 
     def _configure(self) -> None:
@@ -165,12 +168,20 @@ class Camera:
             waiting=self.source.count_waiting() > 0,
             warming=self.life.explain_warming(self.state),
             obscured=self.life.obscured,
+            misfit=self._explain_misfit(now),
             overload=overload_reason(counts.compute_fps(now), self.target_fps)
             if is_degraded
             else "",
             ended=status is None and self._ended,
             retried=not self.life.is_reconfigured,
         )
+
+    def _explain_misfit(self, now: float) -> str:
+        if not self._fit.is_misfit or self.model is None:
+            return ""
+        trained = self.model.detector.bundle.provenance.frame_rate
+        is_slowed = self.config.source == UPLOAD or self.counts.is_degraded(now)
+        return misfit_reason(trained, None if is_slowed else self.counts.compute_fps(now))
 
     def count_waiting(self) -> int:
         return 0 if self.state is None else self.source.count_waiting()
@@ -212,15 +223,23 @@ class Camera:
     def put(self, frame: SourceFrame, seen: Observation, now: float) -> None:
         """Send the score of a frame that was observed."""
         self.life.observe(seen)
+        self._fit.observe(frame.captured_at, seen.score, seen.threshold)
         self._snapshots.mark_changed()
         self.counts.add_scored(frame, seen, now)
-        score = build_frame_score(frame, seen, epoch=self.owned.epoch, cut=self._cut, scored_at=now)
+        score = build_frame_score(
+            frame,
+            seen,
+            epoch=self.owned.epoch,
+            cut=self._cut,
+            scored_at=now,
+            is_misfit=self._fit.is_misfit,
+        )
         self.outbox.put(score, frame.upload)
         self.source.finish_frame()
         self._cut = False
         if seen.scene is not None:
             self._log(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
-        if is_unusual(seen):
+        if is_unusual(seen) and not self._fit.is_misfit:
             self.source.look_closely()
 
     def keep_picture(self, frame: SourceFrame, seen: Observation) -> None:
@@ -264,15 +283,24 @@ class Camera:
 
 
 def build_frame_score(
-    frame: SourceFrame, seen: Observation, *, epoch: int, cut: bool, scored_at: float
+    frame: SourceFrame,
+    seen: Observation,
+    *,
+    epoch: int,
+    cut: bool,
+    scored_at: float,
+    is_misfit: bool = False,
 ) -> FrameScore:
     """Build the message; while the camera warms up it holds no measures and no score.
 
-    Args: cut: no score of the frame's run was sent before.
+    Args:
+        cut: no score of the frame's run was sent before.
+        is_misfit: the model doesn't know the camera.
     """
     state, measures = StreamState.OBSCURED if seen.obscured else StreamState.WARMING, {}
     if not seen.warming:
-        state, measures = StreamState.LIVE, {name: getattr(seen, name) for name in _MEASURES}
+        state = StreamState.MISFIT if is_misfit else StreamState.LIVE
+        measures = {name: getattr(seen, name) for name in _MEASURES}
     return FrameScore(
         frame=frame.frame,
         epoch=epoch,

@@ -62,16 +62,16 @@ def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState, reason
 
 def test_every_state_without_scores_has_a_reason() -> None:
     reasons_by_state: dict[StreamState, set[str]] = {}
-    for paused, failure, loaded, source, waiting, warming, obscured, ended, retried in product(
+    names = ("warming", "obscured", "misfit", "overload")
+    for paused, failure, loaded, source, waiting, ended, retried, *texts in product(
         (False, True),
         ("", "no such model"),
         (False, True),
         (None, *CaptureState),
         (False, True),
-        ("", "few"),
-        ("", "covered"),
         (False, True),
         (False, True),
+        *[("", "why")] * len(names),
     ):
         facts = Facts(
             paused=paused,
@@ -79,10 +79,9 @@ def test_every_state_without_scores_has_a_reason() -> None:
             loaded=loaded,
             source=source,
             waiting=waiting,
-            warming=warming,
-            obscured=obscured,
             ended=ended,
             retried=retried,
+            **dict(zip(names, texts, strict=True)),
         )
         life, _ = step(Life(), facts, 100.0)
         reasons_by_state.setdefault(life.state, set()).add(life.reason)
