@@ -100,12 +100,12 @@ class Settings(BaseSettings):
     preview_width: int = Field(640, ge=64)
     preview_every_s: float = Field(1.0, gt=0)
 
-    event_min_frames: int = Field(_EVENTS.min_frames, ge=1)
-    """Frames in a row at or above the threshold that start an event."""
+    event_start_s: float = Field(_EVENTS.start_s, ge=0, le=3600)
+    """Seconds of capture with all scores at or above the threshold that start an event."""
     event_release: float = Field(_EVENTS.release, gt=0, le=1)
     """An event goes on while the score stays at or above this share of the threshold."""
-    event_quiet_frames: int = Field(_EVENTS.quiet_frames, ge=1)
-    """Frames in a row below that share that end the event."""
+    event_quiet_s: float = Field(_EVENTS.quiet_s, ge=0, le=3600)
+    """Seconds of capture with all scores below that share that end the event."""
     event_silence_s: float = Field(_EVENTS.silence_s, gt=0)
     """Seconds without any score that end an event, too."""
     event_merge_s: float = Field(_EVENTS.merge_s, ge=0, le=86_400)

@@ -11,17 +11,25 @@ from dataclasses import dataclass, replace
 
 Region = tuple[float, float, float, float]
 
+ROUNDING_S = 0.001
+"""A stretch is long enough even if it lacks this: files keep times in milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventRules:
-    """The rules for an event's start and end; the defaults are the service's. See `observe`."""
+    """The rules for an event's start and end; the defaults are the service's. See `observe`.
 
-    min_frames: int = 5
-    """An event starts after this many frames in a row at or above the threshold."""
+    They count seconds of capture time, so they mean the same at each frame rate. At 10 frames/s the
+    defaults are 5 frames and 20 frames.
+    """
+
+    start_s: float = 0.35
+    """An event starts when all scores of this many seconds are at or above the threshold: from the
+    first such frame to the newest, which must be another one."""
     release: float = 0.9
     """It continues at or above this share of the threshold, in (0, 1]."""
-    quiet_frames: int = 20
-    """It ends after this many frames in a row below that share."""
+    quiet_s: float = 2.0
+    """It ends this many seconds after its last frame, if all scores since were below that share."""
     silence_s: float = 10.0
     """It also ends after this many seconds without a score, by time of scoring, or by time of
     capture at a cut."""
@@ -88,10 +96,10 @@ class DetectionState:
     event: Event | None = None
     """The event that is open, or still too short to be reported."""
     is_open: bool = False
-    frames: int = 0
-    """Scores in a row at or above the threshold, while no event is open."""
-    quiet_frames: int = 0
-    """Scores in a row too low for the open event."""
+    quiet_s: float = 0.0
+    """Seconds of capture in which all scores were too low for the open event."""
+    newest_at: float | None = None
+    """When the newest frame was captured, while an event is open."""
     scored_at: float | None = None
     """When the newest frame with a score was scored."""
     captured_at: float | None = None
@@ -121,13 +129,15 @@ def observe(
         return state, changes
     value, threshold = scored.score, scored.threshold
     if value is None or threshold is None:
-        state = state if state.is_open else _without_run(state)
+        state = replace(state, event=state.event if state.is_open else None)
     else:
         state = replace(state, scored_at=scored.scored_at, captured_at=scored.captured_at)
         if state.is_open:
             state = _go_on(state, scored, value, _find_release_level(threshold, rules), rules)
         else:
             state = _rise(state, scored, value, threshold)
+    if state.is_open:
+        state = replace(state, newest_at=scored.captured_at)
     state, more = _settle(state, scored.captured_at, rules)
     return state, changes + more
 
@@ -149,6 +159,16 @@ def close(state: DetectionState) -> tuple[DetectionState, tuple[Change, ...]]:
     return _without_event(state), ended
 
 
+def is_long_enough(lasted_s: float, least_s: float) -> bool:
+    """Return whether a stretch lasted at least so long, apart from rounding."""
+    return lasted_s >= least_s - ROUNDING_S
+
+
+def measure_step(before_at: float | None, captured_at: float) -> float:
+    """Return the seconds since the frame before; 0 without one, or if the clock was set back."""
+    return 0.0 if before_at is None else max(0.0, captured_at - before_at)
+
+
 def _is_jump(state: DetectionState, scored: ScoredFrame, rules: EventRules) -> bool:
     """Returns whether the frame was captured at another time than the last one. Uploads of an hour
     ago and of now may be scored within a second."""
@@ -161,10 +181,6 @@ def _without_event(state: DetectionState) -> DetectionState:
     return DetectionState(scored_at=state.scored_at, captured_at=state.captured_at)
 
 
-def _without_run(state: DetectionState) -> DetectionState:
-    return replace(state, event=None, frames=0)
-
-
 def _find_release_level(threshold: float, rules: EventRules) -> float:
     # A share of a negative threshold lies above it.
     return min(threshold, rules.release * threshold)
@@ -174,18 +190,19 @@ def _rise(
     state: DetectionState, scored: ScoredFrame, value: float, threshold: float
 ) -> DetectionState:
     if value < threshold:
-        return _without_run(state)
+        return replace(state, event=None)
     event = _begin(scored, value, threshold) if state.event is None else state.event
-    return replace(state, event=_extend(event, scored, value), frames=state.frames + 1)
+    return replace(state, event=_extend(event, scored, value))
 
 
 def _go_on(
     state: DetectionState, scored: ScoredFrame, value: float, lowest: float, rules: EventRules
 ) -> DetectionState:
     if value >= lowest and state.event is not None:
-        return replace(state, event=_extend(state.event, scored, value), quiet_frames=0)
-    if state.quiet_frames + 1 < rules.quiet_frames:
-        return replace(state, quiet_frames=state.quiet_frames + 1)
+        return replace(state, event=_extend(state.event, scored, value), quiet_s=0.0)
+    quiet_s = state.quiet_s + measure_step(state.newest_at, scored.captured_at)
+    if not is_long_enough(quiet_s, rules.quiet_s):
+        return replace(state, quiet_s=quiet_s)
     return replace(_without_event(state), fading=state.event)
 
 
@@ -201,13 +218,20 @@ def _settle(
             changes = (EventEnded(state.fading),)
             state = replace(state, fading=None)
     run = state.event
-    if run is None or state.is_open or state.frames < rules.min_frames:
+    if run is None or state.is_open or not _is_long(run, rules):
         return state, changes
     if state.fading is None:
         event, changes = run, (*changes, EventStarted(run))
     else:
         event = _merge(state.fading, run)
-    return replace(_without_event(state), event=event, is_open=True), changes
+    state = replace(_without_event(state), event=event, is_open=True, newest_at=captured_at)
+    return state, changes
+
+
+def _is_long(run: Event, rules: EventRules) -> bool:
+    """Returns whether a run is an event. One frame never is, however slow the camera."""
+    lasted_s = run.last_at - run.started_at
+    return run.last_frame > run.first_frame and is_long_enough(lasted_s, rules.start_s)
 
 
 def _merge(event: Event, later: Event) -> Event:

@@ -1,9 +1,9 @@
 """Peaks of a stream's scores: one for each event that some threshold would have raised.
 
-An event starts when `min_frames` scores in a row reach the threshold, so the lowest of that many
-scores counts. It goes on while scores come back to `release` times the threshold within
-`quiet_frames`. A peak is the highest threshold at which such a stretch of scores would have been an
-event. Peaks are given as magnitudes, which are unbounded where scores end at 1.
+An event starts when all scores of `start_s` seconds reach the threshold, so the lowest of them
+counts. It goes on while scores come back to `release` times the threshold within `quiet_s`. A peak
+is the highest threshold at which such a stretch of scores would have been an event. Peaks are given
+as magnitudes, which are unbounded where scores end at 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.events.event_detection import EventRules
+from model.events.event_detection import EventRules, is_long_enough, measure_step
 
 LARGEST = 1e4
 """The magnitude of a score of 1, which only min-max ranges give."""
@@ -30,60 +30,81 @@ def to_score(z: float) -> float:
     return z if z <= 0.5 else 1.0 - 0.25 / z
 
 
+TimedValue = tuple[float, float]
+"""The capture time of a frame, and its score."""
+
+
+def find_level(row: list[TimedValue], rules: EventRules) -> float | None:
+    """Return the highest threshold at which an event would start at the newest of these scores.
+
+    Returns: None if the row is too short for an event. Scores that can't matter to later frames
+    are removed from it.
+    """
+    while len(row) > 2 and is_long_enough(row[-1][0] - row[1][0], rules.start_s):
+        del row[0]
+    if len(row) < 2 or not is_long_enough(row[-1][0] - row[0][0], rules.start_s):
+        return None
+    return min(score for _, score in row)
+
+
 @dataclass(slots=True)
 class PeakFinder:
     """Finds peaks in one stream's scores. Its fields are all of its state; see `resume`."""
 
     rules: EventRules
-    row: list[float]
-    """The newest scores in a row, fewer than `min_frames`."""
+    row: list[TimedValue]
+    """The newest scores in a row, of `start_s` seconds."""
     highest: float | None = None
     """The score of the peak that isn't over yet."""
-    quiet_frames: int = 0
-    """Scores in a row that are too low to belong to the same event."""
+    quiet_s: float = 0.0
+    """Seconds in which all scores are too low to belong to the same event."""
+    newest_at: float | None = None
+    """The capture time of the newest frame."""
 
     @classmethod
     def resume(
-        cls, rules: EventRules, row: Sequence[float], highest: float | None, quiet_frames: int
+        cls,
+        rules: EventRules,
+        row: Sequence[TimedValue],
+        highest: float | None,
+        quiet_s: float,
+        newest_at: float | None,
     ) -> PeakFinder:
         """Go on where another finder stopped, perhaps under other rules."""
-        kept = list(row)[max(0, len(row) - rules.min_frames + 1) :]
-        return cls(rules, kept, highest, quiet_frames)
+        return cls(rules, list(row), highest, quiet_s, newest_at)
 
-    def add(self, score: float | None) -> float | None:
+    def add(self, captured_at: float, score: float | None) -> float | None:
         """Add the next frame's score; returns the magnitude of the peak that this ends, if any."""
+        step_s = measure_step(self.newest_at, captured_at)
+        self.newest_at = captured_at
         if score is None or not math.isfinite(score):
             self.row.clear()
             return None
-        self.row.append(score)
-        level = min(self.row) if len(self.row) == self.rules.min_frames else None
-        if level is not None:
-            del self.row[0]
+        self.row.append((captured_at, score))
+        level = find_level(self.row, self.rules)
         highest = self.highest
-        if highest is None:
-            self.highest, self.quiet_frames = level, 0
-            return None
-        if level is not None and level > highest:
-            self.highest, self.quiet_frames = level, 0
+        if highest is None or (level is not None and level > highest):
+            self.highest, self.quiet_s = level, 0.0
             return None
         if score >= self.rules.release * highest:
-            self.quiet_frames = 0
+            self.quiet_s = 0.0
             return None
-        self.quiet_frames += 1
-        if self.quiet_frames < self.rules.quiet_frames:
+        self.quiet_s += step_s
+        if not is_long_enough(self.quiet_s, self.rules.quiet_s):
             return None
-        self.highest, self.quiet_frames = level, 0
+        self.highest, self.quiet_s = level, 0.0
         return to_magnitude(highest)
 
     def cut(self) -> float | None:
         """End the sequence of scores; returns the magnitude of the peak that this ends, if any."""
-        highest, self.highest, self.quiet_frames = self.highest, None, 0
+        highest, self.highest, self.quiet_s = self.highest, None, 0.0
+        self.newest_at = None
         self.row.clear()
         return None if highest is None else to_magnitude(highest)
 
 
-def find_peaks(scores: Sequence[float | None], rules: EventRules) -> list[float]:
+def find_peaks(scores: Sequence[float | None], rules: EventRules, fps: float) -> list[float]:
     """Find all peaks of a stretch of scores, in order."""
     finder = PeakFinder(rules, [])
-    found = [finder.add(score) for score in scores]
+    found = [finder.add(index / fps, score) for index, score in enumerate(scores)]
     return [peak for peak in (*found, finder.cut()) if peak is not None]

@@ -12,7 +12,7 @@ from scipy.ndimage import minimum_filter1d
 from scipy.signal import lfilter
 from scipy.stats import genpareto, norm
 
-from model.events.event_detection import EventRules
+from model.events.event_detection import ROUNDING_S, EventRules
 from model.events.peaks import to_magnitude
 
 FPS = 10.0
@@ -91,21 +91,27 @@ def _covariance(runs: Sequence[Values], lag: int) -> float:
     return float(np.concatenate(products).mean())
 
 
+def _count_frames(seconds: float) -> int:
+    """Count the steps from frame to frame that last so long."""
+    return int(np.ceil((seconds - ROUNDING_S) * FPS))
+
+
 @dataclass(frozen=True)
 class ScoredRun:
     """A long run of scores, in which events are counted at many thresholds."""
 
     scores: Values
     levels: Values
-    """The lowest of the newest `min_frames` scores at each frame."""
+    """The lowest of the newest scores of `start_s` seconds at each frame."""
     rules: EventRules
+    quiet_frames: int
 
     @classmethod
     def from_scores(cls, scores: Values, rules: EventRules) -> ScoredRun:
         """Compute the levels once."""
-        size = rules.min_frames
+        size = max(2, 1 + _count_frames(rules.start_s))
         lowest = minimum_filter1d(scores, size, origin=(size - 1) // 2, mode="constant", cval=0.0)
-        return cls(scores, lowest, rules)
+        return cls(scores, lowest, rules, _count_frames(rules.quiet_s))
 
     def count(self, threshold: float) -> int:
         """Count the stretches in which events could start, with enough quiet in between. The result
@@ -113,11 +119,11 @@ class ScoredRun:
         places = np.flatnonzero(self.levels >= threshold)
         if not len(places):
             return 0
-        gaps = np.flatnonzero(np.diff(places) > self.rules.quiet_frames)
+        gaps = np.flatnonzero(np.diff(places) > self.quiet_frames)
         return 1 + sum(self._has_end(int(places[i]), int(places[i + 1]), threshold) for i in gaps)
 
     def _has_end(self, start: int, stop: int, threshold: float) -> bool:
         """Returns whether an event ends between two frames."""
         kept = self.scores[start:stop] >= self.rules.release * threshold
         ends = np.flatnonzero(np.concatenate(([True], kept, [True])))
-        return bool(np.diff(ends).max() > self.rules.quiet_frames)
+        return bool(np.diff(ends).max() > self.quiet_frames)

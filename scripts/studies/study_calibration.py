@@ -219,7 +219,10 @@ def run_closed_loop(model: ScoreModel, start: float, days: int) -> object:
             collector = ScoreCollector(RULES, FootageStretch(threshold), CollectorState())
             collector.collect(
                 (TimedScore(i, i / FPS, s, threshold) for i, s in enumerate(part.tolist())),
-                [EventFrames(each.first_frame, each.last_frame) for each in found],
+                [
+                    EventFrames(each.first_frame, each.last_frame, each.first_frame / FPS)
+                    for each in found
+                ],
             )
             kept += [to_stretch(each) for each in collector.stretches if each.seconds]
             threshold = find_threshold(kept, 1.0).threshold

@@ -23,8 +23,9 @@ from service.calibrate.score_collector import (
     FootageStretch,
     ScoreCollector,
     TimedScore,
-    count_guard_frames,
+    compute_guard_s,
     from_json,
+    is_on_flank,
     to_json,
 )
 from service.calibrate.stream_thresholds import (
@@ -72,12 +73,8 @@ class _NewScores:
     """The newest stretch."""
     scores: Sequence[TimedScore]
     events: Sequence[EventFrames]
-    until: int
-    """Frames up to it may be collected."""
-
-    @property
-    def more(self) -> bool:
-        return len(self.scores) >= READ_SCORES
+    more: bool
+    """Whether more scores may be collected at once."""
 
 
 class Calibrator:
@@ -93,7 +90,7 @@ class Calibrator:
         """Args: per_day: false alarms that streams without a number of their own may raise."""
         self._database = database
         self._rules = rules
-        self._guard = count_guard_frames(rules)
+        self._guard_s = compute_guard_s(rules)
         self._per_day = per_day
         self._timer = timer
         self._visited: dict[str, float] = {}
@@ -190,23 +187,20 @@ class Calibrator:
 
     def _read(self, session: Session, row: FootageRow, last_frame: int) -> _NewScores:
         events = session.execute(
-            select(EventRow.first_frame, EventRow.last_frame, EventRow.ended_at)
+            select(
+                EventRow.first_frame, EventRow.last_frame, EventRow.started_at, EventRow.ended_at
+            )
             .where(
                 EventRow.stream_id == row.stream_id,
-                or_(
-                    EventRow.last_frame >= row.last_frame - self._guard, EventRow.ended_at.is_(None)
-                ),
+                or_(EventRow.last_frame > row.last_frame, EventRow.ended_at.is_(None)),
             )
             .order_by(EventRow.first_frame)
             .limit(MOST_EVENTS)
         ).all()
-        # What comes after may show that a frame is on an event's flank.
-        until = last_frame - self._guard
-        if len(events) == MOST_EVENTS:
-            until = min(until, events[-1].first_frame - self._guard - 1)
-        for event in events:
-            if event.ended_at is None:
-                until = min(until, event.first_frame - self._guard - 1)
+        known = [EventFrames(each[0], each[1], each[2]) for each in events]
+        unsure = [event for event, each in zip(known, events, strict=True) if each[3] is None]
+        if len(known) == MOST_EVENTS:
+            unsure.append(known[-1])
         query = (
             select(
                 ScoreRow.frame,
@@ -218,7 +212,7 @@ class Calibrator:
             .where(
                 ScoreRow.stream_id == row.stream_id,
                 ScoreRow.frame > row.last_frame,
-                ScoreRow.frame <= until,
+                ScoreRow.frame <= last_frame,
             )
             .order_by(ScoreRow.frame)
             .limit(READ_SCORES)
@@ -227,7 +221,31 @@ class Calibrator:
             TimedScore(frame, at, score if state == StreamState.LIVE.value else None, threshold)
             for frame, at, score, threshold, state in session.execute(query)
         ]
-        return _NewScores(row, scores, [EventFrames(each[0], each[1]) for each in events], until)
+        more = len(scores) >= READ_SCORES
+        scores = self._keep_known(scores, _find_newest_at(session, row.stream_id), unsure)
+        return _NewScores(row, scores, known, more and bool(scores))
+
+    def _keep_known(
+        self,
+        scores: list[TimedScore],
+        newest_at: float | None,
+        unsure: Sequence[EventFrames],
+    ) -> list[TimedScore]:
+        """Leave out the scores of which nobody can say yet whether they belong to an event or its
+        flanks: what comes after will show it.
+
+        Args:
+            newest_at: the capture time of the stream's newest score.
+            unsure: events that may still grow.
+        """
+        kept = list(scores)
+        if unsure:
+            first = min(unsure, key=lambda event: event.first_frame)
+            kept = [each for each in kept if each.frame < first.first_frame]
+            _drop_flank(kept, first.started_at, self._guard_s)
+        if newest_at is not None:
+            _drop_flank(kept, newest_at, self._guard_s)
+        return kept
 
     def _collect(self, found: _NewScores) -> None:
         row = found.row
@@ -303,6 +321,17 @@ class Calibrator:
             footage_s=round(found.seconds),
             false_alarms_per_day=per_day,
         )
+
+
+def _drop_flank(scores: list[TimedScore], at: float, guard_s: float) -> None:
+    """Drop the last scores that are so near before a time."""
+    while scores and is_on_flank(scores[-1].at, at, guard_s):
+        scores.pop()
+
+
+def _find_newest_at(session: Session, stream_id: str) -> float | None:
+    query = select(ScoreRow.captured_at).where(ScoreRow.stream_id == stream_id)
+    return session.scalar(query.order_by(ScoreRow.frame.desc()).limit(1))
 
 
 def _newest_stretch(session: Session, stream_id: str) -> FootageRow | None:

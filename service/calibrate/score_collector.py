@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pydantic import TypeAdapter
 
 from model.events.event_detection import EventRules
-from model.events.peaks import PeakFinder, to_magnitude
+from model.events.peaks import PeakFinder, TimedValue, find_level, to_magnitude
 
 STRETCH_S = 900.0
 """Seconds of footage in a stretch; fewer where the threshold changed in it."""
@@ -40,6 +40,8 @@ class EventFrames:
 
     first_frame: int
     last_frame: int
+    started_at: float
+    """The capture time of the first frame."""
 
 
 @dataclass(slots=True)
@@ -71,15 +73,19 @@ class FootageStretch:
 class CollectorState:
     """The state of a `ScoreCollector` between two rounds, as it is stored."""
 
-    row: list[float] = field(default_factory=list)
+    row: list[TimedValue] = field(default_factory=list)
     highest: float | None = None
-    quiet_frames: int = 0
+    quiet_s: float = 0.0
+    peaks_at: float | None = None
+    """Capture time of the newest frame in which peaks were searched for."""
     at: float | None = None
     """Capture time of the newest frame."""
     event: int | None = None
     """First frame of the event that the search is in."""
-    event_row: list[float] = field(default_factory=list)
+    event_row: list[TimedValue] = field(default_factory=list)
     event_peak: float = 0.0
+    event_at: float | None = None
+    """Capture time of the newest frame that was in an event."""
 
 
 _ADAPTER = TypeAdapter(CollectorState)
@@ -95,9 +101,14 @@ def from_json(plain: dict[str, object]) -> CollectorState:
     return _ADAPTER.validate_python(plain)
 
 
-def count_guard_frames(rules: EventRules) -> int:
-    """Return how many frames before and after an event are on its flanks."""
-    return rules.min_frames + rules.quiet_frames
+def compute_guard_s(rules: EventRules) -> float:
+    """Return how many seconds before and after an event are its flanks."""
+    return rules.start_s + rules.quiet_s
+
+
+def is_on_flank(earlier_at: float, later_at: float, guard_s: float) -> bool:
+    """Return whether one of two frames is on the flank of the other's event."""
+    return 0.0 <= later_at - earlier_at <= guard_s
 
 
 class ScoreCollector:
@@ -105,8 +116,10 @@ class ScoreCollector:
 
     def __init__(self, rules: EventRules, first: FootageStretch, state: CollectorState) -> None:
         self._rules = rules
-        self._guard = count_guard_frames(rules)
-        self._peaks = PeakFinder.resume(rules, state.row, state.highest, state.quiet_frames)
+        self._guard_s = compute_guard_s(rules)
+        self._peaks = PeakFinder.resume(
+            rules, state.row, state.highest, state.quiet_s, state.peaks_at
+        )
         self._state = replace(state, event_row=list(state.event_row))
         self.stretches = [first]
         """The stretch that it was given, and those that were begun since."""
@@ -118,7 +131,8 @@ class ScoreCollector:
             self._state,
             row=list(peaks.row),
             highest=peaks.highest,
-            quiet_frames=peaks.quiet_frames,
+            quiet_s=peaks.quiet_s,
+            peaks_at=peaks.newest_at,
             event_row=list(self._state.event_row),
         )
 
@@ -130,34 +144,38 @@ class ScoreCollector:
         """Collect the next frames.
 
         Args:
-            events: all events that these frames may lie in or near, in order.
+            events: all events that these frames may lie in or before, in order.
         """
         waiting = list(reversed(events))
         for scored in scores:
-            while waiting and scored.frame > waiting[-1].last_frame + self._guard:
+            while waiting and scored.frame > waiting[-1].last_frame:
                 waiting.pop()
-            # Two events may be so near that a frame is on the flanks of both.
-            near = [each for each in waiting[-2:] if scored.frame >= each.first_frame - self._guard]
-            self._collect_one(scored, near)
+            self._collect_one(scored, waiting[-1] if waiting else None)
 
-    def _collect_one(self, scored: TimedScore, near: Sequence[EventFrames]) -> None:
+    def _collect_one(self, scored: TimedScore, event: EventFrames | None) -> None:
         elapsed_s = 0.0 if self._state.at is None else scored.at - self._state.at
         self._state.at = scored.at
         if not 0.0 <= elapsed_s <= self._rules.silence_s:
             elapsed_s = 0.0
             self._current.add(self._peaks.cut())
-        inside = [each for each in near if each.first_frame <= scored.frame <= each.last_frame]
-        self._track_event(inside[0].first_frame if inside else None, scored.score)
-        if near:
+        inside = event is not None and event.first_frame <= scored.frame
+        self._track_event(event.first_frame if event and inside else None, scored)
+        if inside or self._is_on_flank(scored.at, event):
             self._current.add(self._peaks.cut())
             return
         if scored.score is not None:
             if scored.threshold != self._current.limit or self._current.seconds >= STRETCH_S:
                 self._begin_stretch(scored.threshold)
             self._current.seconds += elapsed_s
-        self._current.add(self._peaks.add(scored.score))
+        self._current.add(self._peaks.add(scored.at, scored.score))
 
-    def _track_event(self, event: int | None, score: float | None) -> None:
+    def _is_on_flank(self, at: float, following: EventFrames | None) -> bool:
+        event_at = self._state.event_at
+        if event_at is not None and is_on_flank(event_at, at, self._guard_s):
+            return True
+        return following is not None and is_on_flank(at, following.started_at, self._guard_s)
+
+    def _track_event(self, event: int | None, scored: TimedScore) -> None:
         """Find the peak of the event that the frame lies in."""
         state = self._state
         if event != state.event:
@@ -165,13 +183,15 @@ class ScoreCollector:
                 self._current.events.append((state.event, state.event_peak))
             state.event, state.event_peak = event, 0.0
             state.event_row.clear()
-        if event is None or score is None:
+        if event is not None:
+            state.event_at = scored.at
+        if event is None or scored.score is None:
             state.event_row.clear()
             return
-        state.event_row.append(score)
-        if len(state.event_row) >= self._rules.min_frames:
-            state.event_peak = max(state.event_peak, to_magnitude(min(state.event_row)))
-            del state.event_row[0]
+        state.event_row.append((scored.at, scored.score))
+        level = find_level(state.event_row, self._rules)
+        if level is not None:
+            state.event_peak = max(state.event_peak, to_magnitude(level))
 
     @property
     def _current(self) -> FootageStretch:

@@ -23,9 +23,9 @@ from service.settings import Settings
 
 def make_rules(settings: Settings) -> EventRules:
     return EventRules(
-        min_frames=settings.event_min_frames,
+        start_s=settings.event_start_s,
         release=settings.event_release,
-        quiet_frames=settings.event_quiet_frames,
+        quiet_s=settings.event_quiet_s,
         silence_s=settings.event_silence_s,
         merge_s=settings.event_merge_s,
     )
@@ -69,9 +69,7 @@ def observe_scores(
 
 
 def _is_at_rest(state: DetectionState) -> bool:
-    return (
-        state.reported is None and state.event is None and not (state.frames or state.quiet_frames)
-    )
+    return state.reported is None and state.event is None
 
 
 def _count_quiet(scores: Sequence[FrameScore]) -> int:

@@ -43,7 +43,7 @@ class Step(StrEnum):
 
 def settings() -> Settings:
     """Those of the child and of the front end that comes after it."""
-    return Settings(event_min_frames=3, event_quiet_frames=2, allow_private_receivers=True)
+    return Settings(event_start_s=0.2, event_quiet_s=0.2, allow_private_receivers=True)
 
 
 def record_and_deliver(

@@ -13,6 +13,7 @@ from model.events.event_detection import EventRules
 from model.events.peaks import to_magnitude
 from service.bus.registry import Registry
 from service.calibrate.calibrator import READ_SCORES, SETTLE_FRAMES, Calibrator
+from service.calibrate.score_collector import compute_guard_s
 from service.calibrate.stream_thresholds import LEAST_FOOTAGE_S
 from service.errors import StaleCursor
 from service.metrics import Metrics
@@ -67,7 +68,8 @@ class Camera:
     def event(self, first: int, last: int, label: str | None = None) -> None:
         """One that ended."""
         row = EventRow(
-            id=f"evt_{first}", stream_id="cam", started_at=1.0, ended_at=2.0, first_frame=first,
+            id=f"evt_{first}", stream_id="cam", started_at=1000.0 + first / FPS,
+            ended_at=1000.0 + last / FPS, first_frame=first,
             last_frame=last, peak_score=0.8, peak_frame=first, threshold=0.45, label=label,
         )  # fmt: skip
         with self.database.write() as session:
@@ -190,6 +192,16 @@ def test_an_event_that_goes_on_is_waited_for(camera: Camera) -> None:
     assert camera.seconds() == pytest.approx(2000.0, abs=40.0)
 
 
+def test_scores_that_may_become_an_event_are_collected_later(camera: Camera) -> None:
+    camera.record(noise(100.0))
+    camera.visit()
+    guard_s = compute_guard_s(RULES)
+    assert camera.seconds() == pytest.approx(100.0 - guard_s, abs=1.5 / FPS)
+    camera.record(noise(100.0, seed=1))
+    camera.visit()
+    assert camera.seconds() == pytest.approx(200.0 - guard_s, abs=1.5 / FPS)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"model": "other"}, {"gamma": 0.5}, {"zones": [{"kind": "ignore", "points": []}]}],
@@ -264,7 +276,7 @@ def test_what_fails_for_one_stream_is_tried_again_and_keeps_nobody_back(camera: 
     calibrator = Calibrator(camera.database, RULES, 1.0, timer=lambda: now[0])
     calibrator.visit_due(["cam", "other"])
     with camera.database.write() as session:
-        session.execute(update(FootageRow).values(finder={"quiet_frames": "many"}))
+        session.execute(update(FootageRow).values(finder={"quiet_s": "many"}))
     now[0] += 100.0
     calibrator.visit_due(["cam", "other"])
     assert camera.seconds() == 0.0

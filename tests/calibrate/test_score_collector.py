@@ -14,12 +14,12 @@ from service.calibrate.score_collector import (
     FootageStretch,
     ScoreCollector,
     TimedScore,
-    count_guard_frames,
+    compute_guard_s,
     from_json,
     to_json,
 )
 
-RULES = EventRules(min_frames=2, quiet_frames=3, release=0.9, silence_s=10.0)
+RULES = EventRules(start_s=0.1, quiet_s=0.3, release=0.9, silence_s=10.0)
 LIMIT = 0.5
 
 
@@ -64,14 +64,30 @@ def test_an_event_and_its_flanks_are_left_out_and_its_peak_is_kept() -> None:
     high = [0.7, 0.8, 0.75, 0.6]
     flank = [0.45] * 3
     values = [*[0.2] * 30, *flank, *high, *flank, *[0.2] * 30]
-    (stretch,) = _collected(_scored(values), EventFrames(33, 36))
+    (stretch,) = _collected(_scored(values), EventFrames(33, 36, 3.3))
     assert stretch.seconds == pytest.approx(
-        (len(values) - 4 - 2 * count_guard_frames(RULES)) / 10, abs=0.11
+        (len(values) - 4) / 10 - 2 * compute_guard_s(RULES), abs=0.11
     )
     assert max(stretch.peaks) == pytest.approx(0.2)
     ((first, peak),) = stretch.events
     assert first == 33
     assert peak == pytest.approx(0.25 / (1.0 - 0.75))
+
+
+def test_a_flank_lasts_as_long_at_each_rate_and_ends_at_a_jump() -> None:
+    guard_s = compute_guard_s(RULES)
+    for fps in (2.0, 10.0, 25.0):
+        scores = [TimedScore(i, i / fps, 0.2, LIMIT) for i in range(400)]
+        first, last = 180, 220
+        event = EventFrames(first, last, first / fps)
+        (stretch,) = _collected(scores, event)
+        left_out = (last - first) / fps + 2 * guard_s
+        assert stretch.seconds == pytest.approx(399 / fps - left_out, abs=2 / fps)
+    before = _scored([0.2] * 10)
+    high = [TimedScore(10 + i, 1000.0 + i / 10, 0.7, LIMIT) for i in range(5)]
+    after = [TimedScore(15 + i, 2000.0 + i / 10, 0.2, LIMIT) for i in range(10)]
+    (stretch,) = _collected([*before, *high, *after], EventFrames(10, 14, 1000.0))
+    assert stretch.seconds == pytest.approx(1.8)
 
 
 def test_a_peak_that_reaches_the_threshold_outside_of_events_is_not_known_to_be_normal() -> None:
@@ -97,7 +113,7 @@ def test_long_footage_is_many_stretches_each_with_its_highest_peaks() -> None:
 def test_it_goes_on_where_it_stood() -> None:
     values = _noise(3000, seed=1)
     values[1500:1520] = [0.8] * 20
-    event = EventFrames(1500, 1519)
+    event = EventFrames(1500, 1519, 150.0)
     whole = _collected(_scored(values), event)
     collector = ScoreCollector(RULES, FootageStretch(None), CollectorState())
     for start in range(0, 3000, 170):
@@ -110,5 +126,5 @@ def test_it_goes_on_where_it_stood() -> None:
 
 
 def test_a_standing_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="quiet_frames"):
-        from_json({"quiet_frames": "many"})
+    with pytest.raises(ValueError, match="quiet_s"):
+        from_json({"quiet_s": "many"})

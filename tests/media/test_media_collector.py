@@ -39,8 +39,8 @@ class Scene:
         add_stream(database)
         self.database, self.redis = database, redis
         self.settings = Settings(
-            event_min_frames=3,
-            event_quiet_frames=2,
+            event_start_s=0.2,
+            event_quiet_s=0.2,
             clip_before_s=1.0,
             clip_after_s=0.5,
             clip_max_s=3.0,

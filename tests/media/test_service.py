@@ -47,7 +47,7 @@ def settings(
         max_frame_age_s=600.0,
         capture_ring_frames=1000,
         torch_threads=1,
-        event_quiet_frames=2,
+        event_quiet_s=0.2,
         event_silence_s=2.0,
         clip_before_s=1.0,
         clip_after_s=1.0,

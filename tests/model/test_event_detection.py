@@ -20,7 +20,7 @@ from model.events.event_detection import (
     observe_all,
 )
 
-RULES = EventRules(min_frames=3, release=0.8, quiet_frames=2, silence_s=10.0)
+RULES = EventRules(start_s=0.2, release=0.8, quiet_s=0.2, silence_s=10.0)
 THRESHOLD = 0.5
 LOW, MIDDLE, HIGH = 0.1, 0.45, 0.6  # the release is 0.4
 
@@ -85,7 +85,7 @@ def test_a_rise_is_not_continued_over_a_jump() -> None:
     scores += [_make_captured(2, HOUR_S, HIGH, cut=True), _make_captured(3, HOUR_S + 0.1, HIGH)]
     state, changes = observe_all(DetectionState(), scores, RULES)
     assert changes == ()
-    assert (state.frames, state.event and state.event.first_frame) == (2, 2)
+    assert (state.is_open, state.event and state.event.first_frame) == (False, 2)
 
 
 def test_a_short_cut_and_usual_gaps_end_nothing() -> None:
@@ -112,7 +112,7 @@ def test_an_open_event_outlasts_a_short_warm_up() -> None:
     assert state.event.last_frame == 6
 
 
-def test_an_event_goes_on_above_the_release_and_ends_after_quiet_frames() -> None:
+def test_an_event_goes_on_above_the_release_and_ends_after_enough_quiet() -> None:
     state, changes = _observe_values(HIGH, HIGH, HIGH, MIDDLE, LOW, MIDDLE, LOW)
     assert len(changes) == 1
     assert state.is_open
@@ -141,14 +141,12 @@ def test_a_silence_between_scores_ends_the_event_before_the_next_frame() -> None
 
 
 def test_an_event_of_frames_with_falling_times_does_not_end_before_it_starts() -> None:
-    scores = [
-        replace(_make_frame(frame, 0.9, at=1000.0), captured_at=1000.0 - frame)
-        for frame in range(8)
-    ]
+    scores = [_make_frame(frame, HIGH) for frame in range(3)]
+    scores += [_make_captured(frame, 1000.0 - frame, HIGH) for frame in range(3, 8)]
     state, _ = observe_all(DetectionState(), scores, RULES)
     _, (ended,) = close(state)
-    assert ended.event.last_frame == 7
-    assert ended.event.last_at == ended.event.started_at == 1000.0
+    assert (ended.event.first_frame, ended.event.last_frame) == (0, 7)
+    assert (ended.event.started_at, ended.event.last_at) == (1000.0, pytest.approx(1000.2))
 
 
 def test_closing_ends_what_is_open_and_forgets_what_was_rising() -> None:
@@ -217,7 +215,7 @@ def test_a_waiting_end_is_reported_in_a_silence_and_when_the_clock_is_set_back()
     for late in (_make_frame(7, HIGH, at=2000.0), replace(_make_frame(7, HIGH), captured_at=900.0)):
         state, changes = observe_all(fading, [late], MERGING)
         assert [type(change) for change in changes] == [EventEnded]
-        assert (state.reported, state.frames) == (None, 1)
+        assert (state.reported, state.event and state.event.first_frame) == (None, 7)
 
 
 def test_an_open_event_ends_when_the_stream_is_disarmed_and_none_starts() -> None:
@@ -236,9 +234,9 @@ _VALUES = st.none() | st.sampled_from([LOW, MIDDLE, HIGH, 0.9])
 _STEPS = st.lists(st.tuples(_VALUES, st.sampled_from([0.1, 0.1, 0.1, 11.0])), max_size=60)
 _RULES = st.builds(
     EventRules,
-    min_frames=st.integers(1, 4),
+    start_s=st.sampled_from([0.0, 0.1, 0.2, 0.3, 15.0]),
     release=st.sampled_from([0.5, 0.8, 1.0]),
-    quiet_frames=st.integers(1, 4),
+    quiet_s=st.sampled_from([0.0, 0.1, 0.2, 0.4, 15.0]),
     silence_s=st.just(10.0),
     merge_s=st.sampled_from([0.0, 0.0, 0.35, 2.0, 30.0]),
 )
@@ -271,23 +269,66 @@ def test_starts_and_ends_alternate_and_no_two_events_overlap(
 
 
 @given(_STEPS, _RULES)
-def test_an_event_starts_exactly_where_enough_frames_in_a_row_are_high(
+def test_an_event_starts_exactly_where_scores_were_high_for_long_enough(
     steps: list[tuple[float | None, float]], rules: EventRules
 ) -> None:
-    """Compared with a search for the first such run, written without the machine."""
-    never_quiet = replace(rules, silence_s=1e9)
-    values = [value for value, _ in steps]
-    n = never_quiet.min_frames
+    """Compared with a search over all stretches, written without the machine."""
+    never_silent = replace(rules, silence_s=1e9)
+    scores = _draw_scores(steps)
+    is_high = [each.score is not None and each.score >= THRESHOLD for each in scores]
     expected = next(
         (
-            i
-            for i in range(len(values) - n + 1)
-            if all(value is not None and value >= 0.5 for value in values[i : i + n])
+            (first, last)
+            for last in range(len(scores))
+            for first in range(last)
+            if all(is_high[first : last + 1])
+            and scores[last].captured_at - scores[first].captured_at > rules.start_s - 0.01
         ),
         None,
     )
-    _, changes = observe_all(DetectionState(), _draw_scores(steps), never_quiet)
-    assert (changes[0].event.first_frame if changes else None) == expected
+    _, changes = observe_all(DetectionState(), scores, never_silent)
+    event = changes[0].event if changes else None
+    assert (event and (event.first_frame, event.last_frame)) == expected
+
+
+@pytest.mark.parametrize(
+    ("fps", "start_frames", "quiet_frames"),
+    [(0.5, 2, 1), (1, 2, 2), (5, 3, 10), (8, 4, 16), (10, 5, 20), (25, 10, 50), (30, 12, 60)],
+)
+def test_the_service_s_rules_last_as_long_at_each_frame_rate(
+    fps: float, start_frames: int, quiet_frames: int
+) -> None:
+    values = [HIGH] * start_frames + [LOW] * quiet_frames
+    scores = [_make_frame(i, value, at=1e9 + i / fps) for i, value in enumerate(values)]
+    for count, kinds in (
+        (start_frames - 1, []),
+        (start_frames, [EventStarted]),
+        (len(scores) - 1, [EventStarted]),
+        (len(scores), [EventStarted, EventEnded]),
+    ):
+        _, changes = observe_all(DetectionState(), scores[:count], EventRules())
+        assert [type(change) for change in changes] == kinds
+
+
+def test_a_single_high_frame_of_a_slow_camera_is_no_event() -> None:
+    scores = [_make_frame(i, HIGH if i == 3 else LOW, at=1000.0 + 5 * i) for i in range(9)]
+    assert observe_all(DetectionState(), scores, EventRules())[1] == ()
+
+
+def test_time_without_scores_is_not_quiet() -> None:
+    values = [HIGH] * 3 + [LOW] + [None] * 50 + [HIGH]
+    state, changes = _observe_values(*values)
+    assert [type(change) for change in changes] == [EventStarted]
+    assert state.event is not None
+    assert state.event.last_frame == 54
+
+
+def test_a_clock_set_back_neither_ends_an_event_nor_keeps_it_open() -> None:
+    scores = [_make_frame(frame, HIGH) for frame in range(3)]
+    scores += [_make_captured(3 + i, 500.0 + 0.1 * i, LOW) for i in range(3)]
+    for count, kinds in ((5, [EventStarted]), (6, [EventStarted, EventEnded])):
+        _, changes = observe_all(DetectionState(), scores[:count], RULES)
+        assert [type(change) for change in changes] == kinds
 
 
 @given(_STEPS, _RULES)

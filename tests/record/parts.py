@@ -34,7 +34,7 @@ def make_recorder(
     metrics: Metrics | None = None,
 ) -> Recorder:
     """One with short events."""
-    settings = Settings(event_min_frames=3, event_quiet_frames=2, event_silence_s=10.0)
+    settings = Settings(event_start_s=0.2, event_quiet_s=0.2, event_silence_s=10.0)
     return Recorder(
         database, redis, settings, metrics or Metrics(), owner=owner, clock=clock or Clock()
     )

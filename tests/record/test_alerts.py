@@ -27,7 +27,7 @@ class Bench:
         self.now = 1010.0
         self.metrics = Metrics()
         self._database, self._redis = database, redis
-        self._settings = Settings(event_min_frames=3, event_quiet_frames=2, **settings)
+        self._settings = Settings(event_start_s=0.2, event_quiet_s=0.2, **settings)
         self._worker = Worker(redis)
         self._frame = 0
         self.restart()

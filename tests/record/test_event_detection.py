@@ -25,13 +25,13 @@ from tests.record.rows import frame_score
 def test_the_operators_rules_are_used_and_the_defaults_are_the_machines() -> None:
     assert make_rules(Settings()) == EventRules()
     settings = Settings(
-        event_min_frames=3,
+        event_start_s=0.3,
         event_release=0.7,
-        event_quiet_frames=2,
+        event_quiet_s=2.5,
         event_silence_s=4.0,
         event_merge_s=6.0,
     )
-    assert make_rules(settings) == EventRules(3, 0.7, 2, 4.0, 6.0)
+    assert make_rules(settings) == EventRules(0.3, 0.7, 2.5, 4.0, 6.0)
 
 
 def test_a_score_reaches_the_machine_with_its_place_and_times() -> None:
@@ -60,17 +60,17 @@ def test_a_score_reaches_the_machine_with_whether_its_stream_was_armed_at_its_ca
 
 def test_a_state_that_is_none_is_refused() -> None:
     assert from_json({}) == DetectionState()
-    with pytest.raises(ValueError, match="quiet_frames"):
-        from_json({"quiet_frames": "many"})
+    with pytest.raises(ValueError, match="quiet_s"):
+        from_json({"quiet_s": "many"})
 
 
 @given(
     st.lists(st.tuples(st.none() | st.sampled_from([0.1, 0.45, 0.6, 0.9]), st.booleans())),
     st.builds(
         EventRules,
-        min_frames=st.integers(1, 4),
+        start_s=st.sampled_from([0.0, 0.2, 0.3]),
         release=st.sampled_from([0.5, 1.0]),
-        quiet_frames=st.integers(1, 4),
+        quiet_s=st.sampled_from([0.0, 0.1, 0.4]),
         merge_s=st.sampled_from([0.0, 1.0]),
     ),
     st.data(),
@@ -104,7 +104,7 @@ STEPS = st.tuples(
 def test_quiet_scores_that_are_skipped_change_nothing(
     steps: list[tuple[float | None, float, bool, float | None]], cut_at: int, scheduled: bool
 ) -> None:
-    machine = EventRules(min_frames=2, quiet_frames=2, merge_s=0.3)
+    machine = EventRules(start_s=0.1, quiet_s=0.2, merge_s=0.3)
     hours = {"days": ["thu"], "from": "00:00", "to": "00:17"}
     schedule = Schedule.model_validate({"timezone": "UTC", "hours": [hours]}) if scheduled else None
     now, scores = 1000.0, []

@@ -114,7 +114,7 @@ def test_a_second_recorder_that_read_the_same_scores_is_rolled_back(
     worker.publish("cam", scores)
     recorder.step()
     detection, changes = observe_all(
-        old.detection, map(make_scored_frame, scores), EventRules(3, 0.9, 2, 10.0)
+        old.detection, map(make_scored_frame, scores), EventRules(0.2, 0.9, 0.2, 10.0)
     )
     with pytest.raises(StaleCursor), each_database.write() as session:
         store_updates(session, [StreamUpdate(stream, old, scores, detection, changes)], 1020.0)

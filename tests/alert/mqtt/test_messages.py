@@ -62,7 +62,7 @@ def front(
 
 
 def _record(database: Database, worker: Worker, first: int, *scores: float) -> None:
-    settings = Settings(event_min_frames=3, event_quiet_frames=2)
+    settings = Settings(event_start_s=0.2, event_quiet_s=0.1)
     start = time.time()
     frames = [frame_score(first + i, score, at=start + i / 10) for i, score in enumerate(scores)]
     worker.publish("cam", frames)

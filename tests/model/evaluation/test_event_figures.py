@@ -23,7 +23,7 @@ from model.evaluation.event_figures import (
 from model.events.event_detection import EventRules
 
 FPS = 10.0
-RULES = EventRules(min_frames=3, release=0.9, quiet_frames=4)
+RULES = EventRules(start_s=0.2, release=0.9, quiet_s=0.4)
 
 
 def _make_scores(length: int, *spans_of: tuple[int, int, float]) -> Scores:
@@ -171,7 +171,12 @@ _CLIPS = st.lists(
 
 @given(
     _CLIPS,
-    st.builds(EventRules, st.integers(1, 3), st.sampled_from([0.6, 0.9, 1.0]), st.integers(1, 3)),
+    st.builds(
+        EventRules,
+        st.sampled_from([0.0, 0.1, 0.2]),
+        st.sampled_from([0.6, 0.9, 1.0]),
+        st.sampled_from([0.1, 0.2, 0.3]),
+    ),
     st.sampled_from([0.5, 1.0]),
 )
 def test_the_threshold_is_the_highest_of_all_that_reach_the_recall(
