@@ -40,7 +40,7 @@ class CameraState:
         origin: str,
         fps: float = 10.0,
     ) -> None:
-        """Args: fps: the rate of frames that come without times."""
+        """Args: fps: the model's rate, which frames without times are taken to have."""
         self.items = items
         """(M, C), float32, on the CPU or the detector's device."""
         self.frames: deque[Frame] = deque(maxlen=config.context)
@@ -51,6 +51,9 @@ class CameraState:
         self.counts = MemoryCounts()
         self.scene = Scene(SceneRules())
         self.stillness = Stillness(config.context, fps)
+        self._fps = fps
+        self._scored_s: float | None = None
+        """When the newest frame with a score was captured; None: unknown, or a cut came since."""
         self.last_result: LastResult | None = None
         """The newest result of the network; None: a frame without one has come since."""
         self._lights: deque[Light] = deque(maxlen=config.context)
@@ -73,6 +76,7 @@ class CameraState:
         self._lights.clear()
         self.stillness.cut()
         self.last_result = None
+        self._scored_s = None
         if self.scorer is not None:
             self.scorer.cut()
 
@@ -122,6 +126,17 @@ class CameraState:
         """Returns whether all frames that the next one is predicted from are in such a light."""
         known = len(self._lights) == len(self.frames)
         return known and all(light.is_near(each) for each in self._lights)
+
+    def advance_to(self, time_s: float | None) -> float:
+        """Note when the frame that gets a score now was captured.
+
+        Returns: the time since the last score, in frames at the model's rate; 1 where it is unknown
+        or none has passed.
+        """
+        before, self._scored_s = self._scored_s, time_s
+        if time_s is None or before is None or time_s <= before:
+            return 1.0
+        return (time_s - before) * self._fps
 
     def forget_result(self) -> None:
         """Make the network run for the next frame in any case."""

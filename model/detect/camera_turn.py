@@ -109,7 +109,9 @@ class CameraTurn:
         if scorer is None:
             return None, None
         threshold = default_threshold if options.threshold is None else options.threshold
-        return scorer.score(measures, options.appearance_weight, threshold), threshold
+        steps = self.camera.advance_to(self.features.time_s)
+        score = scorer.score(measures, options.appearance_weight, threshold, steps=steps)
+        return score, threshold
 
     def append_frame(self) -> None:
         """Append the frame to the camera's past, and say in the result what the scene did."""

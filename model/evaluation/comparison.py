@@ -31,7 +31,7 @@ from model.evaluation.truth import Truth
 from model.events.event_detection import EventRules
 from model.footage.clips import Clip
 from model.network.update_rules import UPDATE_RULES
-from model.scoring.score_config import LIVE, SCORES, ErrorKind, ScoreConfig
+from model.scoring.score_config import LIVE, SCORES, ErrorKind, ScoreConfig, rescale
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ def compare(
         raise ValueError(
             f"bundle {bundle.name} has no range of normal footage: causal scores need one"
         )
+    plan = replace(plan, scores=_rescale(plan, bundle.provenance.frame_rate or plan.fps))
     bench = _Bench(bundle, bundle.calibration.normal, clips, truth, plan, on_frame)
     ruled: dict[str, DetectorFigures] = {}
     states: Mapping[str, bytes] = {}
@@ -158,6 +159,12 @@ def count_frames(clips: Sequence[Clip], normal: Sequence[Clip], plan: Plan) -> i
     test, usual = sum(map(len, clips)), sum(map(len, normal))
     watching = len(make_baselines()) * (test + usual) if plan.baselines else 0
     return len(plan.rules) * test + watching
+
+
+def _rescale(plan: Plan, model_fps: float) -> dict[str, ScoreConfig]:
+    """Make averages and ranges last as long at the clips' frame rate as at the model's."""
+    steps = model_fps / plan.fps
+    return {name: rescale(score, steps) for name, score in plan.scores.items()}
 
 
 @dataclass(frozen=True, slots=True)

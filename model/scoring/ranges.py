@@ -18,14 +18,15 @@ class Range(Protocol):
     low: float
     high: float
 
-    def place(self, value: float) -> float:
+    def place(self, value: float, *, steps: float = 1.0) -> float:
         """Place the value in the range: g(value), in [0, 1]. A range that must contain all past
         values widens first.
 
+        Args: steps: how many frames at the model's rate the frame stands for.
         Raises: ValueError: the value is NaN or infinite; the range is left as it was.
         """
 
-    def learn(self, value: float, *, abnormal: bool) -> None:
+    def learn(self, value: float, *, abnormal: bool, steps: float = 1.0) -> None:
         """Follow the value that was placed; less if the frame's score was abnormal."""
 
 
@@ -48,16 +49,17 @@ class RunningRange:
         self.low = start.low
         self.high = start.high
 
-    def place(self, value: float) -> float:
+    def place(self, value: float, *, steps: float = 1.0) -> float:
         """See `Range`; the range widens before it places the value."""
         _require_finite(value)
-        low = self._start.low + (self.low - self._start.low) * self._keep
-        high = self._start.high + (self.high - self._start.high) * self._keep
+        keep = self._keep**steps
+        low = self._start.low + (self.low - self._start.low) * keep
+        high = self._start.high + (self.high - self._start.high) * keep
         self.low = min(low, value)
         self.high = max(high, value)
         return (value - self.low) / max(self.high - self.low, self._least_span)
 
-    def learn(self, value: float, *, abnormal: bool) -> None:
+    def learn(self, value: float, *, abnormal: bool, steps: float = 1.0) -> None:
         """See `Range`; `place` did it already."""
 
 
@@ -86,16 +88,16 @@ class QuantileRange:
         self.low = start.low
         self.high = start.high
 
-    def place(self, value: float) -> float:
+    def place(self, value: float, *, steps: float = 1.0) -> float:
         """See `Range`."""
         _require_finite(value)
         span = self._headroom * max(self.high - self.low, self._least_span)
         place = max(value - self.low, 0.0) / span
         return place if place <= 0.5 else 1.0 - 0.25 / place
 
-    def learn(self, value: float, *, abnormal: bool) -> None:
+    def learn(self, value: float, *, abnormal: bool, steps: float = 1.0) -> None:
         """See `Range`."""
-        gain = self._abnormal_gain if abnormal else self._gain
+        gain = steps * (self._abnormal_gain if abnormal else self._gain)
         low = self.low + gain * (self._tail if value > self.low else self._tail - 1.0)
         self.high += gain * (1.0 - self._tail if value > self.high else -self._tail)
         self.low = min(low, self.high)

@@ -87,9 +87,9 @@ class Normalisation:
     headroom: float = 2.0
     """The range reaches this many times as high as normal footage did."""
     relax_frames: float = 300.0
-    """`decayed` only: half-life of what widened the range."""
+    """`decayed` only: half-life of what widened the range, in frames at the model's rate."""
     window_frames: float = 3000.0
-    """`quantile` only: frames in which the range can shift by its own width."""
+    """`quantile` only: frames at the model's rate in which the range can shift by its own width."""
     tail: float = 0.01
     """`quantile` only: the share of frames below the range, and the share above it."""
     abnormal_gain: float = 0.1
@@ -122,7 +122,8 @@ class ScoreConfig:
     judgement_weight: float = 0.0
     """κ: the share of the judgement in the score; the rest is that of error and D."""
     smoothing: float = 0.5
-    """Weight of the newest frame in the causal average of measures; 1 is no average."""
+    """Weight of the newest frame in the causal average of measures; 1 is no average. It is that at
+    the model's rate; at others it is scaled to the same time."""
 
     def __post_init__(self) -> None:
         require(
@@ -151,6 +152,23 @@ class ScoreConfig:
     def steps(self) -> tuple[ErrorStep, ...]:
         """All that is to be measured of a frame."""
         return (self.error,) if self.judgement is None else (self.error, self.judgement)
+
+
+def scale_weight(weight: float, steps: float) -> float:
+    """Scale a running average's weight of the newest frame to one that stands for several frames:
+    1 - (1 - weight)^steps. For one frame it is the weight, to the bit."""
+    return weight if steps == 1.0 else 1.0 - (1.0 - weight) ** steps
+
+
+def rescale(score: ScoreConfig, steps: float) -> ScoreConfig:
+    """Return the score for footage each of whose frames stands for so many at the model's rate."""
+    ranges = score.normalisation
+    ranges = replace(
+        ranges,
+        relax_frames=max(1.0, ranges.relax_frames / steps),
+        window_frames=max(1.0, ranges.window_frames / steps),
+    )
+    return replace(score, normalisation=ranges, smoothing=scale_weight(score.smoothing, steps))
 
 
 PAPER = ScoreConfig(

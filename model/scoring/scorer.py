@@ -15,7 +15,7 @@ import numpy as np
 from model.bundles.calibration_config import Interval, NormalRange
 from model.scoring.measures import Measures
 from model.scoring.ranges import make_range
-from model.scoring.score_config import ErrorKind, ScoreConfig
+from model.scoring.score_config import ErrorKind, ScoreConfig, scale_weight
 
 DISTANCE = "distance"
 
@@ -50,6 +50,8 @@ ALARM_FRAMES = 20
 """The share of abnormal scores is a running mean over about this many scores."""
 ALARM_SHARE = 0.4
 """Above this share something abnormal is going on, and measures say nothing about the light."""
+MOST_STEPS = 20.0
+"""A frame stands for at most this many, however long nothing was scored before it."""
 MOST_WIDER = 2.0
 """The light widens a range at most this many times: a noisier picture also varies more."""
 
@@ -95,28 +97,36 @@ class Scorer:
         row: Measures,
         appearance_weight: float | None = None,
         threshold: float | None = None,
+        *,
+        steps: float = 1.0,
     ) -> float:
         """Return S_t, in [0, 1], and let the ranges follow the frame.
 
         Args:
             appearance_weight: replaces the configuration's λ.
             threshold: a score at or above it is abnormal, and moves the ranges less.
+            steps: the time since the last score, in frames at the model's rate: averages and
+                ranges advance by time, so they mean the same at each frame rate.
         Raises: ValueError: a measure is missing, NaN or infinite; nothing has changed.
         """
         values = self._select(row)
         if not all(math.isfinite(value) for value in values.values()):
             listed = ", ".join(f"{key} {value!r}" for key, value in values.items())
             raise ValueError(f"measures must be finite, got {listed}")
-        smoothed = {key: self._smooth(key, value) for key, value in values.items()}
-        placed = {key: self._ranges[key].place(value) for key, value in smoothed.items()}
+        steps = min(steps, MOST_STEPS)
+        weight = scale_weight(self.config.smoothing, steps)
+        smoothed = {key: self._smooth(key, value, weight) for key, value in values.items()}
+        placed = {
+            key: self._ranges[key].place(value, steps=steps) for key, value in smoothed.items()
+        }
         score = self._mix(placed, appearance_weight)
         abnormal = threshold is not None and score >= threshold
-        self._alarm += (float(abnormal) - self._alarm) / ALARM_FRAMES
+        self._alarm += (float(abnormal) - self._alarm) * scale_weight(1.0 / ALARM_FRAMES, steps)
         for key, value in smoothed.items():
-            self._ranges[key].learn(value, abnormal=abnormal)
+            self._ranges[key].learn(value, abnormal=abnormal, steps=steps)
             if not abnormal:
                 rises = USUAL if values[key] > self._usual[key] else USUAL - 1.0
-                self._usual[key] += rises * self._widths[key] / USUAL_FRAMES
+                self._usual[key] += steps * rises * self._widths[key] / USUAL_FRAMES
         if self._known:
             self._recent.append(values)
             if len(self._recent) == EASE_FRAMES:
@@ -191,9 +201,9 @@ class Scorer:
         share = config.judgement_weight
         return (1.0 - share) * score + share * placed[config.judgement.key]
 
-    def _smooth(self, name: str, value: float) -> float:
+    def _smooth(self, name: str, value: float, weight: float) -> float:
         previous = self._averages.get(name, value)
-        average = previous + self.config.smoothing * (value - previous)
+        average = previous + weight * (value - previous)
         self._averages[name] = average
         return average
 

@@ -28,6 +28,7 @@ from model.scoring.score_config import (
     PsnrPeak,
     ScoreConfig,
     list_scores,
+    rescale,
 )
 from model.scoring.scorer import LEAST_SPAN, Scorer
 from tests.model import reference
@@ -77,6 +78,45 @@ def test_smoothing_averages_until_a_cut() -> None:
     assert scorer.score(_make_measures(pooled=0.04)) == pytest.approx(0.75)
     scorer.cut()
     assert scorer.score(_make_measures(pooled=0.04)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("steps", [0.4, 1.0, 2.0, 5.0])
+def test_smoothing_takes_as_long_at_each_rate(steps: float) -> None:
+    """A value that jumps by 1 has come 1 - 0.5^n of the way when n frames' time has passed."""
+    config = replace(LIVE, normalisation=PAPER.normalisation, smoothing=0.5)
+    scorer = Scorer(config, NORMAL)
+    scorer.score(_make_measures(pooled=0.02))
+    for count in range(1, 6):
+        score = scorer.score(_make_measures(pooled=0.04), steps=steps)
+        assert score == pytest.approx(1.0 - 0.5 ** (steps * count))
+
+
+@pytest.mark.parametrize("config", [LIVE, DECAYED], ids=["live", "decayed"])
+def test_a_frame_that_stands_for_four_moves_the_range_as_far_as_four(config: ScoreConfig) -> None:
+    config = replace(config, smoothing=1.0)
+    slow, quick = Scorer(config, NORMAL), Scorer(config, NORMAL)
+    for pooled in (0.9, 0.03, 0.03):
+        slow.score(_make_measures(pooled=pooled), steps=4.0)
+        for _ in range(4):
+            quick.score(_make_measures(pooled=pooled))
+    assert slow.to_numbers() == pytest.approx(quick.to_numbers())
+    assert slow.to_numbers() != Scorer(config, NORMAL).to_numbers()
+
+
+def test_a_long_time_without_scores_moves_a_range_by_little() -> None:
+    scorer, start = Scorer(LIVE, NORMAL), Scorer(LIVE, NORMAL).to_numbers()
+    scorer.score(_make_measures(pooled=0.9), steps=1e9)
+    moved = scorer.to_numbers()[f"high.{POOLED}"] - start[f"high.{POOLED}"]
+    assert 0.0 < moved < 0.01 * (start[f"high.{POOLED}"] - start[f"low.{POOLED}"])
+
+
+def test_a_rescaled_score_gives_at_its_rate_what_the_model_s_gives_by_steps() -> None:
+    by_steps, rescaled = Scorer(LIVE, NORMAL), Scorer(rescale(LIVE, 2.5), NORMAL)
+    for pooled in (0.02, 0.04, 0.2, 0.03, 0.05):
+        row = _make_measures(pooled=pooled)
+        assert rescaled.score(row) == pytest.approx(by_steps.score(row, steps=2.5))
+    for score in SCORES.values():
+        assert rescale(score, 1.0) == score
 
 
 @BAD

@@ -17,7 +17,7 @@ from model.evaluation.evaluation_report import to_json
 from model.evaluation.motion_kinds import MotionKind
 from model.evaluation.truth import Truth, make_truth
 from model.footage.clips import Clip
-from model.scoring.score_config import JUDGED, SCORES, ScoreConfig
+from model.scoring.score_config import JUDGED, LIVE, SCORES, ScoreConfig
 from model.training.bundle_calibration import calibrate
 from tests.model.drawn import NET, clip
 from tests.support.bundles import small_bundle
@@ -61,6 +61,26 @@ def comparison(bundle: Bundle, plan: Plan) -> Comparison:
     """Without normal footage."""
     clips = _make_clips()
     return compare(bundle, clips, _make_truth(clips), plan)
+
+
+def test_scores_of_clips_at_another_rate_are_smoothed_over_the_same_time(
+    bundle: Bundle, plan: Plan, comparison: Comparison
+) -> None:
+    clips = _make_clips()
+    at_model_fps = replace(bundle, provenance=replace(bundle.provenance, frame_rate=25.0))
+    plan = replace(plan, rules=("paper",), baselines=False)
+    same = compare(at_model_fps, clips, _make_truth(clips), replace(plan, fps=25.0))
+    slow = compare(at_model_fps, clips, _make_truth(clips), replace(plan, fps=5.0))
+    (before, there, then) = (
+        each.rules["paper"].figures[LIVE.name].evaluation for each in (comparison, same, slow)
+    )
+    assert there.score == LIVE
+    assert then.score.smoothing == pytest.approx(1.0 - (1.0 - LIVE.smoothing) ** 5)
+    assert then.score.normalisation.window_frames == LIVE.normalisation.window_frames / 5
+    for one, other, slower in zip(before.clips, there.clips, then.clips, strict=True):
+        np.testing.assert_array_equal(one.causal, other.causal)
+        np.testing.assert_array_equal(one.offline, other.offline)
+        assert not np.array_equal(one.causal, slower.causal, equal_nan=True)
 
 
 def test_each_rule_and_baseline_has_figures_of_each_composition(comparison: Comparison) -> None:
