@@ -15,6 +15,10 @@ ROUNDING_S = 0.001
 """A stretch is long enough even if it lacks this: files keep times in milliseconds."""
 
 
+LEAST_STEP_S = 1 / 60
+"""A frame counts as at least so long: pictures may be uploaded faster than they were taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventRules:
     """The rules for an event's start and end; the defaults are the service's. See `observe`.
@@ -200,7 +204,8 @@ def _go_on(
 ) -> DetectionState:
     if value >= lowest and state.event is not None:
         return replace(state, event=_extend(state.event, scored, value), quiet_s=0.0)
-    quiet_s = state.quiet_s + measure_step(state.newest_at, scored.captured_at)
+    step_s = measure_step(state.newest_at, scored.captured_at)
+    quiet_s = state.quiet_s + max(step_s, LEAST_STEP_S)
     if not is_long_enough(quiet_s, rules.quiet_s):
         return replace(state, quiet_s=quiet_s)
     return replace(_without_event(state), fading=state.event)
@@ -230,8 +235,9 @@ def _settle(
 
 def _is_long(run: Event, rules: EventRules) -> bool:
     """Returns whether a run is an event. One frame never is, however slow the camera."""
-    lasted_s = run.last_at - run.started_at
-    return run.last_frame > run.first_frame and is_long_enough(lasted_s, rules.start_s)
+    steps = run.last_frame - run.first_frame
+    lasted_s = max(run.last_at - run.started_at, LEAST_STEP_S * steps)
+    return steps > 0 and is_long_enough(lasted_s, rules.start_s)
 
 
 def _merge(event: Event, later: Event) -> Event:

@@ -315,6 +315,14 @@ def test_a_single_high_frame_of_a_slow_camera_is_no_event() -> None:
     assert observe_all(DetectionState(), scores, EventRules())[1] == ()
 
 
+def test_pictures_uploaded_all_at_once_make_an_event() -> None:
+    values = [LOW] * 5 + [HIGH] * 30 + [LOW] * 130
+    scores = [_make_frame(frame, value, at=1000.0) for frame, value in enumerate(values)]
+    _, changes = observe_all(DetectionState(), scores, EventRules())
+    assert [type(change) for change in changes] == [EventStarted, EventEnded]
+    assert (changes[1].event.first_frame, changes[1].event.last_frame) == (5, 34)
+
+
 def test_time_without_scores_is_not_quiet() -> None:
     values = [HIGH] * 3 + [LOW] + [None] * 50 + [HIGH]
     state, changes = _observe_values(*values)
