@@ -58,6 +58,19 @@ def test_one_worker_holds_a_lease(each_redis: Redis) -> None:
     assert not first.renew("cam", epoch)
 
 
+def test_a_deleted_camera_s_epoch_does_not_stay(each_redis: Redis) -> None:
+    registry, leases = Registry(each_redis), Leases(each_redis, "a", 5.0)
+    for registered in (True, False):
+        if registered:
+            registry.publish([StreamConfig(id="cam", revision=1, source="upload", model="m")])
+        else:
+            registry.remove("cam")
+        epoch = leases.acquire("cam")
+        assert epoch is not None
+        leases.release("cam", epoch)
+        assert (each_redis.ttl("nw:{cam}:epoch") == -1) is registered
+
+
 def test_a_lease_that_ran_out_is_kept_unless_somebody_took_it(each_redis: Redis) -> None:
     first, second = Leases(each_redis, "a", 5.0), Leases(each_redis, "b", 5.0)
     epoch = first.acquire("cam")

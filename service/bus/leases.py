@@ -42,6 +42,8 @@ return 0
 
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] .. ':' .. ARGV[2] then
+  -- The camera may have been deleted just before we took it: then nothing of it stays for long.
+  if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('EXPIRE', KEYS[2], 60) end
   return redis.call('DEL', KEYS[1])
 end
 return 0
@@ -124,7 +126,8 @@ class Leases:
         """Let other workers have these cameras now."""
         pipeline = self._redis.pipeline(transaction=False)
         for stream_id, epoch in epochs.items():
-            self._release(_list_keys(stream_id), [self._worker, epoch], client=pipeline)
+            names = [*_list_keys(stream_id), keys.registration(stream_id)]
+            self._release(names, [self._worker, epoch], client=pipeline)
         pipeline.execute()
 
 
