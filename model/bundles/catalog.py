@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from model.bundles.calibration_config import Calibration, Int8
+from model.bundles.composition import Composition
 from model.network.network_config import NetConfig
 from model.scoring.score_config import ErrorKind, ScoreConfig
 
@@ -45,6 +46,8 @@ class Provenance:
     results: dict[str, float] = field(default_factory=dict)
     """Figures measured of it, by name, such as `ped2.auc.causal.micro`."""
     notes: str = ""
+    composition: Composition | None = None
+    """The choice of the judgement's weight; None where nothing was chosen."""
 
 
 class BundleDocument(BaseModel):

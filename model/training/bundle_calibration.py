@@ -19,6 +19,7 @@ from model.scene.stillness import Stillness
 from model.scoring.measures import Measures
 from model.scoring.score_config import ScoreConfig, list_scores
 from model.scoring.scorer import Scorer
+from model.training.score_composition import choose_composition
 
 GATE_QUANTILE = 0.99
 """γ lies where this share of normal frames falls below it: they go on teaching the memory."""
@@ -93,7 +94,8 @@ def measure_clips(
 
 def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
     """Add γ, ranges and thresholds to the bundle, measured on normal footage it wasn't trained on,
-    and whether its scores stay what they are where only what changes is computed.
+    and whether its scores stay what they are where only what changes is computed. If its network
+    judges, choose the judgement's weight in the score.
 
     Raises: ValueError: the footage is too short for one measure.
     """
@@ -107,6 +109,8 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
     detector = Detector(replace(bundle, calibration=calibration), scores=tuple(scores.values()))
     clips = measure_clips(detector, held_out, CameraOptions(update=LIVE_UPDATE, skip_still=False))
     normal = measure_normal_range(clips)
+    bundle = _choose_score(replace(bundle, calibration=calibration), held_out, normal)
+    scores |= {bundle.score.name: bundle.score}
     thresholds = {name: compute_threshold(clips, score, normal) for name, score in scores.items()}
     calibration = replace(calibration, normal=normal, thresholds=thresholds)
     skips_still = not _skips_places(bundle, held_out) or _have_close_scores(
@@ -118,6 +122,14 @@ def calibrate(bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
         ),
     )
     return replace(bundle, calibration=replace(calibration, skips_still=skips_still))
+
+
+def _choose_score(bundle: Bundle, held_out: Sequence[Clip], normal: NormalRange) -> Bundle:
+    if bundle.score.judgement is None:
+        return bundle
+    score, composition = choose_composition(bundle, held_out, normal)
+    provenance = replace(bundle.provenance, composition=composition)
+    return replace(bundle, score=score, provenance=provenance)
 
 
 def _skips_places(bundle: Bundle, clips: Sequence[Clip]) -> bool:

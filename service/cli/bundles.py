@@ -20,6 +20,7 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from model.bundles.bundle import Bundle
+    from model.bundles.composition import Composition
 
 app = typer.Typer(help="List models, add others, and pack your own for others.")
 
@@ -78,6 +79,43 @@ def _find_own_aucs(results: Mapping[str, float], score: str) -> list[float]:
         for name, value in results.items()
         if f".auc.{protocol}.micro" in name and (name + ".").endswith((f".{score}.", ".micro."))
     ]
+
+
+@app.command("show")
+def show(
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle's folder, or a name from `normwatch models`.")
+    ],
+) -> None:
+    """Say what a bundle was trained on, and how its score was composed."""
+    from model.bundles.catalog import read_document
+
+    found = read_document(find_bundle(bundle))
+    origin, score = found.provenance, found.score
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{found.name}: {_describe_network(found.net)}, {origin.frames} frames, "
+        f"{origin.epochs} epochs"
+    )
+    weight = f", judgement's weight {score.judgement_weight:g}" if score.judgement else ""
+    limit = found.calibration.thresholds.get(score.name)
+    console.print(
+        f"score {score.name}{weight}" + ("" if limit is None else f", threshold {limit:.3f}")
+    )
+    if origin.composition is None:
+        return
+    console.print(origin.composition.describe())
+    if origin.composition.candidates:
+        console.print(_make_candidates_table(origin.composition))
+
+
+def _make_candidates_table(composition: Composition) -> Table:
+    kinds = list(composition.candidates[0].kinds)
+    table = Table("judgement's weight", "AUC", "lead", *kinds)
+    for each in composition.candidates:
+        values = [each.auc, each.lead_low, *(each.kinds[kind] for kind in kinds)]
+        table.add_row(f"{each.judgement_weight:g}", *(f"{value:.1f}" for value in values))
+    return table
 
 
 @app.command("add")

@@ -373,7 +373,10 @@ def _finish(
         score=JUDGED if run.net.judges else LIVE,
         provenance=origin,
     )
-    measured = _quantise(console, calibrate(trained, held_out), held_out)
+    calibrated = calibrate(trained, held_out)
+    if calibrated.provenance.composition is not None:
+        console.print(calibrated.provenance.composition.describe())
+    measured = _quantise(console, calibrated, held_out)
     bundles.save(measured, out)
     return measured
 

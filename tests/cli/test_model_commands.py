@@ -9,17 +9,20 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from model.bundles import bundle as bundles
 from model.bundles.bundle import load
 from model.bundles.catalog import DOCUMENT, SHIPPED, read_document
+from model.bundles.composition import Composition, CompositionCandidate
 from model.network.network_config import MemoryKind
 from model.scoring.score_config import JUDGED, LIVE, SCORES
-from tests.support.bundles import save_small_bundle
+from tests.support.bundles import save_small_bundle, small_bundle
 from tests.support.commands import refusal, run
 from tests.support.footage import draw_clip, drawn_picture, write_video
 from tests.support.servers import wait_for
@@ -98,6 +101,7 @@ def test_train_repeats_itself_with_one_seed_and_tells_how_it_goes(
     assert np.array_equal(one.items.numpy(), other.items.numpy())
     output = " ".join(capsys.readouterr().out.split())
     assert "36 frames to train on, 12 held out, 8 steps" in output
+    assert "too short to compare scores: the judgement has its usual weight, 0.5" in output
     for words in ("loss", "frame", "compact", "separate", "/10 items used", "s left", "γ"):
         assert words in output
 
@@ -171,6 +175,28 @@ def test_bundles_go_by_name_and_are_listed(data: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     run("models")
     assert "hall" in capsys.readouterr().out
+
+
+def test_a_bundle_says_how_its_score_was_composed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = {"stranger": 90.0, "smoke": 70.0}
+    candidates = tuple(
+        CompositionCandidate("live" if weight == 0.0 else "judged", weight, auc, lead, kinds)
+        for weight, auc, lead in ((0.0, 80.0, 2.5), (0.5, 75.5, 0.0))
+    )
+    made = small_bundle("yard")
+    origin = replace(made.provenance, composition=Composition(0.0, 0.5, 14, 800, candidates))
+    bundles.save(replace(made, provenance=origin), tmp_path / "yard")
+    run("models", "show", str(tmp_path / "yard"))
+    text = capsys.readouterr().out
+    assert "The judgement is left out of the score: in 14 scenes" in text
+    assert "80.0 so, and 75.5 with the usual weight of 0.5" in text
+    assert "stranger" in text
+    run("models", "show", "ped2-fast")
+    text = capsys.readouterr().out
+    assert "score judged, judgement's weight 0.5, threshold 0.347" in text
+    assert "scenes" not in text
 
 
 @pytest.mark.parametrize("columns", [80, 200])
