@@ -256,7 +256,7 @@ class _Maker:
         clip = self._clips[cutout.clip]
         first = max(0, cutout.frame - round(USUAL_SHARE * self._length))
         onset = cutout.frame + 4 - first
-        thing = thing_from(thing, 4)
+        thing = _drop_first_frames(thing, 4)
         count = min(len(thing), self._length)
         frames = np.array(clip.frames[first : first + onset + count])
         self._paste_normal(frames, random)
@@ -309,8 +309,8 @@ class _Maker:
         return frames, masks
 
 
-def thing_from(thing: TrackedThing, first: int) -> TrackedThing:
-    """Return the thing from this one of its frames on."""
+def _drop_first_frames(thing: TrackedThing, first: int) -> TrackedThing:
+    """Return the thing from its frame `first` on."""
     return TrackedThing(
         thing.pictures[first:], thing.alphas[first:], thing.centres[first:], thing.side
     )

@@ -1,0 +1,1 @@
+"""`python -m scripts.cameras`: compares scores over a list of cameras, the worst one first."""
