@@ -24,6 +24,9 @@ from model.scene.scene_phases import SceneReading
 from model.scene.scene_rules import SceneRules
 from model.scene.stillness import Stillness
 from model.scoring.scorer import Scorer
+from model.standing.memory import StandingMemory
+from model.standing.rules import StandingRules
+from model.standing.snapshot import MEMORY_BYTES, dump_memory, restore_memory
 
 STATE_MAGIC = b"NWCS\x01"
 
@@ -54,6 +57,8 @@ class CameraState:
         self._fps = fps
         self._scored_s: float | None = None
         """When the newest frame with a score was captured; None: unknown, or a cut came since."""
+        self.standing = StandingMemory(StandingRules(), 1.0 / fps)
+        """Stays empty unless the camera's options watch for what stands still."""
         self.last_result: LastResult | None = None
         """The newest result of the network; None: a frame without one has come since."""
         self._lights: deque[Light] = deque(maxlen=config.context)
@@ -68,6 +73,7 @@ class CameraState:
     def cut(self) -> None:
         """Say that the next frame doesn't follow the last one. Items, ranges and scene stay."""
         self.scene.cut()
+        self.standing.cut()
         self.break_off()
 
     def break_off(self) -> None:
@@ -167,7 +173,8 @@ class CameraState:
             raise ValueError(f"a saved camera state with frames of shapes {header.frames}")
         count, size = len(header.frames), int(np.prod(frame_shape))
         cut = 4 * kept.numel()
-        first_frame = cut + header.scene_size
+        after_scene = cut + header.scene_size
+        first_frame = after_scene + header.standing_size
         if len(body) - first_frame != count * size or count > (self.frames.maxlen or 0):
             raise ValueError("a saved camera state has the wrong length")
         items = np.frombuffer(body[:cut], dtype="<f4").reshape(header.items)
@@ -181,13 +188,16 @@ class CameraState:
         if self.scorer is not None and header.numbers is not None:
             self.scorer.restore(header.numbers)
         if header.scene is not None:
-            self.scene.restore(header.scene, bytes(body[cut:first_frame]))
+            self.scene.restore(header.scene, bytes(body[cut:after_scene]))
+        if header.standing is not None:
+            restore_memory(self.standing, header.standing, bytes(body[after_scene:first_frame]))
 
     def save(self) -> bytes:
         """Pack all but the scene's short past, to the bit; `Detector.restore` unpacks it."""
         # Items that never change stay with the bundle: MemAE's are a thousand times as many.
         kept = self.items if self._adapts else self.items[:0]
         items = kept.detach().cpu().numpy().astype("<f4")
+        standing = dump_memory(self.standing)
         header = json.dumps(
             {
                 "origin": self.origin,
@@ -198,11 +208,13 @@ class CameraState:
                 if self.scorer
                 else None,
                 "scene": self.scene.dump_numbers(),
+                **({} if standing is None else {"standing": standing.numbers}),
             },
             sort_keys=True,
         ).encode()
         parts = [STATE_MAGIC, struct.pack("<I", len(header)), header, items.tobytes()]
-        parts += [self.scene.dump_arrays(), *(frame.tobytes() for frame in self.frames)]
+        parts += [self.scene.dump_arrays(), b"" if standing is None else standing.arrays]
+        parts += [*(frame.tobytes() for frame in self.frames)]
         return b"".join(parts)
 
 
@@ -227,6 +239,13 @@ class StateHeader:
     numbers: dict[str, float] | None
     scene: dict[str, int] | None
     """None: no scene was saved."""
+    standing: dict[str, float] | None
+    """None: nothing is remembered of what stands still."""
+
+    @property
+    def standing_size(self) -> int:
+        """Size in bytes of the standing memory, which lies between scene and frames."""
+        return 0 if self.standing is None else MEMORY_BYTES
 
     @property
     def scene_size(self) -> int:
@@ -243,6 +262,7 @@ def parse_state(data: bytes) -> tuple[StateHeader, memoryview]:
     try:
         header = json.loads(data[prefix : prefix + length])
         numbers, scene = header["numbers"], header.get("scene")
+        standing = header.get("standing")
         parsed = StateHeader(
             str(header["origin"]),
             tuple(map(int, header["items"])),
@@ -252,6 +272,7 @@ def parse_state(data: bytes) -> tuple[StateHeader, memoryview]:
             if numbers is None
             else {str(name): float.fromhex(text) for name, text in numbers.items()},
             None if scene is None else {str(name): int(n) for name, n in scene.items()},
+            None if standing is None else {str(name): float(n) for name, n in standing.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ValueError("a saved camera state's header is damaged") from None

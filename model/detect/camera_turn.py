@@ -1,5 +1,6 @@
 """One camera's entry in a batch. The detector calls, in this order: `read_scene`, `plan_part`, the
-network (`batch_inference`), `append_frame`, `remember_result`."""
+network (`batch_inference`), `append_frame`, `remember_result`, `watch_standing`; for a still frame
+`repeat_result` and `watch_standing`."""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from model.detect.camera_state import CameraState, LastResult
 from model.detect.observation import CameraOptions, Observation, Withheld
+from model.detect.standing_result import add_standing
 from model.engines.crops import Crops
 from model.engines.engine import FrameStack
 from model.engines.kept_outputs import KeptOutputs, PicturePart
 from model.frames import Frame
+from model.network.update_rules import Learning
 from model.scene.features import Features
 from model.scene.scene_phases import SceneReading
 from model.scoring.measures import Measures
@@ -158,6 +161,26 @@ class CameraTurn:
             still=True,
             computed=0.0,
         )
+
+    def watch_standing(self, gamma: float) -> None:
+        """Add the frame to the standing memory, and what stands still to the result.
+
+        Nothing becomes normal on a frame at or above γ, or by a rule by which nothing is learned.
+
+        Args: gamma: the bundle's γ.
+        """
+        watch, error = self.options.standing, self.result.gate_error
+        if watch is None:
+            return
+        gamma = gamma if self.options.gamma is None else self.options.gamma
+        learning = self.options.update.learning
+        learns = learning is Learning.UPDATED and error is not None and error < gamma
+        memory = self.camera.standing
+        if learning is Learning.TRAINED:
+            memory.take_back()
+        light = self.camera.scene.last_light
+        memory.add(self.features, light, self.reading, learns=learns)
+        self.result = add_standing(self.result, memory.find(watch.dwell_s, watch.cells))
 
 
 def check_batch(

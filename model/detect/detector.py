@@ -134,6 +134,7 @@ class Detector:
         self._observe_with_network(moving, min(refresh_s, REFRESH_S))
         for turn in still:
             turn.repeat_result(self._inference.default_threshold)
+            turn.watch_standing(self.bundle.calibration.gamma)
         return [turn.result for turn in turns]
 
     def is_still(
@@ -168,6 +169,7 @@ class Detector:
             for turn in turns:
                 turn.append_frame()
                 turn.remember_result()
+                turn.watch_standing(self.bundle.calibration.gamma)
 
     @torch.inference_mode()
     def predict_picture(

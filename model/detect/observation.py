@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from model.network.update_rules import PAPER_UPDATE, UpdateRule
 from model.scene.scene_phases import SceneChange
+from model.scoring.cause import Cause
 from model.scoring.measures import Measures
 from model.scoring.zones import Box, ZoneMask
+from model.standing.watch import StandingWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class CameraOptions:
     skip_still: bool | None = None
     """True: a frame that is the same as the last result's takes over its measures, and otherwise
     the network runs only for the part of the picture that differs."""
+    standing: StandingWatch | None = None
+    """What is reported of what stands still; None: nothing, and no time is spent on it."""
 
     def __post_init__(self) -> None:
         if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0.0):
@@ -68,6 +72,11 @@ class Observation:
     score: float | None = None
     """A number in [0, 1]."""
     threshold: float | None = None
+    standing: float | None = None
+    """Standing score: how much of the dwell time something new has stood still, 0 to 1; None: it
+    isn't watched for, or there is no score."""
+    cause: Cause = Cause.MOTION
+    """The part of the score that was the highest."""
     memory_updated: bool = False
     memory_drift_deg: float = 0.0
     """Angle in degrees between an item and the trained one that it was, for the item that has moved

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from model.scoring.cause import Cause
+
 Region = tuple[float, float, float, float]
 
 ROUNDING_S = 0.001
@@ -51,6 +53,7 @@ class ScoredFrame:
     score: float | None
     threshold: float | None
     region: Region | None = None
+    cause: Cause = Cause.MOTION
     armed: bool = True
     """Whether the stream's schedule allowed events when the frame was captured."""
     cut: bool = False
@@ -74,6 +77,8 @@ class Event:
     peak_frame: int
     region: Region | None = None
     """The place of the largest error at the peak: left, top, right, bottom, as shares."""
+    cause: Cause = Cause.MOTION
+    """The part of the score that was the highest at the peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +251,11 @@ def _merge(event: Event, later: Event) -> Event:
     if later.peak_score <= event.peak_score:
         return event
     return replace(
-        event, peak_score=later.peak_score, peak_frame=later.peak_frame, region=later.region
+        event,
+        peak_score=later.peak_score,
+        peak_frame=later.peak_frame,
+        region=later.region,
+        cause=later.cause,
     )
 
 
@@ -260,6 +269,7 @@ def _begin(scored: ScoredFrame, value: float, threshold: float) -> Event:
         peak_score=value,
         peak_frame=scored.frame,
         region=scored.region,
+        cause=scored.cause,
     )
 
 
@@ -269,4 +279,10 @@ def _extend(event: Event, scored: ScoredFrame, value: float) -> Event:
     event = replace(event, last_frame=scored.frame, last_at=last_at)
     if value <= event.peak_score:
         return event
-    return replace(event, peak_score=value, peak_frame=scored.frame, region=scored.region)
+    return replace(
+        event,
+        peak_score=value,
+        peak_frame=scored.frame,
+        region=scored.region,
+        cause=scored.cause,
+    )

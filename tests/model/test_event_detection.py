@@ -19,6 +19,7 @@ from model.events.event_detection import (
     close,
     observe_all,
 )
+from model.scoring.cause import Cause
 
 RULES = EventRules(start_s=0.2, release=0.8, quiet_s=0.2, silence_s=10.0)
 THRESHOLD = 0.5
@@ -122,13 +123,14 @@ def test_an_event_goes_on_above_the_release_and_ends_after_enough_quiet() -> Non
     assert not state.is_open
 
 
-def test_the_peak_is_kept_with_its_frame_and_region() -> None:
+def test_the_peak_is_kept_with_its_frame_region_and_cause() -> None:
     scores = [_make_frame(i, value) for i, value in enumerate([0.6, 0.9, 0.7, 0.8])]
-    scores[1] = replace(scores[1], region=(0.5, 0.5, 0.6, 0.6))
+    scores[1] = replace(scores[1], region=(0.5, 0.5, 0.6, 0.6), cause=Cause.STANDING)
     state, _ = observe_all(DetectionState(), scores, RULES)
     assert state.event is not None
     assert (state.event.peak_score, state.event.peak_frame) == (0.9, 1)
     assert state.event.region == (0.5, 0.5, 0.6, 0.6)
+    assert state.event.cause is Cause.STANDING
 
 
 def test_a_silence_between_scores_ends_the_event_before_the_next_frame() -> None:
