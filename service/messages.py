@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.scoring.cause import Cause
 from service.stream_choices import Decode, Transport, ZoneKind
 
 UPLOAD = "upload"
@@ -110,7 +111,9 @@ class StreamConfig(_Message):
     """Which pictures of the video are decoded."""
     zones: tuple[Zone, ...] = ()
     """What counts of the picture: the zones to watch, or all of it where there are none, without
-    those to ignore."""
+    those to ignore. Zones of the kind `standing` say where to watch for what stands still."""
+    standing_s: float | None = Field(None, gt=0)
+    """What is new and stands still for so long is reported; None: only in zones of that kind."""
     last_frame: int = -1
     """Newest frame in the database when this was published; numbering never goes back behind it."""
 
@@ -126,6 +129,10 @@ class FrameScore(_Message):
     distance: float | None = None
     gate_error: float | None = None
     score: float | None = None
+    standing: float | None = None
+    """How much of the dwell time something new has stood still; None: it isn't watched for."""
+    cause: Cause = Cause.MOTION
+    """The part of the score that was the highest."""
     threshold: float | None = None
     memory_updated: bool = False
     state: StreamState = StreamState.LIVE

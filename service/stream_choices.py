@@ -10,8 +10,8 @@ Transport = Literal["tcp", "udp"]
 """RTSP's lower transport."""
 Decode = Literal["all", "keyframes"]
 """Which pictures of the video are decoded."""
-ZoneKind = Literal["watch", "ignore"]
-"""What a zone is for."""
+ZoneKind = Literal["watch", "ignore", "standing"]
+"""What a zone is for: to watch, to ignore, or to watch for what stands still."""
 if TYPE_CHECKING:
     MemoryRule = str
 else:

@@ -60,6 +60,8 @@ class EventData:
     peak_frame: int
     threshold: float
     region: tuple[float, float, float, float] | None
+    cause: str = "motion"
+    """`motion` or `standing`, at the peak."""
     label: str | None = None
     """`real` or `normal`, if a person had judged it by then."""
 

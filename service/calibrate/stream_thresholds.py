@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from model.events.peaks import to_magnitude
 from model.events.tails import FoundThreshold, Stretch
+from model.scoring.cause import Cause
 from service.store.tables import EventRow, FootageRow, StreamRow, ThresholdRow
 
 FIELDS = ("source", "model", "gamma", "memory_rule", "appearance_weight", "zones", "fps", "decode")
@@ -21,8 +22,15 @@ FIELDS = ("source", "model", "gamma", "memory_rule", "appearance_weight", "zones
 
 def compute_basis(stream: StreamRow) -> str:
     """Return a hash that is the same for configurations that score alike. It hides the source."""
-    values = [getattr(stream, name) for name in FIELDS]
+    values = [_get_value(stream, name) for name in FIELDS]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _get_value(stream: StreamRow, name: str) -> object:
+    if name == "zones" and stream.zones is not None:
+        # What stands still enters no score that a threshold is calibrated from.
+        return [zone for zone in stream.zones if zone["kind"] != "standing"] or None
+    return getattr(stream, name)
 
 
 LEAST_FOOTAGE_S = 600.0
@@ -84,8 +92,19 @@ def find_newest_threshold(session: Session, stream: StreamRow) -> ThresholdRow |
 
 
 def count_normal_labels(session: Session, stream_id: str) -> int:
-    query = select(func.count()).where(EventRow.stream_id == stream_id, EventRow.label == "normal")
+    """Count the stream's events that are labelled normal, as far as they count here."""
+    query = select(func.count()).where(*_select_normal(stream_id))
     return session.scalar(query) or 0
+
+
+def _select_normal(stream_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Select the events labelled normal whose scores say something about the threshold: the score
+    of something that stands still is placed above any threshold."""
+    return (
+        EventRow.stream_id == stream_id,
+        EventRow.label == "normal",
+        EventRow.cause == Cause.MOTION.value,
+    )
 
 
 def is_due(last: ThresholdRow | None, *, per_day: float, labelled: int, now: float) -> bool:
@@ -100,9 +119,7 @@ def load_evidence(session: Session, stream: StreamRow) -> tuple[list[Stretch], l
     """Return all stretches, and the peaks of events that are labelled normal."""
     rows = _load_stretches(session, stream)
     found = {int(first): peak for row in rows for first, peak in row.events}
-    query = select(EventRow.first_frame).where(
-        EventRow.stream_id == stream.id, EventRow.label == "normal"
-    )
+    query = select(EventRow.first_frame).where(*_select_normal(stream.id))
     normal = session.scalars(query.order_by(EventRow.first_frame.desc()).limit(10_000))
     stretches = [
         Stretch(

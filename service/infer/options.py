@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from model.detect.observation import CameraOptions
 from model.frames import FrameShape
 from model.network.update_rules import UPDATE_RULES, UpdateRule
-from model.scoring.zones import ZoneMask, build_zone_mask
+from model.scoring.zones import Polygon, ZoneMask, build_zone_mask
+from model.standing.rules import DWELL_S
+from model.standing.watch import StandingWatch, build_standing_watch
 from service.messages import StreamConfig, Zone
+from service.stream_choices import ZoneKind
 
 
 def build_options(
@@ -27,6 +30,7 @@ def build_options(
         config.threshold,
         update=_find_rule(config.memory_rule or memory_rule),
         watched=None if shape is None else _build_zone_mask(config.zones, shape),
+        standing=_build_standing_watch(config),
     )
 
 
@@ -40,7 +44,20 @@ def _find_rule(name: str) -> UpdateRule:
 
 
 def _build_zone_mask(zones: Sequence[Zone], shape: FrameShape) -> ZoneMask | None:
-    watch, ignore = (
-        [zone.points for zone in zones if zone.kind == kind] for kind in ("watch", "ignore")
-    )
+    watch, ignore = _list_polygons(zones, "watch"), _list_polygons(zones, "ignore")
     return build_zone_mask(watch, ignore, shape.height, shape.width)
+
+
+def _build_standing_watch(config: StreamConfig) -> StandingWatch | None:
+    """Build what is watched for standing things: the zones of that kind or, where there are none,
+    what is watched at all. Either such a zone or a dwell time switches it on."""
+    standing = _list_polygons(config.zones, "standing")
+    if config.standing_s is None and not standing:
+        return None
+    dwell_s = DWELL_S if config.standing_s is None else config.standing_s
+    watch = standing or _list_polygons(config.zones, "watch")
+    return build_standing_watch(dwell_s, watch, _list_polygons(config.zones, "ignore"))
+
+
+def _list_polygons(zones: Sequence[Zone], kind: ZoneKind) -> list[Polygon]:
+    return [zone.points for zone in zones if zone.kind == kind]

@@ -8,6 +8,7 @@ from model.bundles.catalog import BundleError
 from model.detect.camera_state import CameraState
 from model.detect.observation import CameraOptions, Observation
 from model.scene.features import Features, extract
+from model.scoring.cause import Cause
 from service.capture.camera_capture import CaptureState
 from service.infer.camera_outbox import CameraOutbox
 from service.infer.camera_pictures import CameraPictures, is_unusual
@@ -23,7 +24,16 @@ from service.infer.source_opening import SourceRequest
 from service.infer.stream_life import CameraLife, Facts, overload_reason
 from service.messages import UPLOAD, FrameScore, NoteKind, StreamConfig, StreamNote, StreamState
 
-_MEASURES = ("psnr", "distance", "gate_error", "score", "threshold", "region")
+_MEASURES = (
+    "psnr",
+    "distance",
+    "gate_error",
+    "score",
+    "standing",
+    "cause",
+    "threshold",
+    "region",
+)
 
 
 class Camera:
@@ -223,7 +233,9 @@ class Camera:
     def put(self, frame: SourceFrame, seen: Observation, now: float) -> None:
         """Send the score of a frame that was observed."""
         self.life.observe(seen)
-        self._fit.observe(frame.captured_at, seen.score, seen.threshold)
+        # What stands still says nothing about the model.
+        predicted = seen.score if seen.cause is Cause.MOTION else None
+        self._fit.observe(frame.captured_at, predicted, seen.threshold)
         self._snapshots.mark_changed()
         self.counts.add_scored(frame, seen, now)
         score = build_frame_score(

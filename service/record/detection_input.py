@@ -43,6 +43,7 @@ def make_scored_frame(score: FrameScore, schedule: Schedule | None = None) -> Sc
         score=score.score if score.state is StreamState.LIVE else None,
         threshold=score.threshold,
         region=score.region,
+        cause=score.cause,
         cut=score.cut,
         armed=schedule is None or schedule.is_armed(score.captured_at),
     )

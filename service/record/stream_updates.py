@@ -176,6 +176,7 @@ def _make_event_row(stream_id: str, event: Event, snapshot: bytes | None) -> Eve
         peak_frame=event.peak_frame,
         threshold=event.threshold,
         region=_list_region(event),
+        cause=event.cause.value,
         snapshot=snapshot,
     )
 
@@ -190,6 +191,7 @@ def _update_event(
         "peak_score": event.peak_score,
         "peak_frame": event.peak_frame,
         "region": _list_region(event),
+        "cause": event.cause.value,
         "ended_at": event.last_at if ended else None,
     }
     return session.connection().execute(_UPDATE_EVENT, values).one_or_none()
@@ -218,6 +220,7 @@ def _notify(
         peak_frame=event.peak_frame,
         threshold=event.threshold,
         region=event.region,
+        cause=event.cause.value,
         label=label,
     )
     return enqueue(session, stream=stream, event_type=event_type, data=data, now=now)

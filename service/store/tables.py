@@ -68,6 +68,8 @@ class StreamRow(Base):
     """`service.messages.Zone`s; None: the whole picture is watched."""
     schedule: Mapped[dict[str, object] | None] = mapped_column(JSON)
     """When it is armed; None: always."""
+    standing_s: Mapped[float | None] = mapped_column(Float)
+    """Dwell time of what stands still; None: only zones of that kind are watched for it."""
     cooldown_s: Mapped[float | None] = mapped_column(Float)
     """None takes the operator's."""
     false_alarms_per_day: Mapped[float | None] = mapped_column(Float)
@@ -95,6 +97,7 @@ class ScoreRow(Base):
     distance: Mapped[float | None] = mapped_column(Float)
     gate_error: Mapped[float | None] = mapped_column(Float)
     score: Mapped[float | None] = mapped_column(Float)
+    standing: Mapped[float | None] = mapped_column(Float)
     threshold: Mapped[float | None] = mapped_column(Float)
     memory_updated: Mapped[bool] = mapped_column(Boolean)
     state: Mapped[str] = mapped_column(String(16))
@@ -207,6 +210,8 @@ class EventRow(Base):
     threshold: Mapped[float] = mapped_column(Float)
     region: Mapped[list[float] | None] = mapped_column(JSON)
     """Left, top, right, bottom as shares of the picture, at the peak."""
+    cause: Mapped[str] = mapped_column(String(16), default="motion", server_default="motion")
+    """A `model.scoring.cause.Cause`, at the peak."""
     snapshot: Mapped[bytes | None] = mapped_column(LargeBinary)
     """JPEG of the preview nearest to the start."""
     muted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

@@ -63,6 +63,7 @@ def test_an_event_has_its_picture(api: httpx.Client, rows: Database, stream_id: 
         "peak_frame": 14,
         "threshold": 0.5,
         "region": [0.1, 0.2, 0.5, 0.6],
+        "cause": "motion",
         "snapshot": "/events/seen/snapshot.jpg",
         "media": [],
         "muted": False,

@@ -62,7 +62,7 @@ def test_zones_are_accepted_changed_and_published_to_the_workers(
         ("all", "zones", "all", "valid list"),
         ([DOOR] * 21, "zones", None, "at most 20"),
         ([{"points": WHOLE}], "zones[0].kind", None, "required"),
-        ([DOOR | {"kind": "blur"}], "zones[0].kind", "blur", "'watch' or 'ignore'"),
+        ([DOOR | {"kind": "blur"}], "zones[0].kind", "blur", "'watch', 'ignore' or 'standing'"),
         ([DOOR | {"name": "door"}], "zones[0].name", "door", "not permitted"),
         ([DOOR, {"kind": "watch"}], "zones[1].points", None, "required"),
         ([PATH | {"points": WHOLE[:2]}], "zones[0].points", None, "at least 3"),
@@ -97,6 +97,7 @@ def test_zones_are_accepted_changed_and_published_to_the_workers(
         ([PATH | {"points": [[0, 0], [1, 1], [1, 0], [0, 1]]}], "zones[0].points", None, "cross"),
         ([{"kind": "ignore", "points": WHOLE}], "zones", None, "to be watched, got nothing"),
         ([DOOR | {"kind": "watch"}, DOOR], "zones", None, "to be watched, got nothing"),
+        ([DOOR | {"kind": "standing"}, DOOR], "zones", None, "nothing of those of kind standing"),
         (
             [{"kind": "ignore", "points": [[0, 0], [1, 0], [1, 0.998], [0.01, 1], [0, 1]]}],
             "zones",
@@ -131,7 +132,9 @@ polygons = st.lists(st.lists(coordinates, min_size=2, max_size=2), min_size=3, m
 )
 @given(
     zones=st.lists(
-        st.fixed_dictionaries({"kind": st.sampled_from(["watch", "ignore"]), "points": polygons}),
+        st.fixed_dictionaries(
+            {"kind": st.sampled_from(["watch", "ignore", "standing"]), "points": polygons}
+        ),
         min_size=1,
         max_size=4,
     )

@@ -177,6 +177,23 @@ def test_events_count_only_where_somebody_called_them_normal(camera: Camera) -> 
             assert now >= 0.6 > unlabelled
 
 
+def test_what_stands_still_says_nothing_about_the_threshold(camera: Camera) -> None:
+    camera.record(noise(1500.0))
+    event = camera.record([0.8] * 20)
+    camera.record(noise(1500.0, seed=1))
+    camera.event(event, event + 19)
+    camera.visit()
+    before = camera.stream().calibrated_threshold
+    zone = {"kind": "standing", "points": []}
+    with camera.database.write() as session:
+        session.execute(update(EventRow).values(label="normal", cause="standing"))
+        session.execute(update(StreamRow).values(zones=[zone], standing_s=30.0))
+    camera.visit(5001.0)
+    assert before is not None
+    assert camera.stream().calibrated_threshold == before
+    assert camera.seconds() == pytest.approx(3000.0, abs=40.0)
+
+
 def test_an_event_that_goes_on_is_waited_for(camera: Camera) -> None:
     camera.record(noise(1000.0))
     event = camera.record([0.6] * 20)

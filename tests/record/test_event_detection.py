@@ -36,12 +36,13 @@ def test_the_operators_rules_are_used_and_the_defaults_are_the_machines() -> Non
 
 def test_a_score_reaches_the_machine_with_its_place_and_times() -> None:
     score = frame_score(7, 0.6, at=1000.0).model_copy(
-        update={"captured_at": 990.0, "region": (0.5, 0.5, 0.6, 0.6)}
+        update={"captured_at": 990.0, "region": (0.5, 0.5, 0.6, 0.6), "cause": "standing"}
     )
     scored = make_scored_frame(score)
     assert (scored.frame, scored.score, scored.threshold) == (7, 0.6, score.threshold)
     assert (scored.captured_at, scored.scored_at) == (990.0, 1000.0)
     assert scored.region == (0.5, 0.5, 0.6, 0.6)
+    assert scored.cause == "standing"
 
 
 def test_a_score_of_a_warming_stream_counts_as_none() -> None:

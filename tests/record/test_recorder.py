@@ -111,6 +111,7 @@ def test_an_event_that_ends_is_reported_with_its_whole_extent(
         "peak_frame": 4,
         "threshold": 0.5,
         "region": [0.1, 0.2, 0.3, 0.4],
+        "cause": "motion",
         "label": None,
     }
 

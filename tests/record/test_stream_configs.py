@@ -84,6 +84,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
             "weight": 2.5,
             "transport": "udp",
             "decode": "keyframes",
+            "standing_s": 40.0,
             "zones": [{"kind": "ignore", "points": [[0, 0], [0.5, 0], [0, 1]]}],
         }
         session.execute(update(StreamRow).values(**values, loop=True, memory_rule="held"))
@@ -105,6 +106,7 @@ def test_a_streams_configuration_holds_all_that_a_worker_needs(database: Databas
         "transport": "udp",
         "decode": "keyframes",
         "zones": ({"kind": "ignore", "points": ((0.0, 0.0), (0.5, 0.0), (0.0, 1.0))},),
+        "standing_s": 40.0,
         "last_frame": 3,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from model.scoring.cause import Cause
 from service.alert.outbox import EventData, EventType, Notification, OutageData, RecoveryData
 
 
@@ -42,11 +43,17 @@ def write_text(notification: Notification) -> MessageText:
 
 def _write_start_text(event: EventData) -> MessageText:
     return MessageText(
-        f"{event.stream_name}: something unusual",
+        f"{event.stream_name}: {_describe_cause(event)}",
         f"Since {_format_time(event.started_at)}. "
         f"Score {event.peak_score:.2f}, threshold {event.threshold:.2f}.",
         "warning",
     )
+
+
+def _describe_cause(event: EventData) -> str:
+    if event.cause == Cause.STANDING:
+        return "something new stands still"
+    return "something unusual"
 
 
 def _write_end_text(event: EventData) -> MessageText:

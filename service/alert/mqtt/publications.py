@@ -21,6 +21,7 @@ _EVENT_ATTRIBUTES = (
     "peak_score",
     "threshold",
     "region",
+    "cause",
     "label",
 )
 _OUTAGE_ATTRIBUTES = ("outage_id", "state", "reason", "since", "down_for_s")
@@ -59,6 +60,7 @@ def publish_stored_event(
             "peak_score": event.peak_score,
             "threshold": event.threshold,
             "region": event.region,
+            "cause": event.cause,
             "label": event.label,
         }
     attributes = _select(topics, iso8601(at), values, _EVENT_ATTRIBUTES)

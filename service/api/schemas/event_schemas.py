@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from model.scoring.cause import Cause
 from service.api.schemas.copied_fields import copy_fields
 from service.api.times import TimeOut
 from service.characters import has_controls
@@ -54,6 +55,8 @@ class EventOut(BaseModel):
     threshold: float
     region: list[float] | None
     """The region at the peak: left, top, right, bottom as shares of the picture."""
+    cause: Cause
+    """What was unusual at the peak: how something moves or looks, or that it stands still."""
     snapshot: str | None
     """The path of its picture in the API; null where there is none."""
     media: list[MediaKind]

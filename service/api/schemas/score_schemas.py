@@ -40,6 +40,8 @@ class ScoreOut(BaseModel):
     distance: float | None
     gate_error: float | None
     score: float | None
+    standing: float | None
+    """How much of the dwell time something new has stood still; null: it isn't watched for."""
     threshold: float | None
     memory_updated: bool
     state: StreamState

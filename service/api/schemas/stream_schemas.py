@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from model.footage.locations import redact_text, redact_url
+from model.standing.rules import DWELL_S, MOST_DWELL_S
 from service.api.schemas.copied_fields import copy_fields
 from service.api.schemas.zone_schemas import ZoneOut, Zones
 from service.api.times import TimeOut
@@ -107,6 +108,15 @@ class StreamSettings(BaseModel):
         None,
         description="When the camera is armed. Outside these hours scores are recorded, and no "
         "events. Null is always.",
+    )
+    standing_s: float | None = Field(
+        None,
+        ge=1,
+        le=MOST_DWELL_S,
+        allow_inf_nan=False,
+        description="Also report what is new and stands still for so many seconds, and until it "
+        "has been there for half an hour (docs/standing.md). Null reports it only in zones of the "
+        f"kind `standing`, after {DWELL_S:g} s.",
     )
     cooldown_s: float | None = Field(
         None,

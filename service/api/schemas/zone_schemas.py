@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, get_args
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
@@ -24,7 +24,8 @@ Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
 class ZoneIn(BaseModel):
-    """A part of the picture, to be watched or to be ignored."""
+    """A part of the picture: to be watched, to be ignored, or to be watched for what stands
+    still."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -47,7 +48,7 @@ class ZoneIn(BaseModel):
 
 
 class ZoneOut(BaseModel):
-    """A part of the picture, watched or ignored."""
+    """A part of the picture, and what it is for."""
 
     kind: ZoneKind
     points: list[list[float]]
@@ -61,7 +62,7 @@ def make_polygon(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]
 def _check_watched_share(zones: list[ZoneIn] | None) -> list[ZoneIn] | None:
     watch, ignore = (
         [make_polygon(zone.points) for zone in zones or () if zone.kind == kind]
-        for kind in get_args(ZoneKind)
+        for kind in ("watch", "ignore")
     )
     reason = f"must leave at least {LEAST_LEFT:g} of the picture to be watched"
     try:
@@ -71,6 +72,14 @@ def _check_watched_share(zones: list[ZoneIn] | None) -> list[ZoneIn] | None:
     left = 1.0 if part is None else float(part.pixels.mean())
     if left < LEAST_LEFT:
         raise ValueError(f"{reason}, got {left:.2g}")
+    standing = [make_polygon(zone.points) for zone in zones or () if zone.kind == "standing"]
+    if standing:
+        try:
+            build_zone_mask(standing, ignore, SIDE, SIDE)
+        except ValueError:
+            raise ValueError(
+                "the zones to ignore leave nothing of those of kind standing"
+            ) from None
     return zones
 
 
@@ -80,7 +89,8 @@ Zones = Annotated[
         max_length=MOST_ZONES,
         description="Which parts of the picture count for the score's error, events' regions and "
         "the heat map: what lies in a zone to watch (anywhere, if there is none), and in none to "
-        "ignore. Null or [] is the whole picture.",
+        "ignore. Null or [] is the whole picture. With zones of the kind `standing`, what stands "
+        "still is watched for in these.",
     ),
     AfterValidator(_check_watched_share),
 ]

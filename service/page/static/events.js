@@ -72,7 +72,8 @@ export class Events {
     row.button.classList.toggle("open", isOpen);
     row.name.textContent = event.stream_name;
     row.when.textContent = isOpen ? when(event.started_at) : `${when(event.started_at)} · ${describeDuration(event)}`;
-    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}`;
+    const cause = event.cause === "standing" ? " · stands still" : "";
+    row.peak.textContent = `${isOpen ? "Now, p" : "P"}eak ${event.peak_score.toFixed(2)}${cause}`;
     row.muted.hidden = !event.muted;
     row.review.show(event);
     return row.item;

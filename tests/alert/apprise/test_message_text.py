@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from service.alert.apprise.message_text import MessageText, write_text
 from service.alert.outbox import (
     TEST_TYPE,
@@ -43,6 +45,11 @@ def test_an_event_that_starts() -> None:
     assert text.title == "Entrance <b>: something unusual"
     assert text.body == "Since 2026-11-24 08:00:00 UTC. Score 0.82, threshold 0.40."
     assert text.tone == "warning"
+
+
+def test_something_that_stands_still() -> None:
+    text = _text(EventType.STARTED, replace(_event(), cause="standing"))
+    assert text.title == "Entrance <b>: something new stands still"
 
 
 def test_an_event_that_is_over() -> None:

@@ -99,6 +99,7 @@ def test_an_event_turns_it_on_and_off(
         "peak_score": 0.9,
         "threshold": 0.5,
         "region": [0.1, 0.2, 0.3, 0.4],
+        "cause": "motion",
         "label": None,
         "updated_at": json.loads(row.body)["timestamp"],
         "receiver_id": "hook",
