@@ -51,7 +51,7 @@ class BatchInference:
     def run(self, turns: Sequence[CameraTurn]) -> None:
         """Predict and measure each turn's frame, update memories, and set each turn's result.
 
-        Quiet frames get no score and teach nothing. All cameras change or, when this raises, none.
+        All cameras change or, when this raises, none. A turn that isn't scored teaches nothing.
 
         Raises: ValueError: a measure isn't finite.
         """
@@ -69,7 +69,7 @@ class BatchInference:
         self._times.add(Stage.NETWORK, output.threads_cpu_s)
         output = apply_zones(output, frames, watched, self._required)
         self._set_measures(turns, output)
-        learns = [self._adapts and turn.is_below_gamma and not turn.is_quiet for turn in turns]
+        learns = [self._adapts and turn.is_below_gamma and turn.is_scored for turn in turns]
         rules = [turn.options.update for turn in turns]
         learned = updates.learn_items(
             output.queries, items, self.trained_items[None], rules, learns
@@ -147,7 +147,7 @@ class BatchInference:
     ) -> Observation:
         measures, watched, heat_step = turn.measures, turn.options.watched, self._required.heat
         score, threshold = (
-            (None, None) if turn.is_quiet else turn.compute_score(measures, self.default_threshold)
+            turn.compute_score(measures, self.default_threshold) if turn.is_scored else (None, None)
         )
         return Observation(
             withheld=turn.withheld,

@@ -19,7 +19,7 @@ from model.engines.kept_outputs import KeptOutputs, PicturePart
 from model.frames import Frame
 from model.network.update_rules import Learning
 from model.scene.features import Features
-from model.scene.scene_phases import SceneReading
+from model.scene.scene_phases import Phase, SceneReading
 from model.scoring.measures import Measures
 
 
@@ -51,15 +51,18 @@ class CameraTurn:
     @property
     def can_predict(self) -> bool:
         """True where the frame can be predicted from the camera's last frames."""
-        reading = self.reading
-        if reading is not None and reading.cut and not reading.relit:
-            return False
-        return self.camera.has_context
+        is_predictable = self.reading is None or self.reading.is_predictable
+        return is_predictable and self.camera.has_context
 
     @property
-    def is_quiet(self) -> bool:
-        """True where nothing is scored or learned, because of the scene."""
-        return self.reading is not None and self.reading.quiet
+    def is_scored(self) -> bool:
+        """True unless the scene forbids to score the frame and to learn from it."""
+        return self.reading is None or self.reading.phase.has_scores
+
+    @property
+    def is_in_steady_light(self) -> bool:
+        """True where the picture is the scene's, in steady light, as far as anybody watches it."""
+        return self.reading is None or self.reading.phase is Phase.STEADY
 
     def read_scene(self) -> None:
         """Compare the frame with the camera's scene; the camera stays as it is."""
@@ -73,9 +76,9 @@ class CameraTurn:
         reading, camera = self.reading, self.camera
         if camera.scorer is None:
             return Withheld.NO_RANGE
-        if reading is not None and reading.unfit:
+        if reading is not None and reading.phase is Phase.UNFIT:
             return Withheld.UNFIT
-        if reading is not None and (reading.warming or reading.cut):
+        if reading is not None and (reading.phase.is_measuring or reading.cut):
             return Withheld.CHANGED
         return None if camera.has_context else Withheld.FEW_FRAMES
 
@@ -84,10 +87,10 @@ class CameraTurn:
 
         Args: within_s: the whole picture is computed at least once in so long.
         """
-        camera, last, reading = self.camera, self.camera.last_result, self.reading
-        if reading is not None and not reading.is_plain:
+        if not self.is_in_steady_light:
             return
-        light = camera.scene.get_light(reading)
+        camera, last = self.camera, self.camera.last_result
+        light = camera.scene.get_light(self.reading)
         # Until the new result is remembered, the kept outputs belong to no frame.
         camera.last_result = None
         kept = None if last is None or last.options is not self.options else last.kept
@@ -123,12 +126,13 @@ class CameraTurn:
             camera.append_unwatched(frame)
             return
         scorer = camera.scorer
-        if scorer is not None and reading.warming and self.result.measures is not None:
+        if scorer is not None and reading.phase.is_measuring and self.result.measures is not None:
             scorer.sample(self.result.measures)
         camera.append_compared(frame, reading)
-        if scorer is not None and reading.settled:
-            known = camera.scene.relighting is None and not reading.restless
-            scorer.settle(known=known, drifted=reading.drifted)
+        if scorer is not None and reading.is_last_without_score:
+            is_at_rest = reading.next_state.phase is Phase.STEADY
+            known = camera.scene.relighting is None and is_at_rest
+            scorer.settle(known=known, drifted=reading.phase is Phase.DRIFTED)
         if reading.change is not None or reading.obscured:
             self.result = replace(self.result, scene=reading.change, obscured=reading.obscured)
 
@@ -137,7 +141,7 @@ class CameraTurn:
         camera, result = self.camera, self.result
         if not self.can_skip:
             camera.forget_result()
-        elif result.measures is not None and (self.reading is None or self.reading.is_plain):
+        elif result.measures is not None and self.is_in_steady_light:
             crop = None if self.part is None else self.part.crop
             camera.stillness.add_inferred(self.features, None if crop is None else crop.region)
             kept = None if self.part is None else self.part.kept

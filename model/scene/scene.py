@@ -35,6 +35,7 @@ from model.scene.scene_features import (
 )
 from model.scene.scene_phases import (
     ComparedFrame,
+    Cut,
     Evidence,
     Phase,
     SceneChange,
@@ -78,22 +79,22 @@ class Scene:
 
     def read(self, thumb: Thumb) -> SceneReading:
         """Compare the camera's next frame, reduced; changes nothing."""
-        return step(self._state, self._measure(thumb), self.rules)[1]
+        return step(self._state, self._measure(thumb), self.rules)
 
     def append(self, reading: SceneReading) -> None:
         """Make a frame that was read a part of the past."""
         frame = reading.evidence.frame
-        if reading.cut and not reading.relit:
-            self.cut()
-        self._state, _ = step(self._state, reading.evidence, self.rules)
+        if not reading.is_predictable:
+            self._history.clear()
+        self._state = reading.next_state
         self._exposure = frame.exposure
         self._history.append(frame)
-        if reading.unfit:
+        if reading.phase is Phase.UNFIT:
             return
-        if reading.adopted:
+        if reading.cut is Cut.ADOPTED:
             self._forget()
         self._find_light(reading)
-        if reading.relit:
+        if reading.cut is Cut.RELIT:
             # The exposure is measured against another picture now: older levels don't compare.
             self._history.clear()
         is_known_light = self.relighting is None and reading.phase is Phase.STEADY
@@ -164,15 +165,15 @@ class Scene:
 
     def _find_light(self, reading: SceneReading) -> None:
         steady, grey = self._state.steady, reading.evidence.frame.features.grey
-        if reading.warming:
+        if reading.phase.is_measuring:
             self._sum = self._sum + grey if steady > 1 else grey
-        if reading.relit:
+        if reading.cut is Cut.RELIT:
             picture = self._sum / np.float32(steady)
             self.relighting = self._reference.find_relighting(picture)
             self._relit_picture = None if self.relighting is None else picture
         is_first = self._anchor is None and not self._reference.is_young
-        # A light that doesn't rest is compared, once it does, with the last one that did.
-        if is_first or (reading.settled and not reading.restless):
+        has_come_to_rest = reading.phase.is_measuring and self._state.phase is Phase.STEADY
+        if is_first or has_come_to_rest:
             self._anchor = self._history.mean
 
     def _forget(self) -> None:

@@ -1,5 +1,19 @@
 """The phases of a camera's scene, as a pure state machine: what each frame is to its scene, and
 which phase the next frame meets. `model.scene.scene` measures the evidence and keeps the pictures.
+
+| phase met | evidence | the frame is | the next frame meets |
+|---|---|---|---|
+| any | too few cells fit | UNFIT | UNFIT |
+| any | the same, for `adopt_frames` | CHANGED | CHANGED, in another scene |
+| UNFIT | enough cells fit again | CHANGED | CHANGED |
+| STEADY | the light has changed | CHANGED | CHANGED |
+| STEADY | the light has drifted | DRIFTED | DRIFTED |
+| STEADY | neither | STEADY | STEADY |
+| CHANGED, DRIFTED | steady light for `rewarm_frames` | as met | STEADY |
+| CHANGED, DRIFTED | no such rest for `longest_rewarm_frames` | as met | RESTLESS |
+| CHANGED, DRIFTED | neither | as met; CHANGED if the light moves | the same |
+| RESTLESS | steady light for `rewarm_frames` | CHANGED | CHANGED |
+| RESTLESS | no such rest | RESTLESS | RESTLESS |
 """
 
 from __future__ import annotations
@@ -30,6 +44,16 @@ class Phase(Enum):
     UNFIT = "unfit"
     """The picture isn't the scene's: there are no scores."""
 
+    @property
+    def is_measuring(self) -> bool:
+        """The effect of a change of the light is being measured."""
+        return self in (Phase.CHANGED, Phase.DRIFTED)
+
+    @property
+    def has_scores(self) -> bool:
+        """Frames in this phase get scores."""
+        return self in (Phase.STEADY, Phase.RESTLESS)
+
 
 @dataclass(frozen=True, slots=True)
 class SceneState:
@@ -43,10 +67,9 @@ class SceneState:
 
     def to_numbers(self) -> dict[str, int]:
         """Return what `read_state` reads. Steady light is counted from 0 after a restart."""
-        is_measuring = self.phase in (Phase.CHANGED, Phase.DRIFTED)
         return {
             "unfit": self.frames if self.phase is Phase.UNFIT else 0,
-            "rewarm": self.frames if is_measuring else 0,
+            "rewarm": self.frames if self.phase.is_measuring else 0,
             "restless": int(self.phase is Phase.RESTLESS),
             "drifted": int(self.phase is Phase.DRIFTED),
         }
@@ -104,82 +127,59 @@ class Evidence:
     """Strength of the edges as a share of the scene's; only in `UNFIT`."""
 
 
+class Cut(Enum):
+    """Why the frames before can't predict those to come."""
+
+    JUMP = "jump"
+    """This frame isn't in their light or of their scene: they can't predict it either."""
+    ADOPTED = "adopted"
+    """The same, and from this frame on the scene is another one."""
+    RELIT = "relit"
+    """The effect of the light has been measured: frames after this one are relit, they aren't."""
+
+
 @dataclass(frozen=True, slots=True)
 class SceneReading:
     """What a frame is to its scene."""
 
     evidence: Evidence
     phase: Phase
-    next_phase: Phase
-    """The phase that the next frame meets."""
+    next_state: SceneState
+    """The state that the next frame meets."""
     change: SceneChange | None = None
     """A change that was found on this frame."""
     obscured: str = ""
     """Why the picture isn't the scene's, once that has lasted; a sentence."""
-    cut: bool = False
-    """The frames before this one can't predict it, or the ones to come."""
-    relit: bool = False
-    """The effect of the light has been measured: from this frame on frames are relit."""
-    adopted: bool = False
-    """The picture has been another one for so long that it is the scene now."""
+    cut: Cut | None = None
 
     @property
-    def is_plain(self) -> bool:
-        """The scene is its own, in steady light, and nothing is to be said about the frame."""
-        return self.phase is Phase.STEADY
+    def is_predictable(self) -> bool:
+        """The frames before may predict this one."""
+        return self.cut is None or self.cut is Cut.RELIT
 
     @property
-    def unfit(self) -> bool:
-        """The picture isn't the scene's."""
-        return self.phase is Phase.UNFIT
-
-    @property
-    def drifted(self) -> bool:
-        """The light has changed slowly and little, and the effect is being measured."""
-        return self.phase is Phase.DRIFTED
-
-    @property
-    def warming(self) -> bool:
-        """The effect of a change is being measured."""
-        return self.phase is Phase.CHANGED or self.phase is Phase.DRIFTED
-
-    @property
-    def quiet(self) -> bool:
-        """No score can be given."""
-        return self.unfit or self.warming
-
-    @property
-    def restless(self) -> bool:
-        """The light has changed for too long to wait for its rest."""
-        return self.next_phase is Phase.RESTLESS
-
-    @property
-    def settled(self) -> bool:
-        """This is the last frame without a score."""
-        return self.warming and self.next_phase in (Phase.STEADY, Phase.RESTLESS)
+    def is_last_without_score(self) -> bool:
+        """The next frame will get a score again."""
+        return not self.phase.has_scores and self.next_state.phase.has_scores
 
 
-Step = tuple[SceneState, SceneReading]
-
-_STEADY = SceneState()
 _CHANGED = SceneState(Phase.CHANGED, 1)
-_DRIFTED = SceneState(Phase.DRIFTED, 1, 1)
+"""The light's effect is to be measured, from the next frame on."""
 
 
-def step(state: SceneState, evidence: Evidence, rules: SceneRules) -> Step:
-    """Return the state after a frame, and what the frame is to its scene."""
+def step(state: SceneState, evidence: Evidence, rules: SceneRules) -> SceneReading:
+    """Find what a frame is to its scene, and the state after it; see the table above."""
     if _is_unfit(state.phase, evidence.fitting, rules):
         return _step_unfit(state, evidence, rules)
     match state.phase:
+        case Phase.UNFIT:
+            return SceneReading(evidence, Phase.CHANGED, _CHANGED, cut=Cut.JUMP)
         case Phase.STEADY:
             return _step_steady(evidence)
+        case Phase.CHANGED | Phase.DRIFTED:
+            return _step_changed(state, evidence, rules)
         case Phase.RESTLESS:
             return _step_restless(state, evidence, rules)
-        case Phase.UNFIT:
-            # It fits again, in a light that is yet to be measured.
-            return _CHANGED, SceneReading(evidence, Phase.CHANGED, Phase.CHANGED, cut=True)
-        case _:
-            return _step_changed(state, evidence, rules)
 
 
 def _is_unfit(phase: Phase, fitting: float | None, rules: SceneRules) -> bool:
@@ -188,18 +188,15 @@ def _is_unfit(phase: Phase, fitting: float | None, rules: SceneRules) -> bool:
     return fitting < (rules.clear_share if phase is Phase.UNFIT else rules.obscured_share)
 
 
-def _step_unfit(state: SceneState, evidence: Evidence, rules: SceneRules) -> Step:
+def _step_unfit(state: SceneState, evidence: Evidence, rules: SceneRules) -> SceneReading:
     frames = state.frames + 1 if state.phase is Phase.UNFIT else 1
     if frames >= rules.adopt_frames:
         change = SceneChange(
             f"the picture has been another one for {frames} frames, and is the scene now"
         )
-        return _CHANGED, SceneReading(
-            evidence, Phase.CHANGED, Phase.CHANGED, change, cut=True, adopted=True
-        )
+        return SceneReading(evidence, Phase.CHANGED, _CHANGED, change, cut=Cut.ADOPTED)
     obscured = "" if frames < rules.obscured_frames else _describe_cover(evidence, rules)
-    after = SceneState(Phase.UNFIT, frames)
-    return after, SceneReading(evidence, Phase.UNFIT, Phase.UNFIT, obscured=obscured)
+    return SceneReading(evidence, Phase.UNFIT, SceneState(Phase.UNFIT, frames), obscured=obscured)
 
 
 def _describe_cover(evidence: Evidence, rules: SceneRules) -> str:
@@ -211,17 +208,17 @@ def _describe_cover(evidence: Evidence, rules: SceneRules) -> str:
     )
 
 
-def _step_steady(evidence: Evidence) -> Step:
+def _step_steady(evidence: Evidence) -> SceneReading:
     if evidence.change is not None:
-        return _CHANGED, SceneReading(
-            evidence, Phase.CHANGED, Phase.CHANGED, evidence.change, cut=evidence.is_jump
-        )
+        cut = Cut.JUMP if evidence.is_jump else None
+        return SceneReading(evidence, Phase.CHANGED, _CHANGED, evidence.change, cut=cut)
     if evidence.drift is not None:
-        return _DRIFTED, SceneReading(evidence, Phase.DRIFTED, Phase.DRIFTED, evidence.drift)
-    return _STEADY, SceneReading(evidence, Phase.STEADY, Phase.STEADY)
+        after = SceneState(Phase.DRIFTED, frames=1, steady=1)
+        return SceneReading(evidence, Phase.DRIFTED, after, evidence.drift)
+    return SceneReading(evidence, Phase.STEADY, SceneState())
 
 
-def _step_changed(state: SceneState, evidence: Evidence, rules: SceneRules) -> Step:
+def _step_changed(state: SceneState, evidence: Evidence, rules: SceneRules) -> SceneReading:
     frames, steady = state.frames + 1, _count_steady(state, evidence)
     phase = Phase.CHANGED if steady == 0 else state.phase
     if steady >= rules.rewarm_frames:
@@ -230,18 +227,17 @@ def _step_changed(state: SceneState, evidence: Evidence, rules: SceneRules) -> S
         after = SceneState(Phase.RESTLESS, 0, steady)
     else:
         after = SceneState(phase, frames, steady)
-    relit = steady == rules.light_frames
-    cut = relit or evidence.is_jump
-    return after, SceneReading(evidence, phase, after.phase, cut=cut, relit=relit)
+    if steady == rules.light_frames:
+        return SceneReading(evidence, phase, after, cut=Cut.RELIT)
+    return SceneReading(evidence, phase, after, cut=Cut.JUMP if evidence.is_jump else None)
 
 
-def _step_restless(state: SceneState, evidence: Evidence, rules: SceneRules) -> Step:
+def _step_restless(state: SceneState, evidence: Evidence, rules: SceneRules) -> SceneReading:
     steady = _count_steady(state, evidence)
     if steady < rules.rewarm_frames:
-        after = SceneState(Phase.RESTLESS, 0, steady)
-        return after, SceneReading(evidence, Phase.RESTLESS, Phase.RESTLESS)
+        return SceneReading(evidence, Phase.RESTLESS, SceneState(Phase.RESTLESS, 0, steady))
     rest = SceneChange(f"the light has come to rest, mean {evidence.frame.mean:.0f}")
-    return _CHANGED, SceneReading(evidence, Phase.CHANGED, Phase.CHANGED, rest)
+    return SceneReading(evidence, Phase.CHANGED, _CHANGED, rest)
 
 
 def _count_steady(state: SceneState, evidence: Evidence) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.scene.features import Features
 from model.scene.light import Light
-from model.scene.scene_phases import SceneReading
+from model.scene.scene_phases import Cut, SceneReading
 from model.standing.appearance import (
     CELLS,
     FEATURES,
@@ -107,10 +107,10 @@ class StandingMemory:
             reading: what the frame is to its scene; None: its own, or not known.
             learns: new things come nearer to being normal. What is normal is followed in any case.
         """
-        if reading is not None and reading.quiet:
+        if reading is not None and not reading.phase.has_scores:
             self.cut()
             self.settling_s = self.rules.settle_s
-            if reading.adopted:
+            if reading.cut is Cut.ADOPTED:
                 self.forget()
             return
         self._waited_s += self._measure_step(features.time_s)

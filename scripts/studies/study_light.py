@@ -179,7 +179,7 @@ def count_changes(folder: Path, shape: FrameShape) -> dict[str, dict[str, object
             reading = scene.read(extract(fitter.fit(timed.picture)).thumb)
             scene.append(reading)
             changes += [f"{frames / FPS:.1f} s: {reading.change.reason}"] if reading.change else []
-            quiet += reading.quiet
+            quiet += not reading.phase.has_scores
             obscured += bool(reading.obscured)
             frames += 1
         found[source.name] = {

@@ -56,8 +56,13 @@ def make_settled_scene(rules: SceneRules | None = None) -> Scene:
     """Make a `Scene` that knows the drawn scene."""
     scene = Scene(rules or SceneRules())
     readings = read_all(scene, shoot_still(draw_scene(), STILL))
-    assert not any(reading.quiet for reading in readings)
+    assert all(list_scored(readings))
     return scene
+
+
+def list_scored(readings: Sequence[SceneReading]) -> list[bool]:
+    """List whether each frame may get a score."""
+    return [reading.phase.has_scores for reading in readings]
 
 
 def list_changes(readings: Sequence[SceneReading]) -> list[str]:

@@ -19,6 +19,7 @@ from model.scene.features import SIDE, extract
 from model.scene.relighting import estimate_relighting
 from model.scene.scene import Scene, count_saved_bytes
 from model.scene.scene_features import extract_scene_features
+from model.scene.scene_phases import Cut, Phase
 from model.scene.scene_rules import SceneRules
 from tests.model.stills import (
     SIZE,
@@ -27,6 +28,7 @@ from tests.model.stills import (
     Frame,
     draw_scene,
     list_changes,
+    list_scored,
     make_settled_scene,
     read_all,
     shoot,
@@ -52,9 +54,9 @@ def test_a_step_of_the_light_is_found_on_its_frame_and_reported_once(
     (reason,) = list_changes(readings)
     assert readings[0].change is not None and readings[0].cut
     assert reason.startswith("the light changed: ") and " → " in reason
-    quiet = [reading.quiet for reading in readings]
-    assert quiet == [True] * quiet.count(True) + [False] * quiet.count(False)
-    assert SceneRules().rewarm_frames <= quiet.count(True) < 55
+    scored = list_scored(readings)
+    assert scored == sorted(scored)
+    assert SceneRules().rewarm_frames <= scored.count(False) < 55
 
 
 def test_a_picture_is_turned_into_the_known_light_and_left_alone_when_that_is_back() -> None:
@@ -72,10 +74,10 @@ def test_a_cloud_that_comes_over_seconds_is_a_change_until_it_stands_still() -> 
     fade = [drawn + np.float32(step / 30.0) * (_dim(drawn) - drawn) for step in range(31)]
     readings = read_all(make_settled_scene(), shoot(fade + [fade[-1]] * 90))
     assert len(list_changes(readings)) == 1
-    first = next(index for index, reading in enumerate(readings) if reading.quiet)
+    first = list_scored(readings).index(False)
     assert first <= 20
-    assert all(reading.quiet for reading in readings[first : 30 + SceneRules().rewarm_frames])
-    assert not readings[-1].quiet
+    assert not any(list_scored(readings[first : 30 + SceneRules().rewarm_frames]))
+    assert readings[-1].phase.has_scores
 
 
 def test_dusk_is_followed_in_steps() -> None:
@@ -85,7 +87,7 @@ def test_dusk_is_followed_in_steps() -> None:
     changes = list_changes(readings)
     assert 2 <= len(changes) <= 10
     assert all(change.startswith("the light drifted: ") for change in changes)
-    assert not any(reading.unfit for reading in readings)
+    assert all(reading.phase is not Phase.UNFIT for reading in readings)
 
 
 def test_a_light_that_drifts_back_is_known_again_though_the_last_step_is_small() -> None:
@@ -97,13 +99,13 @@ def test_a_light_that_drifts_back_is_known_again_though_the_last_step_is_small()
     back = [(slope + np.float32(step / 200.0) * (1 - slope)) * drawn for step in range(201)]
     readings = read_all(scene, shoot(back + [back[-1]] * 60))
     assert "what it was first" in list_changes(readings)[-1]
-    assert scene.relighting is None and not readings[-1].quiet
+    assert scene.relighting is None and readings[-1].phase.has_scores
 
 
 def test_small_changes_of_the_light_are_none() -> None:
     drawn = draw_scene()
     swaying = [drawn * np.float32(1.0 + 0.03 * np.sin(step / 8.0)) for step in range(150)]
-    assert not any(reading.quiet for reading in read_all(make_settled_scene(), shoot(swaying)))
+    assert all(list_scored(read_all(make_settled_scene(), shoot(swaying))))
 
 
 def test_a_lorry_near_the_camera_is_neither_light_nor_cover() -> None:
@@ -121,7 +123,7 @@ def test_a_lorry_near_the_camera_is_neither_light_nor_cover() -> None:
     readings = read_all(
         make_settled_scene(), [*shoot(passing[:41]), *standing, *shoot(passing[41:])]
     )
-    assert not any(reading.quiet for reading in readings)
+    assert all(list_scored(readings))
 
 
 def test_a_covered_camera_is_reported_until_it_is_uncovered() -> None:
@@ -129,12 +131,12 @@ def test_a_covered_camera_is_reported_until_it_is_uncovered() -> None:
     cover = np.full((SIZE, SIZE), 45.0, np.float32)
     readings = read_all(scene, [*shoot_still(cover, 50), *shoot_still(draw_scene(), 60)])
     last = SceneRules().obscured_frames
-    assert all(reading.quiet and reading.unfit for reading in readings[:50])
+    assert all(reading.phase is Phase.UNFIT for reading in readings[:50])
     assert [bool(reading.obscured) for reading in readings] == [
         last - 1 <= index < 50 for index in range(110)
     ]
     assert "covered, or without light" in readings[49].obscured
-    assert readings[50].cut and not readings[-1].quiet
+    assert readings[50].cut and readings[-1].phase.has_scores
     assert not list_changes(readings)
 
 
@@ -144,7 +146,7 @@ def test_a_turned_camera_is_reported_and_its_scene_is_adopted_in_the_end() -> No
     assert "turned, or blocked" in readings[100].obscured
     (reason,) = list_changes(readings)
     assert readings[199].change is not None and "is the scene now" in reason
-    assert not readings[200].obscured and not readings[-1].quiet
+    assert not readings[200].obscured and readings[-1].phase.has_scores
 
 
 def test_a_dark_night_is_not_a_covered_camera() -> None:
@@ -153,19 +155,21 @@ def test_a_dark_night_is_not_a_covered_camera() -> None:
     )
     assert len(list_changes(readings)) == 1
     assert not any(reading.obscured for reading in readings)
-    assert not readings[-1].quiet
+    assert readings[-1].phase.has_scores
 
 
 def test_pictures_without_lasting_edges_are_never_obscured() -> None:
     random = np.random.default_rng(3)
     frames = [random.integers(0, 200, (SIZE, SIZE), dtype=np.uint8) for _ in range(200)]
-    assert not any(reading.unfit for reading in read_all(Scene(SceneRules()), frames))
+    assert all(
+        reading.phase is not Phase.UNFIT for reading in read_all(Scene(SceneRules()), frames)
+    )
 
 
 def test_a_cut_alone_is_no_change_and_other_light_after_one_is() -> None:
     scene = make_settled_scene()
     scene.cut()
-    assert not any(reading.quiet for reading in read_all(scene, shoot_still(draw_scene(), 40)))
+    assert all(list_scored(read_all(scene, shoot_still(draw_scene(), 40))))
     scene.cut()
     readings = read_all(scene, shoot_still(_dim(draw_scene()), 40))
     assert readings[0].change is not None
@@ -174,11 +178,11 @@ def test_a_cut_alone_is_no_change_and_other_light_after_one_is() -> None:
 def test_a_cut_while_the_light_is_being_measured_starts_that_again() -> None:
     scene = make_settled_scene()
     readings = read_all(scene, shoot_still(_dim(draw_scene()), 30))
-    assert readings[-1].quiet
+    assert not readings[-1].phase.has_scores
     scene.cut()
     readings = read_all(scene, shoot_still(_dim(draw_scene()), 60))
-    assert [reading.quiet for reading in readings] == [index < 40 for index in range(60)]
-    assert [reading.relit for reading in readings].index(True) == SceneRules().light_frames - 1
+    assert list_scored(readings) == [False] * 40 + [True] * 20
+    assert [reading.cut for reading in readings].index(Cut.RELIT) == SceneRules().light_frames - 1
 
 
 def test_light_that_never_settles_withholds_scores_for_so_long_only() -> None:
@@ -186,10 +190,8 @@ def test_light_that_never_settles_withholds_scores_for_so_long_only() -> None:
     scene = make_settled_scene(rules)
     flicker = [(draw_scene() if step % 8 < 4 else _dim(draw_scene())) for step in range(300)]
     readings = read_all(scene, shoot(flicker))
-    first = next(index for index, reading in enumerate(readings) if reading.quiet)
-    assert [index for index, reading in enumerate(readings) if reading.quiet] == list(
-        range(first, first + 50)
-    )
+    first = list_scored(readings).index(False)
+    assert list_scored(readings)[first:] == [False] * 50 + [True] * (250 - first)
     assert not any(reading.cut for reading in readings[first + 50 :])
     other = Scene(rules)
     other.restore(scene.dump_numbers(), scene.dump_arrays())
@@ -198,7 +200,7 @@ def test_light_that_never_settles_withholds_scores_for_so_long_only() -> None:
     readings = read_all(scene, shoot_still(_dim(draw_scene()), 120))
     (reason,) = list_changes(readings)
     assert reason.startswith("the light has come to rest") and scene.relighting is not None
-    assert not readings[-1].quiet
+    assert readings[-1].phase.has_scores
 
 
 def test_nothing_of_a_saved_scene_is_lost() -> None:

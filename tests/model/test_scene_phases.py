@@ -14,6 +14,7 @@ from model.scene.exposure import NO_EXPOSURE
 from model.scene.scene_features import SceneFeatures
 from model.scene.scene_phases import (
     ComparedFrame,
+    Cut,
     Evidence,
     Phase,
     SceneChange,
@@ -53,8 +54,8 @@ def run(
     """Step through the evidence; returns the last state, and all readings."""
     state, readings = state or SceneState(), []
     for each in evidence:
-        state, reading = step(state, each, RULES)
-        readings.append(reading)
+        readings.append(step(state, each, RULES))
+        state = readings[-1].next_state
     return state, readings
 
 
@@ -66,7 +67,7 @@ def list_phases(readings: Iterable[SceneReading]) -> str:
 def test_nothing_new_is_plain() -> None:
     state, (reading,) = run([SAME])
     assert state == SceneState()
-    assert reading.is_plain and not reading.quiet and reading.change is None
+    assert reading.phase is Phase.STEADY and reading.cut is reading.change is None
 
 
 @pytest.mark.parametrize("evidence", [JUMP, SLOPE])
@@ -74,31 +75,32 @@ def test_a_change_withholds_scores_until_the_light_is_measured(evidence: Evidenc
     state, readings = run([evidence, *[SAME] * 5])
     assert list_phases(readings) == "CCCCCS"
     assert [reading.change for reading in readings] == [CHANGE, *[None] * 5]
-    assert [reading.relit for reading in readings] == [False, False, True, *[False] * 3]
-    assert [reading.settled for reading in readings] == [*[False] * 4, True, False]
-    assert [reading.cut for reading in readings][:3] == [evidence.is_jump, False, True]
+    jump = Cut.JUMP if evidence.is_jump else None
+    assert [reading.cut for reading in readings] == [jump, None, Cut.RELIT, None, None, None]
+    assert [reading.is_predictable for reading in readings] == [jump is None, *[True] * 5]
+    assert [reading.is_last_without_score for reading in readings] == [*[False] * 4, True, False]
     assert state == SceneState()
 
 
 def test_unsteady_light_is_measured_from_the_start_again() -> None:
     _, readings = run([SLOPE, SAME, SAME, JUMP, *[SAME] * 5])
     assert list_phases(readings) == "CCCCCCCCS"
-    assert readings[3].change is None and readings[3].cut
-    assert [index for index, reading in enumerate(readings) if reading.relit] == [2, 5]
+    assert readings[3].change is None and readings[3].cut is Cut.JUMP
+    assert [index for index, reading in enumerate(readings) if reading.cut is Cut.RELIT] == [2, 5]
 
 
 def test_a_drift_counts_its_own_frame_and_is_one_for_as_long_as_it_is_slow() -> None:
     _, readings = run([DRIFTED, *[SAME] * 4])
     assert list_phases(readings) == "DDDDS"
     assert readings[0].change == DRIFT and not readings[0].cut
-    assert readings[3].settled and readings[3].drifted
+    assert readings[3].is_last_without_score
     assert list_phases(run([DRIFTED, SAME, SLOPE, SAME])[1]) == "DDCC"
 
 
 def test_light_without_rest_has_scores_again_and_comes_to_rest_at_last() -> None:
     state, readings = run([SLOPE] * 12)
     assert list_phases(readings) == "CCCCCCCCRRRR"
-    assert readings[7].settled and readings[7].restless
+    assert readings[7].is_last_without_score and not readings[6].is_last_without_score
     assert not any(reading.cut or reading.change for reading in readings[1:])
     state, readings = run([SAME] * 5, state)
     assert list_phases(readings) == "RRRCC"
@@ -111,7 +113,7 @@ def test_a_covered_camera_is_reported_after_a_while_and_adopted_in_the_end() -> 
     assert list_phases(readings) == "UUUUUC"
     assert [bool(reading.obscured) for reading in readings] == [False] * 2 + [True] * 3 + [False]
     assert "10% of the picture" in readings[2].obscured and "covered" in readings[2].obscured
-    assert readings[5].adopted and readings[5].cut and readings[5].change is not None
+    assert readings[5].cut is Cut.ADOPTED and readings[5].change is not None
     assert state == SceneState(Phase.CHANGED, 1)
 
 
@@ -129,18 +131,18 @@ def test_a_picture_has_to_fit_better_to_be_the_scene_again() -> None:
     for evidence in (SAME, BLANK):
         _, readings = run([COVERED, evidence])
         assert list_phases(readings) == "UC"
-        assert readings[1].cut and readings[1].change is None and not readings[1].adopted
+        assert readings[1].cut is Cut.JUMP and readings[1].change is None
 
 
 @given(st.lists(st.sampled_from([SAME, JUMP, SLOPE, DRIFTED, COVERED, HALF_COVERED, BLANK])))
 def test_every_reading_agrees_with_the_states_around_it(evidence: list[Evidence]) -> None:
     state = SceneState()
     for each in evidence:
-        after, reading = step(state, each, RULES)
-        assert reading.next_phase is after.phase
-        assert reading.quiet == (reading.phase not in (Phase.STEADY, Phase.RESTLESS))
-        assert not reading.is_plain or (state.phase is Phase.STEADY and reading.change is None)
-        assert not reading.obscured or reading.unfit
-        assert not reading.cut or reading.warming
+        reading = step(state, each, RULES)
+        after = reading.next_state
+        assert reading.phase is not Phase.STEADY or state.phase is Phase.STEADY
+        assert reading.phase is not Phase.STEADY or reading.change is None
+        assert not reading.obscured or reading.phase is Phase.UNFIT
+        assert not reading.cut or reading.phase.is_measuring
         assert read_state(after.to_numbers()) == replace(after, steady=0)
         state = after
