@@ -17,23 +17,25 @@ from numpy.typing import NDArray
 
 from model.frames import Frame
 
-LEAST_CELLS = 12
-"""With fewer usable cells there is no estimate."""
-LEAST_LEVEL = 8.0
-"""Darker cells aren't used."""
-MOST = 2.5
-"""A picture that is more times brighter or darker is in another light."""
-SLOPES = (0.5, 2.0)
-"""A slope outside of these is another light."""
-FREE = 0.02
-"""A difference of at most this share of the level is left as it is."""
-ALIKE = 0.06
-"""Cells that differ more from the curve (by the logarithm) show something that moved."""
-UNCHANGED = 0.75
-"""If this share of the cells has its known level, the exposure does nothing."""
-ROUNDS = 3
-PRIOR = 0.2
-"""How strongly the slope is held at 1: as a sum of squared logarithms of levels."""
+LEAST_USABLE_CELLS = 12
+"""Cells of 64. Fewer say too little about the whole picture."""
+LEAST_KNOWN_LEVEL = 8.0
+"""In grey levels. Noise rules the logarithm of a darker one."""
+LARGEST_GAIN = 2.5
+"""A ratio of levels, up or down. A larger one is another light, which `Scene` measures."""
+SLOPE_LIMITS = (0.5, 2.0)
+"""Of the curve of logarithms. Outside of them it is another light, too."""
+IGNORED_DIFFERENCE = 0.02
+"""In logarithms of levels: about a share. A frame that differs less is left as it is."""
+FITTING_DIFFERENCE = 0.06
+"""In logarithms of levels. A cell that is farther from the curve shows something that moved."""
+UNCHANGED_CELLS = 0.75
+"""A share of the usable cells. If so many have their known level, the others show what moved."""
+FIT_ROUNDS = 3
+"""Rounds of fitting: each leaves out the cells that moved, by the curve of the one before."""
+SLOPE_PRIOR = 0.2
+"""In squared logarithms, as the sum that it is added to: it holds the slope at 1 where the cells'
+levels are much alike and couldn't tell it."""
 
 Grey = NDArray[np.float32]
 
@@ -61,7 +63,7 @@ class Exposure:
     def undo(self, frame: Frame) -> Frame:
         """Return the frame in the known light; the same object where it is in it.
 
-        `FREE` is left of larger differences, too, so that there is no step where it ends.
+        `IGNORED_DIFFERENCE` is left of larger ones, too, so that there is no step where it ends.
         """
         tones = self.tones
         return frame if tones is None else np.asarray(cv2.LUT(frame, tones), np.uint8)
@@ -74,7 +76,7 @@ NO_EXPOSURE = Exposure()
 def _make_tones(exposure: Exposure) -> NDArray[np.uint8] | None:
     levels = np.arange(256, dtype=np.float32)
     differs = np.log(np.maximum(exposure.undo_levels(levels), 0.5) / np.maximum(levels, 0.5))
-    rest = np.sign(differs) * np.maximum(np.abs(differs) - FREE, 0.0)
+    rest = np.sign(differs) * np.maximum(np.abs(differs) - IGNORED_DIFFERENCE, 0.0)
     if not rest.any():
         return None
     tones = np.asarray((levels * np.exp(rest)).round().clip(0, 255), np.uint8)
@@ -100,23 +102,24 @@ def estimate_exposure(levels: Grey, known: Grey, still: NDArray[np.bool_]) -> Ex
     Returns: None: too few cells are usable. `NO_EXPOSURE`: it does nothing, or more than an
         exposure can do.
     """
-    usable = still & (known >= LEAST_LEVEL) & (levels >= 1.0)
-    if usable.sum() < LEAST_CELLS:
+    usable = still & (known >= LEAST_KNOWN_LEVEL) & (levels >= 1.0)
+    if usable.sum() < LEAST_USABLE_CELLS:
         return None
     x, y = np.log(known[usable]), np.log(levels[usable])
-    if (np.abs(y - x) <= FREE).mean() >= UNCHANGED:
+    if (np.abs(y - x) <= IGNORED_DIFFERENCE).mean() >= UNCHANGED_CELLS:
         return NO_EXPOSURE
     pivot = _find_median(x)
     x -= pivot
     shift, slope = _find_median(y - pivot - x), 1.0
-    for _ in range(ROUNDS):
+    for _ in range(FIT_ROUNDS):
         rest = y - pivot - shift - slope * x
-        alike = np.abs(rest) <= max(ALIKE, 2.0 * _find_median(np.abs(rest)))
+        alike = np.abs(rest) <= max(FITTING_DIFFERENCE, 2.0 * _find_median(np.abs(rest)))
         xs, ys = x[alike], (y - pivot - x)[alike]
         middle = float(xs.mean())
         tilt = float(((xs - middle) * (ys - ys.mean())).sum())
-        slope = 1.0 + tilt / (float(((xs - middle) ** 2).sum()) + PRIOR)
+        slope = 1.0 + tilt / (float(((xs - middle) ** 2).sum()) + SLOPE_PRIOR)
         shift = _find_median(ys - (slope - 1.0) * xs)
-    if abs(shift) > math.log(MOST) or not SLOPES[0] <= slope <= SLOPES[1]:
+    least_slope, largest_slope = SLOPE_LIMITS
+    if abs(shift) > math.log(LARGEST_GAIN) or not least_slope <= slope <= largest_slope:
         return NO_EXPOSURE
     return Exposure(shift, slope, pivot)

@@ -11,6 +11,11 @@ from model.frames import Frame
 from model.scene.exposure import NO_EXPOSURE, Exposure
 from model.scene.relighting import Relighting
 
+SAME_LEVELS = 1
+"""In grey levels, far less than `Stillness` takes for noise. An exposure is estimated for each
+frame, and hardly ever twice the same."""
+SAME_TONES = np.arange(256, dtype=np.uint8)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Light:
@@ -26,17 +31,11 @@ class Light:
         return frame if self.relighting is None else self.relighting.apply(frame)
 
     def is_near(self, other: Light) -> bool:
-        """Return whether `undo` gives each pixel the same level with both, up to `TOLERANCE`."""
+        """Return whether `undo` gives each pixel the same level with both, up to `SAME_LEVELS`."""
         if self.relighting is not other.relighting:
             return False
         one, two = self.exposure.tones, other.exposure.tones
         if one is two:  # both None, most often
             return True
-        one, two = (UNCHANGED if tones is None else tones for tones in (one, two))
-        return int(cv2.absdiff(one, two).max()) <= TOLERANCE
-
-
-TOLERANCE = 1
-"""In grey levels, far less than `Stillness` takes for noise. An exposure is estimated for each
-frame, and hardly ever twice the same."""
-UNCHANGED = np.arange(256, dtype=np.uint8)
+        one, two = (SAME_TONES if tones is None else tones for tones in (one, two))
+        return int(cv2.absdiff(one, two).max()) <= SAME_LEVELS

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from model.frames import Frame
 
-KNOTS = 17
-"""The tone curve has so many knots, at quantiles of the picture's levels."""
-FIELD = 16
-"""The gains are known at so many places along each side."""
-MOST_GAIN = 2.0
-"""A gain makes a place at most this many times brighter or darker."""
-ALIKE = 0.3
-"""Where the picture differs by more than this share after the tone curve, something else is there,
-which says nothing about the light."""
+CURVE_KNOTS = 17
+"""Knots of the tone curve, at quantiles of the picture's levels."""
+GAINS_SIDE = 16
+"""Places along each side of the picture that have a gain."""
+LARGEST_GAIN = 2.0
+"""A ratio of levels, up or down: one odd place must not be made white or black."""
+FITTING_SHARE = 0.3
+"""A share of the level. A place that differs more after the tone curve shows something else, which
+says nothing about the light."""
 
 Reduced = NDArray[np.float32]
 """Grey levels, square, of one scene in one light."""
@@ -35,7 +35,7 @@ class Relighting:
     tones: NDArray[np.uint8]
     """(256,)"""
     gains: NDArray[np.float32]
-    """(FIELD, FIELD)"""
+    """(GAINS_SIDE, GAINS_SIDE)"""
 
     def apply(self, frame: Frame) -> Frame:
         """Return a new frame, in the other light."""
@@ -62,7 +62,7 @@ def estimate_relighting(now: Reduced, known: Reduced) -> Relighting:
 def _fit_tone_curve(now: Reduced, known: Reduced) -> NDArray[np.float64]:
     """Fit a monotone curve, rising or falling, from the levels now to the known ones, (256,)."""
     order = np.argsort(now, axis=None, kind="stable")
-    parts = [part for part in np.array_split(order, KNOTS) if len(part)]
+    parts = [part for part in np.array_split(order, CURVE_KNOTS) if len(part)]
     at = np.array([np.median(now.flat[part]) for part in parts])
     to = np.array([np.median(known.flat[part]) for part in parts])
     rising = float(np.sum((at - at.mean()) * (to - to.mean()))) >= 0.0
@@ -78,12 +78,12 @@ def _fit_tone_curve(now: Reduced, known: Reduced) -> NDArray[np.float64]:
 
 
 def _fit_gains(toned: Reduced, known: Reduced) -> NDArray[np.float32]:
-    """Fit what the tone curve leaves, by place, (FIELD, FIELD)."""
-    alike = (np.abs(toned - known) <= ALIKE * np.maximum(known, 8.0)).astype(np.float32)
+    """Fit what the tone curve leaves, by place, (GAINS_SIDE, GAINS_SIDE)."""
+    alike = (np.abs(toned - known) <= FITTING_SHARE * np.maximum(known, 8.0)).astype(np.float32)
     sigma = known.shape[0] / 10.0
     goal, present, weight = (
         cv2.GaussianBlur(picture * alike, (0, 0), sigma) for picture in (known, toned, alike * 8.0)
     )
     gains = (goal + weight) / (present + weight + 1e-3)
-    gains = cv2.resize(gains, (FIELD, FIELD), interpolation=cv2.INTER_AREA)
-    return np.asarray(gains.clip(1.0 / MOST_GAIN, MOST_GAIN), np.float32)
+    gains = cv2.resize(gains, (GAINS_SIDE, GAINS_SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(gains.clip(1.0 / LARGEST_GAIN, LARGEST_GAIN), np.float32)

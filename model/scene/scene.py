@@ -25,7 +25,7 @@ from model.scene.light_changes import (
     find_changed_cells,
     is_light_change,
 )
-from model.scene.relighting import FIELD, Reduced, Relighting
+from model.scene.relighting import GAINS_SIDE, Reduced, Relighting
 from model.scene.scene_features import (
     CELLS,
     Levels,
@@ -219,7 +219,7 @@ class Scene:
         count = 3 * SIDE * SIDE + CELLS * CELLS
         values = np.frombuffer(arrays, "<f4", count).astype(np.float32)
         edges, picture, anchor = np.split(values, [2 * SIDE * SIDE, 3 * SIDE * SIDE])
-        gains = np.frombuffer(arrays, "<f4", FIELD * FIELD if relit else 0, 4 * count)
+        gains = np.frombuffer(arrays, "<f4", GAINS_SIDE**2 if relit else 0, 4 * count)
         if not all(np.isfinite(each).all() for each in (edges, picture, gains)):
             raise ValueError("a saved scene's numbers are not finite")
         self._reference.edges = edges.reshape(2, SIDE, SIDE).copy()
@@ -227,15 +227,14 @@ class Scene:
         self._reference.frames, self._reference.picture_frames = seen, known
         self._anchor = anchor.reshape(CELLS, CELLS).copy() if np.isfinite(anchor).all() else None
         self._state = state
-        tones = np.frombuffer(arrays[-256:], np.uint8)
-        self.relighting = (
-            Relighting(tones.copy(), gains.reshape(FIELD, FIELD).astype(np.float32))
-            if relit
-            else None
-        )
+        self.relighting = None
+        if relit:
+            tones = np.frombuffer(arrays[-256:], np.uint8).copy()
+            gains = gains.reshape(GAINS_SIDE, GAINS_SIDE).astype(np.float32)
+            self.relighting = Relighting(tones, gains)
         self.cut()
 
 
 def count_saved_bytes(*, relit: bool) -> int:
     """Return the length of `Scene.dump_arrays`."""
-    return 4 * (3 * SIDE * SIDE + CELLS * CELLS) + (4 * FIELD * FIELD + 256 if relit else 0)
+    return 4 * (3 * SIDE * SIDE + CELLS * CELLS) + (4 * GAINS_SIDE**2 + 256 if relit else 0)
