@@ -7,12 +7,10 @@ g(-P). Scores use only the past. `docs/scoring.md` has the equations.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Mapping
-
-import numpy as np
+from collections.abc import Mapping
 
 from model.bundles.calibration_config import Interval, NormalRange
+from model.scoring.light_shift import LightShift
 from model.scoring.measures import Measures
 from model.scoring.ranges import make_range
 from model.scoring.score_config import ErrorKind, ScoreConfig, scale_weight
@@ -30,30 +28,8 @@ LEAST_SPAN = {
 squared or plain distance. A narrower range means that the measure has collapsed: min-max would blow
 up its noise. A trained D spans at least 2e-6 in a clip of Ped2 (mean squares, 128 channels; less
 with more channels); single precision's noise in it is near 1e-11."""
-
-
-USUAL = 0.25
-"""This quantile of a measure is compared between two lights."""
-USUAL_FRAMES = 300
-"""The running estimate of that quantile moves by at most one width of the range in this time."""
-USUAL_START = 0.2
-"""The estimate starts at this share of normal footage's range."""
-MOST_SHIFT = 1.5
-"""A change of the light moves a range by at most this many of its widths."""
-MOST_DRIFT = 0.25
-"""A slow drift moves it by at most this many."""
-EASE_FRAMES = 40
-EASE_MARGIN = 0.25
-"""If this many frames lie below what the range was moved for, by more than this share of its width,
-the range moves back by as much: what raised the measures wasn't the light."""
-ALARM_FRAMES = 20
-"""The share of abnormal scores is a running mean over about this many scores."""
-ALARM_SHARE = 0.4
-"""Above this share something abnormal is going on, and measures say nothing about the light."""
 MOST_STEPS = 20.0
 """A frame stands for at most this many, however long nothing was scored before it."""
-MOST_WIDER = 2.0
-"""The light widens a range at most this many times: a noisier picture also varies more."""
 
 
 class Scorer:
@@ -70,27 +46,20 @@ class Scorer:
         if not normal.covers(config):
             keys = " and ".join(step.key for step in config.steps)
             raise ValueError(f"no range of normal footage for {keys}, of score {config.name}")
-        ranges: dict[str, tuple[Interval, float]] = {
-            DISTANCE: (normal.distance, LEAST_SPAN[DISTANCE]),
-            **{s.key: (normal.errors[s.key], LEAST_SPAN[s.form]) for s in config.steps},
+        normal_ranges = {DISTANCE: normal.distance} | {
+            step.key: normal.errors[step.key] for step in config.steps
+        }
+        least = {DISTANCE: LEAST_SPAN[DISTANCE]} | {
+            step.key: LEAST_SPAN[step.form] for step in config.steps
         }
         self._ranges = {
-            name: make_range(config.normalisation, span, least_span=least)
-            for name, (span, least) in ranges.items()
+            name: make_range(config.normalisation, span, least_span=least[name])
+            for name, span in normal_ranges.items()
         }
-        self._widths = {
-            name: max(span.high - span.low, least) for name, (span, least) in ranges.items()
+        widths = {
+            name: max(span.high - span.low, least[name]) for name, span in normal_ranges.items()
         }
-        self._usual = {
-            name: span.low + USUAL_START * self._widths[name] for name, (span, _) in ranges.items()
-        }
-        self._known: dict[str, tuple[Interval, float]] = {}
-        """Ranges and usual values of the first light, while the camera is in another one."""
-        self._sampled: list[dict[str, float]] = []
-        self._recent: deque[dict[str, float]] = deque(maxlen=EASE_FRAMES)
-        """Measures of the frames since the ranges were moved."""
-        self._alarm = 0.0
-        """Running share of abnormal scores."""
+        self._light_shift = LightShift(self._ranges, normal_ranges, widths)
 
     def score(
         self,
@@ -121,16 +90,9 @@ class Scorer:
         }
         score = self._mix(placed, appearance_weight)
         abnormal = threshold is not None and score >= threshold
-        self._alarm += (float(abnormal) - self._alarm) * scale_weight(1.0 / ALARM_FRAMES, steps)
         for key, value in smoothed.items():
             self._ranges[key].learn(value, abnormal=abnormal, steps=steps)
-            if not abnormal:
-                rises = USUAL if values[key] > self._usual[key] else USUAL - 1.0
-                self._usual[key] += steps * rises * self._widths[key] / USUAL_FRAMES
-        if self._known:
-            self._recent.append(values)
-            if len(self._recent) == EASE_FRAMES:
-                self._ease()
+        self._light_shift.follow(values, abnormal=abnormal, steps=steps)
         return score
 
     def _select(self, row: Measures) -> dict[str, float]:
@@ -138,59 +100,12 @@ class Scorer:
         return values | {DISTANCE: row.distance}
 
     def sample(self, row: Measures) -> None:
-        """Keep the measures of a frame without a score, captured in a new light; see `settle`."""
-        self._sampled.append(self._select(row))
+        """Keep the measures of a frame without a score, captured in a new light."""
+        self._light_shift.sample(self._select(row))
 
     def settle(self, *, known: bool, drifted: bool = False) -> None:
-        """Fit the ranges to the present light, from the frames sampled in it.
-
-        The ranges move as a low quantile of the measures does, and widen as it grows; something
-        abnormal for part of the time, or a glitch, doesn't raise that quantile. In the first light
-        they return to what they were there. If something abnormal was going on before the light
-        changed, they stay: it may still be going on. The first light's usual values are compared,
-        not the last light's, so that errors don't add up.
-
-        Args:
-            known: the light is the first one again.
-            drifted: the light changed slowly, and little.
-        """
-        sampled = list(self._sampled)
-        self._sampled.clear()
-        self._recent.clear()
-        if known:
-            for name, (span, usual) in self._known.items():
-                self._ranges[name].low, self._ranges[name].high = span.low, span.high
-                self._usual[name] = usual
-            self._known = {}
-            return
-        if self._alarm > ALARM_SHARE:
-            return
-        if not self._known:
-            self._known = {
-                name: (Interval(each.low, each.high), self._usual[name])
-                for name, each in self._ranges.items()
-            }
-        most = MOST_DRIFT if drifted else MOST_SHIFT
-        for name, low in _find_low_quantiles(sampled).items():
-            self._move(name, low, most)
-
-    def _ease(self) -> None:
-        """Move the ranges back as far as they were moved too much."""
-        for name, low in _find_low_quantiles(self._recent).items():
-            target = max(low + EASE_MARGIN * self._widths[name], self._known[name][1])
-            if target < self._usual[name]:
-                self._move(name, target, MOST_SHIFT)
-
-    def _move(self, name: str, usual: float, most: float) -> None:
-        """Set a measure's usual value, and move its range by at most `most` widths of the first."""
-        span, known = self._known[name]
-        reach = most * self._widths[name]
-        shift = min(max(usual - known, -reach), reach)
-        wider = min(max(1.0 + shift / known, 1.0), MOST_WIDER) if known > 0.0 else 1.0
-        low = span.low + shift
-        self._ranges[name].low = low
-        self._ranges[name].high = low + wider * (span.high - span.low)
-        self._usual[name] = known + shift
+        """Fit the ranges to the light that frames were sampled in; see `LightShift.settle`."""
+        self._light_shift.settle(known=known, drifted=drifted)
 
     def _mix(self, placed: Mapping[str, float], appearance_weight: float | None) -> float:
         config = self.config
@@ -210,20 +125,16 @@ class Scorer:
     def cut(self) -> None:
         """Forget the averages, as the next frame doesn't follow the last one. The ranges stay."""
         self._averages.clear()
-        self._sampled.clear()
+        self._light_shift.cut()
 
     def to_numbers(self) -> dict[str, float]:
         """Return the whole changing state by name, so that it can be saved."""
         numbers = {f"average.{name}": value for name, value in self._averages.items()}
         for name, span in self._ranges.items():
             numbers |= {f"low.{name}": span.low, f"high.{name}": span.high}
-            numbers[f"usual.{name}"] = self._usual[name]
-        for name, (known, usual) in self._known.items():
-            numbers |= {f"known low.{name}": known.low, f"known high.{name}": known.high}
-            numbers[f"known usual.{name}"] = usual
-        return numbers
+        return numbers | self._light_shift.to_numbers()
 
-    def restore(self, numbers: dict[str, float]) -> None:
+    def restore(self, numbers: Mapping[str, float]) -> None:
         """Restore what `to_numbers` returned.
 
         Raises: ValueError: a range is missing, out of order or not finite; nothing has changed.
@@ -235,31 +146,13 @@ class Scorer:
                 name: Interval(numbers[f"low.{name}"], numbers[f"high.{name}"])
                 for name in self._ranges
             }
+            self._light_shift.restore(numbers)
         except KeyError as missing:
             raise ValueError(f"saved state lacks {missing}") from None
         for name, span in spans.items():
             self._ranges[name].low, self._ranges[name].high = span.low, span.high
-        self._usual = {name: numbers.get(f"usual.{name}", at) for name, at in self._usual.items()}
-        self._known = {
-            name: (
-                Interval(numbers[f"known low.{name}"], numbers[f"known high.{name}"]),
-                numbers.get(f"known usual.{name}", self._usual[name]),
-            )
-            for name in self._ranges
-            if f"known low.{name}" in numbers and f"known high.{name}" in numbers
-        }
         self._averages = {
             name: numbers[f"average.{name}"]
             for name in self._ranges
             if f"average.{name}" in numbers
         }
-
-
-def _find_low_quantiles(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return each measure's usual value in these frames; without those that are never finite."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if math.isfinite(value):
-                values.setdefault(name, []).append(value)
-    return {name: float(np.quantile(each, USUAL)) for name, each in values.items()}

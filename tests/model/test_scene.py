@@ -289,7 +289,7 @@ def test_a_light_that_never_settles_is_scored_by_ranges_of_its_own() -> None:
 def _has_other_ranges(camera: CameraState) -> bool:
     """Return whether ranges of the known light are kept next to the present ones."""
     assert camera.scorer is not None
-    return any(name.startswith("known low") for name in camera.scorer.to_numbers())
+    return any(name.startswith("first low") for name in camera.scorer.to_numbers())
 
 
 def test_a_detector_that_does_not_watch_scores_every_frame() -> None:
