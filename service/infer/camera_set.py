@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from service.infer.batch_scorer import BatchScorer
 from service.infer.camera_pictures import CameraPictures
 from service.infer.model_pool import ModelPool
-from service.infer.ownership import OwnedCamera, Ownership
+from service.infer.owned_cameras import OwnedCamera
+from service.infer.ownership import Ownership
 from service.infer.result_publisher import ResultPublisher
 from service.infer.shot_sender import OwnedReel
 from service.infer.source_opening import SourceHandler
@@ -36,7 +37,7 @@ class CameraSet:
     def reconcile(self) -> None:
         """Make the cameras those that we own, each as it is configured, and take each a step
         further."""
-        owned = self.ownership.list_owned()
+        owned = self.ownership.owned.list_all()
         for stream_id, camera in list(self.by_id.items()):
             now_owned = owned.get(stream_id)
             if self.scorer.is_scoring(camera):

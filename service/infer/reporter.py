@@ -57,15 +57,15 @@ class Reporter:
             frames=self.scored.frames,
             inference_s=self.scored.inference_s,
             cpu_s=self.cpu.seconds(),
-            takeovers=self.ownership.takeovers,
-            handovers=self.ownership.handovers,
+            takeovers=self.ownership.owned.takeovers,
+            handovers=self.ownership.owned.handovers,
             dropped_previews=lost.previews,
             dropped_notes=lost.notes,
         )
 
     def _build_statuses(self) -> dict[str, StreamStatus]:
         now = self.clock()
-        owned = self.ownership.list_owned()
+        owned = self.ownership.owned.list_all()
         cameras = self.cameras.by_id
         total = sum(camera.counts.compute_fps(now) for camera in cameras.values()) or 1.0
         return {

@@ -18,7 +18,7 @@ from service.infer.frame_sources import FrameSource, SourceFrame
 from service.infer.model_fit import ModelFit, misfit_reason
 from service.infer.model_pool import LoadedModel, ModelPool
 from service.infer.options import build_options
-from service.infer.ownership import OwnedCamera
+from service.infer.owned_cameras import OwnedCamera
 from service.infer.snapshots import SnapshotKeeper
 from service.infer.source_opening import SourceRequest
 from service.infer.stream_life import CameraLife, Facts, overload_reason

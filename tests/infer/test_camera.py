@@ -14,7 +14,7 @@ from service.bus.log_entries import Notes
 from service.infer.camera_outbox import CameraOutbox
 from service.infer.camera_pictures import CameraPictures
 from service.infer.frame_sources import FrameSource, SourceFrame
-from service.infer.ownership import OwnedCamera
+from service.infer.owned_cameras import OwnedCamera
 from service.infer.reel import Reel
 from service.infer.reporter import build_stream_status
 from service.infer.upload_source import UploadSource
