@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model.scoring.score_config import ErrorForm, ScoreConfig
+from model.scoring.score_config import NormForm, ScoreConfig
 from model.validation import require
 
 
@@ -45,7 +45,7 @@ class Calibration:
     """A bundle's knowledge of normal footage: the gate, the ranges, a threshold for each score."""
 
     gamma: float = 0.01
-    error_form: ErrorForm = ErrorForm.MEAN_SQUARE
+    error_form: NormForm = NormForm.MEAN_SQUARE
     normal: NormalRange | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     skips_still: bool = False
@@ -53,7 +53,7 @@ class Calibration:
     where calibration measured that scores stay the same."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "error_form", ErrorForm(self.error_form))
+        object.__setattr__(self, "error_form", NormForm(self.error_form))
         require(
             math.isfinite(self.gamma) and self.gamma >= 0.0,
             "gamma",

@@ -73,7 +73,7 @@ class BundleDocument(BaseModel):
                 continue
             if step.cell > size:
                 raise ValueError(f"score.{name}.cell must fit the picture, got {step.cell}")
-            if step.form is ErrorKind.JUDGED and not self.net.judges:
+            if step.kind is ErrorKind.JUDGED and not self.net.judges:
                 raise ValueError(
                     f"score.{name} takes a judgement ({step.key}), which a network with "
                     "net.judges false doesn't give"

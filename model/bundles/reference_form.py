@@ -16,7 +16,7 @@ from model.network.mnad_memory import draw_items
 from model.network.network_config import NetConfig
 from model.network.unet import build_network
 from model.scoring import measures
-from model.scoring.score_config import ErrorForm, PsnrPeak
+from model.scoring.score_config import NormForm, PsnrPeak
 
 REFERENCE_CONFIG = NetConfig()
 """The paper's, and the defaults of `NetConfig`: base width 64, 10 items, 256x256 grey."""
@@ -55,8 +55,8 @@ class ReferenceForm:
         rows = torch.stack(
             (
                 measures.psnr(predicted, actual, PsnrPeak.FRAME),
-                measures.query_distance(queries, chosen, ErrorForm.MEAN_SQUARE),
-                measures.gate_error(predicted, actual, ErrorForm.MEAN_SQUARE),
+                measures.query_distance(queries, chosen, NormForm.MEAN_SQUARE),
+                measures.gate_error(predicted, actual, NormForm.MEAN_SQUARE),
             ),
             dim=1,
         )

@@ -20,7 +20,7 @@ from model.bundles.bundle import Bundle
 from model.bundles.calibration_config import Calibration
 from model.network.network_config import NetConfig, Task
 from model.network.unet import MemoryNetwork, build_network
-from model.scoring.score_config import PAPER, ErrorForm, PsnrPeak, ScoreConfig
+from model.scoring.score_config import PAPER, NormForm, PsnrPeak, ScoreConfig
 
 PARTS = {
     "encoder.stages.0.": "encoder.moduleConv1.",
@@ -185,7 +185,7 @@ def convert(
         config=config,
         network=network.eval().requires_grad_(False),
         items=_convert_items(items)[None],
-        calibration=Calibration(GAMMA[config.task], ErrorForm.ELEMENT_SQUARE),
+        calibration=Calibration(GAMMA[config.task], NormForm.ELEMENT_SQUARE),
     )
 
 

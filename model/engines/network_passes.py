@@ -154,20 +154,20 @@ class PooledCells:
 
     def pool(self, step: ErrorStep) -> Tensor:
         """Pool the error into cells, (B, rows, columns)."""
-        key = (step.form, step.cell, step.stride, step.blur_cells)
+        key = (step.kind, step.cell, step.stride, step.blur_cells)
         if key not in self._cells:
-            if step.form not in self._maps:
-                self._maps[step.form] = self._make_map(step.form)
-            self._cells[key] = pool_cells(self._maps[step.form], step)
+            if step.kind not in self._maps:
+                self._maps[step.kind] = self._make_map(step.kind)
+            self._cells[key] = pool_cells(self._maps[step.kind], step)
         return self._cells[key]
 
-    def _make_map(self, form: ErrorKind) -> Tensor:
-        found = error_map(form, *self._pictures, self._judged)
+    def _make_map(self, kind: ErrorKind) -> Tensor:
+        found = error_map(kind, *self._pictures, self._judged)
         return found if self._watched is None else found * self._watched
 
     def pool_error(self, step: ErrorStep) -> Tensor:
         """Pool the error of whole frames, (B,)."""
-        if step.form is ErrorKind.PSNR:
+        if step.kind is ErrorKind.PSNR:
             return -measures.psnr(*self._pictures, step.peak)
         return pool_top(self.pool(step), step.top_cells)
 

@@ -50,7 +50,7 @@ def apply_zones(
     cells = _pool_watched(output.pixels, frames[places], watched)
     columns, heat = output.columns.copy(), output.heat.copy()
     for column, step in enumerate(required.errors, len(COLUMNS)):
-        if step.form is not ErrorKind.PSNR:
+        if step.kind is not ErrorKind.PSNR:
             pooled, counted = cells.pool(step), _stack_cells(watched, step)
             errors = pool_top(pooled, step.top_cells, counted.to(pooled.device))
             columns[places, column] = errors.cpu().numpy()

@@ -193,5 +193,5 @@ def _to_measures(expected: Tensor, actual: Tensor, steps: Sequence[ErrorStep]) -
 
 
 def _pool_heat(expected: Tensor, actual: Tensor, step: ErrorStep) -> NDArray[np.float32]:
-    cells = pool_cells(error_map(step.form, expected, actual), step)
+    cells = pool_cells(error_map(step.kind, expected, actual), step)
     return np.asarray(cells[0].numpy(), np.float32)

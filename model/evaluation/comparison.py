@@ -214,7 +214,7 @@ def _measure_baseline(bench: _Bench, baseline: Baseline, normal: Sequence[Clip])
     }
     setup = BaselineSetup(
         possible or {LIVE.name: LIVE},
-        heat=LIVE.error if own.form is ErrorKind.PSNR else own,
+        heat=LIVE.error if own.kind is ErrorKind.PSNR else own,
         context=bench.bundle.config.context,
     )
     with open_heat_maps() as maps:

@@ -108,7 +108,7 @@ def score_offline(rows: Sequence[Measures | None], score: ScoreConfig) -> Scores
 
 def _normalise(rows: Sequence[Measures | None], step: ErrorStep, smoothing: float) -> Scores:
     values = to_array([row.errors.get(step.key) if row else None for row in rows])
-    return _min_max(smooth(values, smoothing), LEAST_SPAN[step.form])
+    return _min_max(smooth(values, smoothing), LEAST_SPAN[step.kind])
 
 
 def smooth(values: Scores, newest_weight: float) -> Scores:

@@ -254,7 +254,7 @@ def _count_scoring(config: NetConfig) -> Iterator[LayerCost]:
         yield LayerCost(
             WorkPart.SCORING,
             "scoring",
-            f"scoring.{step.form}",
+            f"scoring.{step.kind}",
             _count_pooling(step, config, picture),
         )
 
@@ -265,7 +265,7 @@ def _count_pooling(step: ErrorStep, config: NetConfig, picture: int) -> Work:
     rows, columns = (
         (side - step.cell) // step.stride + 1 for side in (config.height, config.width)
     )
-    mapped = Work() if step.form is ErrorKind.JUDGED else Work(read=2 * picture, written=pixels)
+    mapped = Work() if step.kind is ErrorKind.JUDGED else Work(read=2 * picture, written=pixels)
     pooled = Work(read=pixels, written=rows * columns)
     if step.blur_cells <= 0.0:
         return mapped + pooled

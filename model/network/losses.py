@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from model.network import mnad_memory
 from model.scoring.measures import norm
-from model.scoring.score_config import ErrorForm
+from model.scoring.score_config import NormForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class LossTerms:
     """The weights and norms of the losses."""
 
     weights: LossWeights = field(default_factory=LossWeights)
-    form: ErrorForm = ErrorForm.MEAN_SQUARE
-    separation_form: ErrorForm | None = None
+    form: NormForm = NormForm.MEAN_SQUARE
+    separation_form: NormForm | None = None
     """The norm in L_separate; None means `form`."""
 
 
@@ -46,19 +46,19 @@ class LossParts:
     judgement: Tensor | None = None
 
 
-def frame_loss(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
+def frame_loss(predicted: Tensor, actual: Tensor, form: NormForm) -> Tensor:
     """L_rec = ||predicted - actual||: frames (B, C, H, W) in [-1, 1], to a scalar."""
     return norm((predicted - actual).flatten(1), form, dim=1).mean()
 
 
-def compactness_loss(queries: Tensor, items: Tensor, form: ErrorForm) -> Tensor:
+def compactness_loss(queries: Tensor, items: Tensor, form: NormForm) -> Tensor:
     """L_compact: mean over queries of ||q^k - p_p||, p_p the nearest item."""
     fixed = items.detach()
     chosen = mnad_memory.select(fixed, mnad_memory.find_nearest(queries.detach(), fixed)[..., 0])
     return norm(queries - chosen, form, dim=2).mean()
 
 
-def separateness_loss(queries: Tensor, items: Tensor, form: ErrorForm, margin: float) -> Tensor:
+def separateness_loss(queries: Tensor, items: Tensor, form: NormForm, margin: float) -> Tensor:
     """L_separate: mean of [ ||q^k - p_p|| - ||q^k - p_n|| + α ]_+, p_n the second nearest item."""
     fixed = items.detach()
     indices = mnad_memory.find_nearest(queries.detach(), fixed, 2)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.network.losses import LossParts, frame_loss
-from model.scoring.score_config import ErrorForm
+from model.scoring.score_config import NormForm
 
 ENTROPY_WEIGHT = 2e-4
 """α of the paper."""
@@ -67,7 +67,7 @@ def total_loss(
     items: Tensor,
     *,
     threshold: float,
-    form: ErrorForm,
+    form: NormForm,
 ) -> LossParts:
     """L = L_rec + α E (eq. 10); compactness and separateness are none of this memory's, so 0.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.scoring.score_config import ErrorForm, PsnrPeak
+from model.scoring.score_config import NormForm, PsnrPeak
 
 LEAST_MEAN_SQUARE = 1e-10
 """Floor of the error in P: two equal frames have a PSNR of 100 dB, not infinity."""
@@ -71,7 +71,7 @@ def psnr(predicted: Tensor, actual: Tensor, peak: PsnrPeak = PsnrPeak.FRAME) -> 
     return require_finite("psnr", 10.0 * torch.log10(top / mean_square))
 
 
-def query_distance(queries: Tensor, nearest_items: Tensor, form: ErrorForm) -> Tensor:
+def query_distance(queries: Tensor, nearest_items: Tensor, form: NormForm) -> Tensor:
     """Mean distance D of the queries to their nearest items (MNAD, eq. 10).
 
     D = 1/K sum_k ||q^k - p_p||, the norm as a mean of squares over channels or as it is written.
@@ -85,15 +85,15 @@ def query_distance(queries: Tensor, nearest_items: Tensor, form: ErrorForm) -> T
     return require_finite("distance", norm(queries - nearest_items, form, dim=2).mean(dim=1))
 
 
-def norm(difference: Tensor, form: ErrorForm, dim: int) -> Tensor:
+def norm(difference: Tensor, form: NormForm, dim: int) -> Tensor:
     """||difference|| along a dimension: the Euclidean norm, or the mean of squares."""
-    if form is ErrorForm.NORM:
+    if form is NormForm.NORM:
         distance: Tensor = torch.linalg.vector_norm(difference, dim=dim)
         return distance
     return difference.square().mean(dim=dim)
 
 
-def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
+def gate_error(predicted: Tensor, actual: Tensor, form: NormForm) -> Tensor:
     """Error E_t that decides whether a frame may update the memory (MNAD, eq. 8).
 
     E_t = sum_ij W_ij e_ij, e_ij = ||predicted^ij - actual^ij|| over the channels of a pixel,
@@ -109,7 +109,7 @@ def gate_error(predicted: Tensor, actual: Tensor, form: ErrorForm) -> Tensor:
     """
     _require_alike("frames", predicted, actual)
     difference = predicted - actual
-    if form is ErrorForm.ELEMENT_SQUARE:
+    if form is NormForm.ELEMENT_SQUARE:
         error = difference.square().flatten(1)  # (B, C*H*W)
     else:
         error = norm(difference, form, dim=1).flatten(1)  # (B, H*W)

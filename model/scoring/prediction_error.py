@@ -19,21 +19,21 @@ from model.scoring.score_config import ErrorKind, ErrorStep
 
 
 def error_map(
-    form: ErrorKind, predicted: Tensor, actual: Tensor, judged: Tensor | None = None
+    kind: ErrorKind, predicted: Tensor, actual: Tensor, judged: Tensor | None = None
 ) -> Tensor:
     """Return each pixel's error, the mean over its channels: (B, C, H, W) to (B, H, W), in [0, 1].
 
     Args:
-        form: `SQUARED`, `JUDGED`, or any other for the absolute error.
+        kind: `SQUARED`, `JUDGED`, or any other for the absolute error.
         predicted: frames in [0, 1]. actual: same shape and range.
         judged: the network's judgement, (B, H, W) in [0, 1], where it gives one.
     Raises: ValueError: the judgement is asked for, and there is none.
     """
-    if form is ErrorKind.JUDGED:
+    if kind is ErrorKind.JUDGED:
         if judged is None:
             raise ValueError("a judged score needs a network that judges (NetConfig.judges)")
         return judged
-    if form is ErrorKind.SQUARED:
+    if kind is ErrorKind.SQUARED:
         return (predicted - actual).square().mean(dim=1)
     return measures.absolute_error(predicted, actual)
 
@@ -114,7 +114,7 @@ def frame_error(
 
     Raises: ValueError: shapes differ, the error isn't finite, or the judgement is missing.
     """
-    if step.form is ErrorKind.PSNR:
+    if step.kind is ErrorKind.PSNR:
         return -measures.psnr(predicted, actual, step.peak)
-    cells = pool_cells(error_map(step.form, predicted, actual, judged), step)
+    cells = pool_cells(error_map(step.kind, predicted, actual, judged), step)
     return measures.require_finite("error", pool_top(cells, step.top_cells))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.bundles.catalog import BundleError
-from model.scoring.score_config import LIVE, ErrorForm, ErrorKind, ErrorStep, PsnrPeak, ScoreConfig
+from model.scoring.score_config import LIVE, ErrorKind, ErrorStep, NormForm, PsnrPeak, ScoreConfig
 
 if TYPE_CHECKING:
     from model.bundles.bundle import Bundle
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class RequiredMeasures:
     """The measures that an engine must take of a frame."""
 
-    form: ErrorForm
+    form: NormForm
     """The norm in D and E_t."""
     peak: PsnrPeak
     errors: tuple[ErrorStep, ...]
@@ -39,5 +39,5 @@ def find_required_measures(bundle: Bundle, scores: Sequence[ScoreConfig] = ()) -
         bundle.calibration.error_form,
         own.error.peak,
         tuple(steps.values()),
-        LIVE.error if heat.form is ErrorKind.PSNR else heat,
+        LIVE.error if heat.kind is ErrorKind.PSNR else heat,
     )

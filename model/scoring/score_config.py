@@ -8,7 +8,7 @@ from enum import StrEnum
 from model.validation import require, require_number
 
 
-class ErrorForm(StrEnum):
+class NormForm(StrEnum):
     """The form of a "norm" in the paper; γ means nothing without it."""
 
     MEAN_SQUARE = "mean_square"
@@ -45,12 +45,12 @@ class NormalisationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorStep:
-    """Turns a prediction and the frame into one number: the form of the error, and its pooling.
+    """Turns a prediction and the frame into one number: the kind of the error, and its pooling.
 
     `psnr` is of the whole frame; the others are maps, pooled as the fields after `peak` say.
     """
 
-    form: ErrorKind = ErrorKind.ABSOLUTE
+    kind: ErrorKind = ErrorKind.ABSOLUTE
     peak: PsnrPeak = PsnrPeak.FRAME
     """Used by `psnr` only."""
     cell: int = 8
@@ -63,7 +63,7 @@ class ErrorStep:
     """The mean is over so many of the largest cells; 0 is over all."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "form", ErrorKind(self.form))
+        object.__setattr__(self, "kind", ErrorKind(self.kind))
         object.__setattr__(self, "peak", PsnrPeak(self.peak))
         require(self.cell >= 1, "cell", self.cell, "at least 1")
         require(self.stride >= 1, "stride", self.stride, "at least 1")
@@ -73,10 +73,10 @@ class ErrorStep:
     @property
     def key(self) -> str:
         """The same text for what gives the same number: the name of its range in a bundle."""
-        if self.form is ErrorKind.PSNR:
-            return f"{self.form}.{self.peak}"
+        if self.kind is ErrorKind.PSNR:
+            return f"{self.kind}.{self.peak}"
         pooling = f"{self.cell}.{self.stride}.{self.blur_cells:g}.{self.top_cells}"
-        return f"{self.form}.{pooling}"
+        return f"{self.kind}.{pooling}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ class ScoreConfig:
             self.judgement_weight,
             "from 0 to 1",
         )
-        form = self.judgement.form if self.judgement else ErrorKind.JUDGED
-        require(form is ErrorKind.JUDGED, "judgement.form", form, f"{ErrorKind.JUDGED}")
+        kind = self.judgement.kind if self.judgement else ErrorKind.JUDGED
+        require(kind is ErrorKind.JUDGED, "judgement.kind", kind, f"{ErrorKind.JUDGED}")
         require(
             self.judgement is not None or self.judgement_weight == 0.0,
             "judgement",
@@ -173,7 +173,7 @@ def rescale(score: ScoreConfig, steps: float) -> ScoreConfig:
 
 PAPER = ScoreConfig(
     name="paper",
-    error=ErrorStep(form=ErrorKind.PSNR),
+    error=ErrorStep(kind=ErrorKind.PSNR),
     normalisation=Normalisation(kind=NormalisationKind.MIN_MAX, headroom=1.0),
     appearance_weight=0.6,
     smoothing=1.0,
@@ -185,7 +185,7 @@ LIVE = ScoreConfig()
 
 JUDGED = ScoreConfig(
     name="judged",
-    judgement=ErrorStep(form=ErrorKind.JUDGED, blur_cells=0.0, top_cells=100),
+    judgement=ErrorStep(kind=ErrorKind.JUDGED, blur_cells=0.0, top_cells=100),
     judgement_weight=0.5,
     smoothing=0.35,
 )
@@ -194,7 +194,7 @@ JUDGED = ScoreConfig(
 
 def _make_ladder() -> dict[str, ScoreConfig]:
     error = replace(PAPER, name="paper-error", appearance_weight=1.0)
-    whole = ErrorStep(form=LIVE.error.form, cell=1, stride=1, blur_cells=0.0, top_cells=0)
+    whole = ErrorStep(kind=LIVE.error.kind, cell=1, stride=1, blur_cells=0.0, top_cells=0)
     absolute = replace(error, name="absolute", error=whole)
     pooled = replace(absolute, name="pooled", error=LIVE.error)
     bounded = replace(pooled, name="bounded", normalisation=LIVE.normalisation)

@@ -50,7 +50,7 @@ class Scorer:
             step.key: normal.errors[step.key] for step in config.steps
         }
         least = {DISTANCE: LEAST_SPAN[DISTANCE]} | {
-            step.key: LEAST_SPAN[step.form] for step in config.steps
+            step.key: LEAST_SPAN[step.kind] for step in config.steps
         }
         self._ranges = {
             name: make_range(config.normalisation, span, least_span=least[name])

@@ -22,7 +22,7 @@ from model.network import mnad_memory
 from model.network.losses import LossParts, LossTerms, LossWeights, judgement_loss
 from model.network.network_config import NetConfig, Task
 from model.network.unet import MemoryNetwork, build_network
-from model.scoring.score_config import ErrorForm
+from model.scoring.score_config import NormForm
 from model.training.pseudo_anomalies import PseudoConfig
 from model.training.windows import TrainingBatch, WindowConfig, Windows
 
@@ -53,8 +53,8 @@ class TrainConfig:
     warmup: float = 0.0
     """The learning rate rises over this share of all steps, then falls to 0 as a cosine."""
     weights: LossWeights = field(default_factory=LossWeights)
-    error_form: ErrorForm = ErrorForm.MEAN_SQUARE
-    separation_form: ErrorForm = ErrorForm.NORM
+    error_form: NormForm = NormForm.MEAN_SQUARE
+    separation_form: NormForm = NormForm.NORM
     """Mean squares of unit vectors are at most 4/C, far below the margin of 1: too flat to use."""
     windows: WindowConfig = field(default_factory=WindowConfig)
     judgement_weight: float = 0.0

@@ -11,7 +11,7 @@ import torch
 
 from model.bundles.bundle import load
 from model.network.network_config import Task
-from model.scoring.score_config import SCORES, ErrorForm
+from model.scoring.score_config import SCORES, NormForm
 from tests.model.reference_weights import Shape, random_items, random_weights
 from tests.support.commands import outcome
 from tests.support.footage import drawn_picture, write_video
@@ -45,7 +45,7 @@ def test_without_footage_it_says_that_cameras_stay_warming(
     assert "--normal" in said
     bundle = load(out)
     assert bundle.calibration.normal is None
-    assert bundle.calibration.error_form is ErrorForm.ELEMENT_SQUARE
+    assert bundle.calibration.error_form is NormForm.ELEMENT_SQUARE
     settings = bundle.provenance.settings
     assert settings["imported_weights"] == "weights.pth"
     checksum = hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -96,7 +96,7 @@ def test_a_model_edited_by_hand_is_refused_with_its_reason(
     shutil.copytree(models_dir / "small", tmp_path / "edited")
     file = tmp_path / "edited" / DOCUMENT
     document = json.loads(file.read_text())
-    document["score"]["judgement"] = {"form": "judged"}
+    document["score"]["judgement"] = {"kind": "judged"}
     file.write_text(json.dumps(document))
     pool = ModelPool([tmp_path], "cpu")
     reasons: list[str] = []

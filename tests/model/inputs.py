@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.scoring.score_config import ErrorForm
+from model.scoring.score_config import NormForm
 
-FORMS = st.sampled_from(list(ErrorForm))
+FORMS = st.sampled_from(list(NormForm))
 
 
 @st.composite

@@ -22,7 +22,7 @@ from model.bundles.catalog import (
 )
 from model.engines.quantisation import list_convolution_names
 from model.network.network_config import NetConfig
-from model.scoring.score_config import PAPER, ErrorForm, ErrorKind, ErrorStep, ScoreConfig
+from model.scoring.score_config import PAPER, ErrorKind, ErrorStep, NormForm, ScoreConfig
 from tests.support.bundles import SMALL, small_bundle
 
 
@@ -35,7 +35,7 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
             net=NetConfig(base_width=3, channels=3, height=32, width=48, memory_channels=7)
         ),
         score=replace(PAPER, name="mine", error=ErrorStep(ErrorKind.SQUARED, cell=4)),
-        calibration=Calibration(0.02, ErrorForm.NORM, normal, {"mine": 0.7}),
+        calibration=Calibration(0.02, NormForm.NORM, normal, {"mine": 0.7}),
         provenance=Provenance(
             sources=("a", "b"), frame_rate=12.5, settings={"flip": True}, results={"auc": 97.0}
         ),
@@ -83,7 +83,7 @@ def test_a_bundles_document_has_these_names(saved: Path) -> None:
         "smoothing",
     }  # fmt: skip
     assert set(document["score"]["error"]) == {
-        "form", "peak", "cell", "stride", "blur_cells", "top_cells",
+        "kind", "peak", "cell", "stride", "blur_cells", "top_cells",
     }  # fmt: skip
     assert set(document["score"]["normalisation"]) == {
         "kind", "headroom", "relax_frames", "window_frames", "tail", "abnormal_gain",

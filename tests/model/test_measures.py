@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.network import mnad_memory
 from model.scoring import measures
-from model.scoring.score_config import ErrorForm, PsnrPeak
+from model.scoring.score_config import NormForm, PsnrPeak
 from tests.model import reference
 from tests.model.inputs import FORMS, frame_pairs, memories, tensor
 
@@ -20,11 +20,11 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @given(frame_pairs(), FORMS)
-def test_gate_error_is_the_papers(pair: Pair, form: ErrorForm) -> None:
+def test_gate_error_is_the_papers(pair: Pair, form: NormForm) -> None:
     value = measures.gate_error(*map(tensor, pair), form).item()
-    if form is ErrorForm.ELEMENT_SQUARE:  # each value as a pixel of its own
+    if form is NormForm.ELEMENT_SQUARE:  # each value as a pixel of its own
         pair = (pair[0].reshape(1, -1, pair[0].shape[2]), pair[1].reshape(1, -1, pair[1].shape[2]))
-    expected = reference.gate_error(*pair, squared=form is not ErrorForm.NORM)
+    expected = reference.gate_error(*pair, squared=form is not NormForm.NORM)
     # 1 - exp(-e) loses digits where e is small; the reference is as the paper writes it.
     assert value == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
@@ -37,16 +37,16 @@ def test_psnr_is_the_papers(pair: Pair) -> None:
 
 
 @given(memories(), FORMS)
-def test_distance_is_the_papers(case: Pair, form: ErrorForm) -> None:
+def test_distance_is_the_papers(case: Pair, form: NormForm) -> None:
     queries, items = map(tensor, case)
     chosen = mnad_memory.select(items, mnad_memory.find_nearest(queries, items)[..., 0])
     value = measures.query_distance(queries, chosen, form).item()
-    expected = reference.distance(*case, squared=form is not ErrorForm.NORM)
+    expected = reference.distance(*case, squared=form is not NormForm.NORM)
     assert value == pytest.approx(expected, rel=1e-9)
 
 
 @given(frame_pairs(), frame_pairs(), FORMS)
-def test_a_batch_of_cameras_equals_each_alone(one: Pair, other: Pair, form: ErrorForm) -> None:
+def test_a_batch_of_cameras_equals_each_alone(one: Pair, other: Pair, form: NormForm) -> None:
     other = (np.resize(other[0], one[0].shape), np.resize(other[1], one[0].shape))
     predicted, actual = (torch.cat([tensor(one[i]), tensor(other[i])]) for i in (0, 1))
     gates = measures.gate_error(predicted, actual, form)
@@ -59,9 +59,9 @@ def test_a_batch_of_cameras_equals_each_alone(one: Pair, other: Pair, form: Erro
         torch.testing.assert_close(maps[index, None], measures.absolute_error(*alone))
 
 
-@pytest.mark.parametrize("form", list(ErrorForm))
+@pytest.mark.parametrize("form", list(NormForm))
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_equal_frames_have_no_error(level: float, form: ErrorForm) -> None:
+def test_equal_frames_have_no_error(level: float, form: NormForm) -> None:
     frame = torch.full((1, 1, 4, 4), level)
     assert measures.gate_error(frame, frame, form).item() == 0.0
     assert measures.psnr(frame, frame, PsnrPeak.UNIT).item() == pytest.approx(100.0)
@@ -78,7 +78,7 @@ def test_a_large_error_weighs_more_in_the_gate_than_in_the_mean() -> None:
     actual = torch.zeros(1, 1, 10, 10)
     spot = actual.clone()
     spot[0, 0, 0, 0] = 1.0
-    assert measures.gate_error(spot, actual, ErrorForm.MEAN_SQUARE).item() == pytest.approx(1.0)
+    assert measures.gate_error(spot, actual, NormForm.MEAN_SQUARE).item() == pytest.approx(1.0)
     assert (spot - actual).square().mean().item() == pytest.approx(0.01)
 
 
@@ -90,13 +90,13 @@ def test_frames_that_are_no_numbers_are_refused(bad: float) -> None:
     for pair in ((damaged, good), (good, damaged)):
         with pytest.raises(ValueError, match="finite"):
             measures.psnr(*pair)
-        for form in ErrorForm:
+        for form in NormForm:
             with pytest.raises(ValueError, match="finite"):
                 measures.gate_error(*pair, form)
 
 
-@pytest.mark.parametrize("form", list(ErrorForm))
-def test_queries_that_are_no_numbers_are_refused(form: ErrorForm) -> None:
+@pytest.mark.parametrize("form", list(NormForm))
+def test_queries_that_are_no_numbers_are_refused(form: NormForm) -> None:
     items = torch.ones(1, 3, 4)
     with pytest.raises(ValueError, match="finite"):
         measures.query_distance(items * float("nan"), items, form)
@@ -107,8 +107,8 @@ def test_unequal_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(1, 1, 4, 4\).*\(1, 1, 4, 5\)"):
         measures.psnr(one, other)
     with pytest.raises(ValueError, match="shape"):
-        measures.gate_error(one, other, ErrorForm.NORM)
+        measures.gate_error(one, other, NormForm.NORM)
     with pytest.raises(ValueError, match="shape"):
         measures.absolute_error(one, other)
     with pytest.raises(ValueError, match="shape"):
-        measures.query_distance(torch.zeros(1, 5, 4), torch.zeros(1, 1, 4), ErrorForm.NORM)
+        measures.query_distance(torch.zeros(1, 5, 4), torch.zeros(1, 1, 4), NormForm.NORM)

@@ -21,7 +21,7 @@ from model.network.memories import build_memory
 from model.network.network_config import MemoryKind, NetConfig, Task
 from model.network.unet import build_network
 from model.network.update_rules import UPDATE_RULES
-from model.scoring.score_config import ErrorForm
+from model.scoring.score_config import NormForm
 from model.training.trainer import TrainConfig, Training
 from tests.model import reference
 from tests.model.drawn import NET, clip
@@ -73,7 +73,7 @@ def test_a_query_that_no_item_answers_gets_nothing_and_stays_finite() -> None:
     assert torch.equal(memae_memory.read(queries, items, 0.3), torch.zeros(1, 3, 3))
     loss = memae_memory.total_loss(
         torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), queries, items.requires_grad_(),
-        threshold=0.3, form=ErrorForm.MEAN_SQUARE,
+        threshold=0.3, form=NormForm.MEAN_SQUARE,
     )  # fmt: skip
     torch.autograd.backward(loss.total)
     assert items.grad is not None and bool(items.grad.isfinite().all())
@@ -83,7 +83,7 @@ def test_the_loss_is_the_frames_and_the_entropys() -> None:
     predicted, actual = torch.rand(2, 2, 1, 4, 4, generator=_random()).unbind()
     queries, items = torch.randn(1, 9, 5, generator=_random(1)), torch.randn(1, 8, 5)
     parts = memae_memory.total_loss(
-        predicted, actual, queries, items, threshold=1 / 8, form=ErrorForm.MEAN_SQUARE
+        predicted, actual, queries, items, threshold=1 / 8, form=NormForm.MEAN_SQUARE
     )
     spread = memae_memory.compute_entropy(memae_memory.weigh_items(queries, items, 1 / 8))
     expected = (predicted - actual).square().mean() + 2e-4 * spread

@@ -32,7 +32,7 @@ from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.network.network_config import Task
 from model.network.update_rules import UPDATE_RULES
-from model.scoring.score_config import ErrorForm
+from model.scoring.score_config import NormForm
 from tests.model.reference_weights import Shape, random_items, random_weights
 
 NARROW = Shape(width=4)
@@ -117,7 +117,7 @@ def test_configuration_and_constants_follow_from_the_shapes() -> None:
     assert prediction.config.task is Task.PREDICTION
     assert (prediction.config.base_width, prediction.config.history) == (4, 4)
     assert (prediction.config.channels, prediction.config.memory_items) == (3, 7)
-    assert prediction.calibration == Calibration(0.01, ErrorForm.ELEMENT_SQUARE)
+    assert prediction.calibration == Calibration(0.01, NormForm.ELEMENT_SQUARE)
     rebuilt = convert("b", random_weights(Shape(4, 1, 1, skips=False)), random_items(32), SMALL)
     assert rebuilt.config.task is Task.RECONSTRUCTION
     assert (rebuilt.config.channels, rebuilt.calibration.gamma) == (1, 0.015)

@@ -211,7 +211,7 @@ def test_each_form_of_error_is_the_references() -> None:
     absolute = [np.abs(a - b).mean() for a, b in zip(one, other, strict=True)]
     assert frame_error(whole, predicted, actual).tolist() == pytest.approx(absolute)
     squared = [((a - b) ** 2).mean() for a, b in zip(one, other, strict=True)]
-    square = replace(whole, form=ErrorKind.SQUARED)
+    square = replace(whole, kind=ErrorKind.SQUARED)
     assert frame_error(square, predicted, actual).tolist() == pytest.approx(squared)
     minus = [-reference.psnr(a, b) for a, b in zip(one, other, strict=True)]
     assert frame_error(PAPER.error, predicted, actual).tolist() == pytest.approx(minus)
@@ -236,7 +236,7 @@ def test_an_error_that_is_not_finite_is_refused(step: ErrorStep) -> None:
 def test_the_judgement_is_pooled_as_any_map() -> None:
     frames = torch.zeros(1, 1, 16, 16)
     judged = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(4))
-    step = ErrorStep(form=ErrorKind.JUDGED, cell=1, stride=1, blur_cells=0.0, top_cells=10)
+    step = ErrorStep(kind=ErrorKind.JUDGED, cell=1, stride=1, blur_cells=0.0, top_cells=10)
     largest = np.sort(judged.numpy().ravel())[-10:]
     assert frame_error(step, frames, frames, judged).item() == pytest.approx(largest.mean())
     with pytest.raises(ValueError, match="needs a network that judges"):
@@ -278,14 +278,14 @@ def test_compositions_end_with_the_bundles_own() -> None:
 def test_a_share_of_a_judgement_needs_the_judgement() -> None:
     with pytest.raises(ValueError, match="judgement must be given"):
         replace(LIVE, judgement_weight=0.5)
-    with pytest.raises(ValueError, match=r"judgement\.form must be judged, got .*absolute"):
+    with pytest.raises(ValueError, match=r"judgement\.kind must be judged, got .*absolute"):
         replace(LIVE, judgement=LIVE.error, judgement_weight=0.5)
 
 
 def test_a_key_names_what_changes_the_error_and_nothing_else() -> None:
     step = ErrorStep()
     changes = {
-        "form": "squared", "cell": 4, "stride": 2, "blur_cells": 1.5, "top_cells": 3,
+        "kind": "squared", "cell": 4, "stride": 2, "blur_cells": 1.5, "top_cells": 3,
     }  # fmt: skip
     keys = {replace(step, **{name: value}).key for name, value in changes.items()}
     assert len(keys | {step.key}) == 6
@@ -296,7 +296,7 @@ def test_a_key_names_what_changes_the_error_and_nothing_else() -> None:
 
 def test_the_ladder_goes_from_paper_to_live_one_step_a_rung() -> None:
     steps = [
-        (score.error.form, score.error.key, score.normalisation, score.appearance_weight,
+        (score.error.kind, score.error.key, score.normalisation, score.appearance_weight,
          score.smoothing)
         for score in SCORES.values()
     ]  # fmt: skip
@@ -311,7 +311,7 @@ def test_the_ladder_goes_from_paper_to_live_one_step_a_rung() -> None:
 def test_each_named_score_and_each_form_is_in_the_docs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text()
     for name in (*SCORES, *ErrorKind, *NormalisationKind):
-        assert f"`{name}`" in text or f"error.form: {name}" in text, name
+        assert f"`{name}`" in text or f"error.kind: {name}" in text, name
     for step in (ErrorStep, Normalisation, ScoreConfig):
         for field in fields(step):
             if field.name not in ("name", "kind"):

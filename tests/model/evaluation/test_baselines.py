@@ -19,7 +19,7 @@ from model.footage.clips import Clip
 from model.scoring.score_config import LIVE, SCORES, ErrorKind, ErrorStep, ScoreConfig
 from tests.model.drawn import clip
 
-WHOLE = ErrorStep(form=ErrorKind.ABSOLUTE, cell=1, stride=1, blur_cells=0.0, top_cells=0)
+WHOLE = ErrorStep(kind=ErrorKind.ABSOLUTE, cell=1, stride=1, blur_cells=0.0, top_cells=0)
 MEAN = ScoreConfig(name="mean", error=WHOLE, smoothing=1.0)
 SETUP = BaselineSetup({"mean": MEAN}, heat=WHOLE, context=2)
 
