@@ -27,7 +27,7 @@ from model.bundles.catalog import (
     Provenance,
     read_document,
 )
-from model.engines.quantisation import list_convolution_names
+from model.bundles.range_names import list_convolution_names
 from model.frames import FrameShape
 from model.network.network_config import NetConfig
 from model.network.unet import MemoryNetwork, build_network

@@ -14,12 +14,12 @@ from model.detect.camera_turn import CameraTurn, list_reads, stack_frames
 from model.detect.observation import Observation
 from model.engines.engine import Engine, EngineOutput
 from model.engines.network_passes import COLUMNS
+from model.engines.required_measures import RequiredMeasures
 from model.engines.zone_measures import apply_zones, select_pixels
 from model.network import memory_updates as updates
 from model.network.memories import build_memory
 from model.network.update_rules import Learning, MemoryCounts, count_frame
 from model.scoring.measures import Measures
-from model.scoring.required_measures import RequiredMeasures
 from model.scoring.zones import find_region
 from model.stages import Stage, StageTimes
 

@@ -16,10 +16,10 @@ from model.detect.observation import CameraOptions, Observation
 from model.engines.choice import open_engine
 from model.engines.crops import Crops
 from model.engines.names import EngineName
+from model.engines.required_measures import find_required_measures
 from model.frames import Frame
 from model.scene.features import Features, extract
 from model.scene.stillness import REFRESH_S
-from model.scoring.required_measures import find_required_measures
 from model.scoring.score_config import ScoreConfig
 from model.scoring.scorer import Scorer
 from model.stages import Stage, StageTimes

@@ -21,8 +21,8 @@ from model.engines.names import EngineName
 from model.engines.network_passes import LiveNetwork, Measuring
 from model.engines.openvino_engine import OpenVinoEngine, import_openvino
 from model.engines.quantisation import quantise_network
+from model.engines.required_measures import RequiredMeasures
 from model.engines.torch_engine import CudaEngine, TorchEngine
-from model.scoring.required_measures import RequiredMeasures
 
 LEAST_RANK_CORRELATION = 0.99
 """An engine's scores must agree this well with those of fp32, on held-out normal footage."""

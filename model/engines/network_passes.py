@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.engines.required_measures import RequiredMeasures
 from model.network import memory_updates as updates
 from model.network.memories import Memory
 from model.network.network_config import NetConfig, Task
 from model.network.unet import MemoryNetwork, fold_batch_norms
 from model.scoring import measures
 from model.scoring.prediction_error import error_map, pool_cells, pool_top
-from model.scoring.required_measures import RequiredMeasures
 from model.scoring.score_config import ErrorKind, ErrorStep
 
 

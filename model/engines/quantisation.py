@@ -23,8 +23,8 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from model.bundles.calibration_config import InputRange
+from model.bundles.range_names import UNQUANTISED
 from model.engines.network_passes import LiveNetwork
-from model.network.unet import MemoryNetwork
 
 LEVELS = 255
 WEIGHT_LEVELS = 63
@@ -33,7 +33,6 @@ LEAST_RANGE = 1e-6
 RANGE_QUANTILE = 0.9999
 """The few values of a frame above it are clipped, for finer steps below."""
 
-FIRST = "encoder.stages.0.0"
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -73,21 +72,8 @@ def find_convolutions(network: LiveNetwork) -> dict[str, _Convolution]:
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and name != FIRST
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and name != UNQUANTISED
     }
-
-
-def list_convolution_names(network: MemoryNetwork) -> set[str]:
-    """List what `find_convolutions` finds in the network's live form, without making that."""
-    names: set[str] = set()
-    for name, module in network.named_modules():
-        if name == FIRST or not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            continue
-        if name == "decoder.last":
-            names |= {"picture", "judge"} if network.decoder.judges else {"picture"}
-        else:
-            names.add(name.replace("decoder.", "trunk.", 1))
-    return names
 
 
 def quantise_network(network: LiveNetwork, ranges: Mapping[str, InputRange]) -> LiveNetwork:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from model.engines.engine import EngineOutput, FrameStack, PixelOutputs
 from model.engines.network_passes import COLUMNS, PooledCells
+from model.engines.required_measures import RequiredMeasures
 from model.scoring.prediction_error import pool_top
-from model.scoring.required_measures import RequiredMeasures
 from model.scoring.score_config import ErrorKind, ErrorStep
 from model.scoring.zones import ZoneMask
 

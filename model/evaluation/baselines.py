@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.bundles.calibration_config import NormalRange
 from model.evaluation.camera_pass import Rows
 from model.evaluation.heat_maps import HeatMaps
 from model.footage.clips import Clip
 from model.frames import Frame
 from model.scoring import measures
 from model.scoring.measures import Measures
+from model.scoring.normal_range import NormalRange
 from model.scoring.prediction_error import error_map, frame_error, pool_cells
 from model.scoring.score_config import ErrorStep, ScoreConfig
 from model.training.bundle_calibration import compute_threshold, measure_normal_range

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import NormalRange
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.engines.names import EngineName
@@ -31,6 +30,7 @@ from model.evaluation.truth import Truth
 from model.events.event_detection import EventRules
 from model.footage.clips import Clip
 from model.network.update_rules import UPDATE_RULES
+from model.scoring.normal_range import NormalRange
 from model.scoring.score_config import LIVE, SCORES, ErrorKind, ScoreConfig, rescale
 
 

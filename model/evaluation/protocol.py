@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.bundles.calibration_config import NormalRange
 from model.evaluation.accuracy import Accuracy, Labels, Scores, compute_accuracy, to_array
 from model.scoring.measures import Measures
+from model.scoring.normal_range import NormalRange
 from model.scoring.score_config import ErrorStep, ScoreConfig
 from model.scoring.scorer import DISTANCE, LEAST_SPAN
 from model.training.bundle_calibration import score_causally

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from model.bundles.calibration_config import Interval
+from model.scoring.normal_range import Interval
 from model.scoring.ranges import Range
 from model.scoring.score_config import scale_weight
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from model.bundles.calibration_config import Interval
+from model.scoring.normal_range import Interval
 from model.scoring.score_config import Normalisation, NormalisationKind
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from model.bundles.calibration_config import Interval, NormalRange
 from model.scoring.light_shift import LightShift
 from model.scoring.measures import Measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.ranges import make_range
 from model.scoring.score_config import ErrorKind, ScoreConfig, scale_weight
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import Interval, NormalRange
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.engines.crops import Crops
@@ -17,6 +16,7 @@ from model.network.update_rules import LIVE_UPDATE, UPDATE_RULES
 from model.scene.features import extract
 from model.scene.stillness import Stillness
 from model.scoring.measures import Measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import ScoreConfig, list_scores
 from model.scoring.scorer import Scorer
 from model.training.score_composition import choose_composition

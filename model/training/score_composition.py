@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import NormalRange
 from model.bundles.composition import Composition, CompositionCandidate
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
@@ -26,6 +25,7 @@ from model.evaluation.synthetic_anomalies import make_scenes
 from model.footage.clips import Clip
 from model.network.update_rules import UPDATE_RULES
 from model.scoring.measures import Measures
+from model.scoring.normal_range import NormalRange
 from model.scoring.score_config import LIVE, ScoreConfig
 from model.scoring.scorer import Scorer
 

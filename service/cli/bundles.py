@@ -159,8 +159,8 @@ def quantise(
     """Measure the ranges for 8-bit arithmetic, and how its scores agree with fp32."""
     from model.bundles.bundle import load, save
     from model.bundles.catalog import SHIPPED
-    from model.engines.exactness import quantise_bundle
     from model.footage.clips import open_frame_store
+    from model.training.bundle_quantisation import quantise_bundle
 
     path = find_bundle(bundle)
     if out is not None:

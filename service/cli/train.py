@@ -384,7 +384,7 @@ def _finish(
 def _quantise(console: Console, bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
     """Add 8-bit ranges where OpenVINO is installed to test them; a bundle works without them."""
     from model.engines.engine import EngineError
-    from model.engines.exactness import quantise_bundle
+    from model.training.bundle_quantisation import quantise_bundle
 
     try:
         measured = quantise_bundle(bundle, held_out)

@@ -17,7 +17,7 @@ from model.detect.detector import Detector
 from model.engines.choice import choose_engine
 from model.engines.engine import EngineError
 from model.engines.names import EngineName
-from model.scoring.required_measures import find_required_measures
+from model.engines.required_measures import find_required_measures
 from model.stages import StageTimes
 from service.settings import AUTO
 from service.timers import Clock, Deadline

@@ -12,8 +12,8 @@ from model.bundles import bundle as bundles
 from model.bundles.bundle import load
 from model.bundles.calibration_config import InputRange, Int8
 from model.bundles.catalog import SHIPPED, WEIGHTS
+from model.bundles.range_names import list_convolution_names
 from model.engines.names import EngineName
-from model.engines.quantisation import list_convolution_names
 from service.cli import doctor
 from service.cli.doctor_findings import examine_machine
 from service.infer.device import usable_cores

@@ -18,7 +18,7 @@ TORCHLESS = (
     "bundles.calibration_config",
     "network.network_config",
     "scoring.score_config",
-    "scoring.required_measures",
+    "engines.required_measures",
     "network.cost",
     "engines.crops",
     "data.datasets",
@@ -58,7 +58,7 @@ PUBLIC = {
     "detect.detector": ("Detector",),
     "engines.choice": ("choose_engine", "open_engine"),
     "engines.engine": ("EngineError",),
-    "engines.exactness": ("quantise_bundle",),
+    "training.bundle_quantisation": ("quantise_bundle",),
     "engines.names": ("EngineName",),
     "scene.features": ("Features", "extract"),
     "footage.clips": ("Clip", "read_clips"),
@@ -76,6 +76,14 @@ PUBLIC = {
 }
 """The names that code outside of `model` may build on."""
 
+ORDER = (
+    "validation", "frames", "stages", "footage", "scoring", "network", "scene", "standing",
+    "bundles", "engines", "detect", "events", "data", "training", "evaluation",
+)  # fmt: skip
+"""Folders and single modules of `model`: each imports only itself and those before it."""
+MUTUAL = {"training", "evaluation"}
+"""Calibration chooses a score by evaluation's figures, and evaluation calibrates its baselines."""
+
 
 def _imported(path: Path) -> set[str]:
     names: set[str] = set()
@@ -92,6 +100,17 @@ def test_the_model_knows_nothing_of_the_service() -> None:
     assert files
     for file in files:
         assert not _imported(file) & {"service", "tests", "fastapi", "redis", "sqlalchemy"}, file
+
+
+def test_imports_lead_one_way() -> None:
+    for file in sorted(ROOT.glob("*/**/*.py")):
+        here = file.relative_to(ROOT).parts[0]
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = (node.module or "").split(".") if isinstance(node, ast.ImportFrom) else []
+            if names[:1] == ["model"]:
+                other = names[1] if len(names) > 1 else node.names[0].name
+                is_before = ORDER.index(other) <= ORDER.index(here)
+                assert is_before or {here, other} == MUTUAL, f"{file} imports {'.'.join(names)}"
 
 
 @pytest.mark.parametrize("module", PUBLIC)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.bundles import bundle as bundles
-from model.bundles.calibration_config import Calibration, InputRange, Int8, Interval, NormalRange
+from model.bundles.calibration_config import Calibration, InputRange, Int8
 from model.bundles.catalog import (
     DOCUMENT,
     WEIGHTS,
@@ -20,8 +20,9 @@ from model.bundles.catalog import (
     find_bundle,
     list_bundles,
 )
-from model.engines.quantisation import list_convolution_names
+from model.bundles.range_names import list_convolution_names
 from model.network.network_config import NetConfig
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import PAPER, ErrorKind, ErrorStep, NormForm, ScoreConfig
 from tests.support.bundles import SMALL, small_bundle
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import Calibration, Interval, NormalRange
+from model.bundles.calibration_config import Calibration
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.evaluation.accuracy import Labels, compute_accuracy
@@ -24,6 +24,7 @@ from model.footage.clips import Clip
 from model.network.network_config import NetConfig
 from model.network.update_rules import LIVE_UPDATE, UPDATE_RULES
 from model.scoring.measures import Measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import LIVE, PAPER, SCORES
 from model.training import bundle_calibration as calibration
 from model.training.bundle_calibration import (

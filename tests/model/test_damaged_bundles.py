@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.bundles import bundle as bundles
-from model.bundles.calibration_config import Calibration, InputRange, Int8, Interval, NormalRange
+from model.bundles.calibration_config import Calibration, InputRange, Int8
 from model.bundles.catalog import DOCUMENT, WEIGHTS, BundleError, read_document
+from model.bundles.range_names import list_convolution_names
 from model.detect.detector import Detector
-from model.engines.quantisation import list_convolution_names
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import JUDGED, ErrorKind, ErrorStep
 from tests.support.bundles import SMALL, small_bundle
 

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import Calibration, Interval
+from model.bundles.calibration_config import Calibration
 from model.detect.camera_state import CameraState
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions, Observation, Withheld
 from model.network.network_config import NetConfig, Task
 from model.network.update_rules import UPDATE_RULES
+from model.scoring.normal_range import Interval
 from model.scoring.score_config import PAPER
 from model.scoring.zones import find_region
 from tests.support.bundles import small_bundle

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from model.bundles.calibration_config import Interval, NormalRange
 from model.scoring.light_shift import EASE_FRAMES, EASE_MARGIN, LARGEST_DRIFT, LARGEST_SHIFT
 from model.scoring.measures import Measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import LIVE
 from model.scoring.scorer import Scorer
 

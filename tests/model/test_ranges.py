@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.bundles.calibration_config import Interval
+from model.scoring.normal_range import Interval
 from model.scoring.ranges import QuantileRange, Range, RunningRange, make_range
 from model.scoring.score_config import Normalisation, NormalisationKind
 from tests.model import reference

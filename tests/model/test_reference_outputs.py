@@ -23,10 +23,10 @@ from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.engines.choice import open_engine
 from model.engines.names import EngineName
+from model.engines.required_measures import find_required_measures
 from model.frames import Frame
 from model.network.network_config import Task
 from model.network.update_rules import UPDATE_RULES
-from model.scoring.required_measures import find_required_measures
 from tests.model.reference_weights import Shape, random_items, random_weights, tensor_shapes
 from tests.support.commands import run
 

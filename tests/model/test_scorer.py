@@ -13,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.bundles.calibration_config import Interval, NormalRange
 from model.scoring.measures import Measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.prediction_error import error_map, frame_error, pool_cells, pool_top
 from model.scoring.score_config import (
     JUDGED,

@@ -8,11 +8,12 @@ import torch
 
 from model.bundles import bundle as bundles
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import Calibration, Interval, NormalRange
+from model.bundles.calibration_config import Calibration
 from model.bundles.catalog import Provenance
 from model.network import mnad_memory
 from model.network.network_config import NetConfig
 from model.network.unet import build_network
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import PAPER, SCORES
 
 SMALL = NetConfig(base_width=4, height=64, width=64)

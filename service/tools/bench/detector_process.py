@@ -15,8 +15,8 @@ from model.bundles.bundle import Bundle
 from model.detect.detector import Detector
 from model.engines.choice import open_engine
 from model.engines.engine import Engine, FrameStack
+from model.engines.required_measures import find_required_measures
 from model.frames import Frame
-from model.scoring.required_measures import find_required_measures
 from service import logs
 from service.infer.device import choose_threads
 from service.infer.model_pool import ModelPool

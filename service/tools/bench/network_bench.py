@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from model.bundles.bundle import Bundle
-from model.bundles.reference_form import REFERENCE_CONFIG, ReferenceForm
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.engines.choice import find_refusals
@@ -29,6 +28,7 @@ from model.network.update_rules import LIVE_UPDATE
 from service.errors import BadInput
 from service.tools.bench.bench_figures import EngineFigures, NetworkFigures, Spread, compute_spread
 from service.tools.bench.camera_clips import fit_drawn_frames, play_back_and_forth
+from service.tools.bench.reference_form import REFERENCE_CONFIG, ReferenceForm
 
 FRAMES = 40
 """Number of drawn frames in memory."""

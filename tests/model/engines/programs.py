@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.bundles.bundle import Bundle
-from model.bundles.calibration_config import Calibration, Interval, NormalRange
+from model.bundles.calibration_config import Calibration
 from model.engines.choice import open_engine
 from model.engines.engine import Engine, FrameStack
 from model.engines.names import EngineName
+from model.engines.required_measures import find_required_measures
 from model.network.network_config import MemoryKind, NetConfig, Task
-from model.scoring.required_measures import find_required_measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import JUDGED, SCORES
 from tests.support.bundles import SMALL, small_bundle
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model.bundles.bundle import Bundle
 from model.bundles.calibration_config import InputRange, Int8
+from model.bundles.range_names import list_convolution_names
 from model.engines.choice import (
     ROUNDS,
     Processor,
@@ -25,8 +26,7 @@ from model.engines.choice import (
 )
 from model.engines.engine import Engine, EngineError, EngineOutput, FrameStack
 from model.engines.names import EngineName
-from model.engines.quantisation import list_convolution_names
-from model.scoring.required_measures import find_required_measures
+from model.engines.required_measures import find_required_measures
 from tests.model.engines.programs import engine
 from tests.support.bundles import small_bundle
 

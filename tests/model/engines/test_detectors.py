@@ -9,10 +9,10 @@ from model.bundles.bundle import Bundle
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions, Observation
 from model.engines.engine import EngineError
-from model.engines.exactness import correlate_ranks
 from model.engines.names import EngineName
 from model.frames import Frame
 from model.network.update_rules import UPDATE_RULES
+from model.training.bundle_quantisation import correlate_ranks
 from tests.model.engines.programs import FORMS, inputs, lively_bundle
 from tests.support.bundles import small_bundle
 

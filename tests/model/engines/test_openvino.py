@@ -95,7 +95,7 @@ def test_its_telemetry_is_never_imported() -> None:
 
 FALL_BACK = """
 import sys
-from model.scoring.required_measures import find_required_measures
+from model.engines.required_measures import find_required_measures
 from model.engines.choice import choose_engine
 from model.engines.names import EngineName
 from tests.support.bundles import small_bundle

@@ -17,10 +17,10 @@ from model.engines.crops import Crop, Crops, Extent
 from model.engines.engine import Engine, EngineOutput
 from model.engines.kept_outputs import KeptOutputs, PicturePart
 from model.engines.names import EngineName
+from model.engines.required_measures import find_required_measures
 from model.engines.torch_engine import CudaEngine
 from model.network.network_config import NetConfig
 from model.scene.features import SIDE
-from model.scoring.required_measures import find_required_measures
 from model.scoring.score_config import SCORES
 from tests.model.engines.programs import FORMS, Inputs, engine, inputs, lively_bundle
 from tests.support.bundles import small_bundle

@@ -11,7 +11,7 @@ from model.bundles import bundle as bundles
 from model.bundles.bundle import Bundle
 from model.bundles.calibration_config import InputRange
 from model.bundles.catalog import find_bundle
-from model.engines import exactness
+from model.bundles.range_names import list_convolution_names
 from model.engines.choice import LEAST_RANK_CORRELATION, make_program
 from model.engines.engine import EngineProgram
 from model.engines.names import EngineName
@@ -21,15 +21,15 @@ from model.engines.quantisation import (
     LEVELS,
     WEIGHT_LEVELS,
     find_convolutions,
-    list_convolution_names,
     measure_ranges,
     quantise_network,
 )
+from model.engines.required_measures import find_required_measures
 from model.engines.torch_engine import TorchEngine
 from model.footage.clips import Clip
 from model.frames import fit
-from model.scoring.required_measures import find_required_measures
 from model.scoring.score_config import SCORES
+from model.training import bundle_quantisation
 from service.tools.demo.walkway import draw_frames
 from tests.model.engines.programs import FORMS, Inputs, inputs, lively_bundle, run
 
@@ -180,7 +180,7 @@ def walkway() -> list[Clip]:
 
 
 def test_trained_weights_score_in_8_bits_as_in_fp32(walkway: list[Clip]) -> None:
-    bundle = exactness.quantise_bundle(bundles.load(find_bundle("demo")), walkway)
+    bundle = bundle_quantisation.quantise_bundle(bundles.load(find_bundle("demo")), walkway)
     assert bundle.int8 is not None
     assert bundle.int8.frames == sum(len(clip) - bundle.config.context for clip in walkway)
     assert LEAST_RANK_CORRELATION <= bundle.int8.rank_correlation < 1.0

@@ -12,9 +12,9 @@ from model.bundles.bundle import Bundle
 from model.engines.choice import make_program
 from model.engines.engine import Engine
 from model.engines.names import EngineName
+from model.engines.required_measures import find_required_measures
 from model.engines.torch_engine import BATCHES, CudaEngine
 from model.network.network_config import Task
-from model.scoring.required_measures import find_required_measures
 from model.scoring.score_config import SCORES
 from tests.model.engines.programs import FORMS, assert_near, engine, inputs, lively_bundle, run
 

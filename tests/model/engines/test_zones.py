@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from model.bundles.bundle import Bundle
 from model.bundles.calibration_config import InputRange, Int8
+from model.bundles.range_names import list_convolution_names
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions, Observation
 from model.engines.choice import make_program
 from model.engines.names import EngineName
-from model.engines.quantisation import list_convolution_names
+from model.engines.required_measures import find_required_measures
 from model.engines.torch_engine import CudaEngine, TorchEngine
 from model.engines.zone_measures import apply_zones, select_pixels
 from model.frames import Frame
-from model.scoring.required_measures import find_required_measures
 from model.scoring.zones import ZoneMask, build_zone_mask
 from tests.model.engines.programs import FORMS, inputs, lively_bundle
 

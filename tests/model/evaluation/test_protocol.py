@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.bundles.calibration_config import Interval, NormalRange
 from model.evaluation.protocol import evaluate_scores, score_offline, smooth
 from model.scoring.measures import Measures
+from model.scoring.normal_range import Interval, NormalRange
 from model.scoring.score_config import LIVE, PAPER, SCORES
 
 NORMAL = NormalRange(

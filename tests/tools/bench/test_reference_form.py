@@ -10,7 +10,6 @@ import torch
 
 from model.bundles.bundle import Bundle
 from model.bundles.calibration_config import Calibration
-from model.bundles.reference_form import COLUMNS, REFERENCE_CONFIG, ReferenceForm
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
 from model.network.mnad_memory import draw_items
@@ -18,6 +17,7 @@ from model.network.unet import build_network
 from model.network.update_rules import PAPER_UPDATE
 from model.scoring.score_config import PAPER
 from service.tools.bench.camera_clips import fit_drawn_frames, play_back_and_forth
+from service.tools.bench.reference_form import COLUMNS, REFERENCE_CONFIG, ReferenceForm
 
 
 def test_it_gives_what_the_detector_gives_of_the_same_weights() -> None:
