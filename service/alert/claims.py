@@ -228,7 +228,7 @@ def _make_message(session: Session, row: DeliveryRow, receiver: ReceiverRow, now
     made = make_receiver(receiver, now)
     picture = None
     if made.kind is not ReceiverKind.WEBHOOK and row.event_id is not None:
-        picture = session.scalar(select(EventRow.snapshot).where(EventRow.id == row.event_id))
+        picture = session.scalar(select(EventRow.picture).where(EventRow.id == row.event_id))
     return Message(
         id=row.id,
         body=row.body,

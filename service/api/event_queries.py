@@ -47,9 +47,9 @@ MEDIA_TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/x-
 def select_events() -> Select[EventRow, str, bool]:
     """Select events, their stream's name and whether there is a picture, without the picture."""
     return (
-        select(EventRow, StreamRow.name, EventRow.snapshot.is_not(None))
+        select(EventRow, StreamRow.name, EventRow.picture.is_not(None))
         .join(StreamRow, StreamRow.id == EventRow.stream_id)
-        .options(defer(EventRow.snapshot, raiseload=True))
+        .options(defer(EventRow.picture, raiseload=True))
     )
 
 
@@ -57,7 +57,7 @@ def describe_events(session: Session, found: Sequence[Row[EventRow, str, bool]])
     """Return the answers about rows that `select_events` selected."""
     media = find_media_kinds(session, [row.id for row, _, _ in found])
     return [
-        describe_event(row, name, has_snapshot=has, media=media.get(row.id, ()))
+        describe_event(row, name, has_picture=has, media=media.get(row.id, ()))
         for row, name, has in found
     ]
 

@@ -216,7 +216,7 @@ class Recorder:
                     scores,
                     detection,
                     changes,
-                    snapshot=self._read_preview(stream.id, changes),
+                    picture=self._read_preview(stream.id, changes),
                     cooldown_s=(
                         self._cooldown_s if stream.cooldown_s is None else stream.cooldown_s
                     ),

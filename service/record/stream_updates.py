@@ -52,7 +52,7 @@ class StreamUpdate:
     """Frames above the cursor, in rising order."""
     detection: DetectionState
     changes: Sequence[Change]
-    snapshot: bytes | None = None
+    picture: bytes | None = None
     """JPEG for events that start."""
     cooldown_s: float = 0.0
     """Seconds after a message on an event's start in which further events are muted."""
@@ -126,7 +126,7 @@ def _is_cooling_down(notified_at: float | None, cooldown_s: float, now: float) -
 def _start_event(
     session: Session, stream_update: StreamUpdate, event: Event, *, muted: bool
 ) -> None:
-    row = _make_event_row(stream_update.stream.id, event, stream_update.snapshot)
+    row = _make_event_row(stream_update.stream.id, event, stream_update.picture)
     row.muted = muted
     session.add(row)
     session.flush()
@@ -165,7 +165,7 @@ def _make_score_row(stream_id: str, score: FrameScore) -> Row:
     return (stream_id, *_read_measures(score), score.state.value)
 
 
-def _make_event_row(stream_id: str, event: Event, snapshot: bytes | None) -> EventRow:
+def _make_event_row(stream_id: str, event: Event, picture: bytes | None) -> EventRow:
     return EventRow(
         id=make_event_id(stream_id, event.first_frame),
         stream_id=stream_id,
@@ -177,7 +177,7 @@ def _make_event_row(stream_id: str, event: Event, snapshot: bytes | None) -> Eve
         threshold=event.threshold,
         region=_list_region(event),
         cause=event.cause.value,
-        snapshot=snapshot,
+        picture=picture,
     )
 
 

@@ -212,7 +212,7 @@ class EventRow(Base):
     """Left, top, right, bottom as shares of the picture, at the peak."""
     cause: Mapped[str] = mapped_column(String(16), default="motion", server_default="motion")
     """A `model.scoring.cause.Cause`, at the peak."""
-    snapshot: Mapped[bytes | None] = mapped_column(LargeBinary)
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary)
     """JPEG of the preview nearest to the start."""
     muted: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     """No receiver was notified: it came in the cooldown after another event's message."""

@@ -135,7 +135,7 @@ def add_event(
                 peak_score=0.91,
                 peak_frame=14,
                 threshold=0.5,
-                snapshot=picture,
+                picture=picture,
             )
         )
 

@@ -191,7 +191,7 @@ def test_events_are_asked_for_properly(api: httpx.Client, query: dict[str, str])
         "/streams/unknown/frame.jpg",
         "/events?stream_id=unknown",
         "/events/unknown",
-        "/events/%00/snapshot.jpg",
+        "/events/%00/start.jpg",
         "/webhooks/unknown",
         "/webhooks/unknown/deliveries",
         "/webhooks/unknown/deliveries/unknown",

@@ -48,7 +48,7 @@ def test_events_are_filtered(api: httpx.Client, rows: Database, stream_id: str) 
 
 def test_an_event_has_its_picture(api: httpx.Client, rows: Database, stream_id: str) -> None:
     picture = encoded()
-    add_event(rows, stream_id, "seen", 100.5, snapshot=picture)
+    add_event(rows, stream_id, "seen", 100.5, picture=picture)
     add_event(rows, stream_id, "blind", 50.0)
     event = api.get("/events/seen").json()
     assert event == {
@@ -64,16 +64,16 @@ def test_an_event_has_its_picture(api: httpx.Client, rows: Database, stream_id: 
         "threshold": 0.5,
         "region": [0.1, 0.2, 0.5, 0.6],
         "cause": "motion",
-        "snapshot": "/events/seen/snapshot.jpg",
+        "picture": "/events/seen/start.jpg",
         "media": [],
         "muted": False,
         "label": None,
         "note": None,
         "labelled_at": None,
     }
-    assert api.get(event["snapshot"]).content == picture
-    assert api.get("/events/blind").json()["snapshot"] is None
-    assert api.get("/events/blind/snapshot.jpg").status_code == 404
+    assert api.get(event["picture"]).content == picture
+    assert api.get("/events/blind").json()["picture"] is None
+    assert api.get("/events/blind/start.jpg").status_code == 404
 
 
 def test_a_secret_is_displayed_once(api: httpx.Client, rows: Database) -> None:

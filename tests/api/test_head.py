@@ -29,7 +29,7 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
                 StreamRow(id="cam", name="yard", source="upload", model="small", created_at=1.0)
             )
         add_scores(database, "cam", [0.1] * 5000)
-        add_event(database, "cam", "evt", time.time(), ended_at=time.time(), snapshot=b"\xff\xd8")
+        add_event(database, "cam", "evt", time.time(), ended_at=time.time(), picture=b"\xff\xd8")
         database.close()
         yield made
 

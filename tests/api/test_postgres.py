@@ -29,9 +29,9 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
         now = time.time()
         add_scores(database, stream_id, [None, 0.5, 0.75], started_at=now)
         assert len(api.get(f"{path}/scores", params={"from": str(now)}).json()["items"]) == 3
-        add_event(database, stream_id, "e1", now, snapshot=encoded())
+        add_event(database, stream_id, "e1", now, picture=encoded())
         (event,) = api.get("/events", params={"open": "true"}).json()["items"]
-        assert api.get(event["snapshot"]).content == encoded()
+        assert api.get(event["picture"]).content == encoded()
         assert api.patch("/events/e1", json={"label": "real", "note": "näher"}).is_success
         for label, count in (("real", 1), ("none", 0)):
             found = api.get("/events", params={"label": label}).json()["items"]

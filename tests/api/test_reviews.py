@@ -194,7 +194,7 @@ def test_a_long_file_has_each_event_once(api: httpx.Client, rows: Database, stre
                 peak_score=0.9,
                 peak_frame=number,
                 threshold=0.5,
-                snapshot=b"x" * 100,
+                picture=b"x" * 100,
             )
             for number in range(count)
         )

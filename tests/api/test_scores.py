@@ -233,7 +233,7 @@ def test_a_deleted_stream_is_gone_from_all_answers_while_its_rows_are_there(
         f"/streams/{stream_id}/scores/live",
         f"/streams/{stream_id}/log",
         "/events/evt_1",
-        "/events/evt_1/snapshot.jpg",
+        "/events/evt_1/start.jpg",
     ):
         assert api.get(path).status_code == 404, path
     assert api.patch(f"/streams/{stream_id}", json={"paused": True}).status_code == 404

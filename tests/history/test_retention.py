@@ -154,7 +154,7 @@ def _event(ident: str, at: float, *, first_frame: int, is_open: bool = False) ->
         peak_score=0.9,
         peak_frame=first_frame,
         threshold=0.5,
-        snapshot=b"jpeg",
+        picture=b"jpeg",
     )
 
 
@@ -228,7 +228,7 @@ def test_the_recorder_deletes_while_it_records(each_database: Database, redis: R
 def _fill(database: Database, stream_id: str) -> None:
     add_stream(database, stream_id)
     _store(database, _old([float(age) for age in range(300, 0, -1)]), stream_id)
-    add_event(database, stream_id, f"event of {stream_id}", NOW, snapshot=b"jpeg")
+    add_event(database, stream_id, f"event of {stream_id}", NOW, picture=b"jpeg")
     with database.write() as session:
         session.add(CursorRow(stream_id=stream_id, version=7, last_frame=299, detection={}))
         session.add(

@@ -64,8 +64,8 @@ def fill(database: Database, redis: Redis, stream_id: str) -> None:
     large = cv2.resize(picture(3), (640, 480), interpolation=cv2.INTER_NEAREST)
     jpeg = bytes(cv2.imencode(".jpg", large)[1].tobytes())
     now = time.time()
-    add_event(database, stream_id, "past", now - 400, ended_at=now - 392.5, snapshot=jpeg)
-    add_event(database, stream_id, "open", now - 3, snapshot=jpeg)
+    add_event(database, stream_id, "past", now - 400, ended_at=now - 392.5, picture=jpeg)
+    add_event(database, stream_id, "open", now - 3, picture=jpeg)
     heat = np.zeros((16, 16), np.uint8)
     heat[4:9, 3:8] = 255
     registry = Registry(redis)

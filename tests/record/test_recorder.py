@@ -43,7 +43,7 @@ def test_scores_events_and_messages_are_stored_together(
     assert (event.first_frame, event.last_frame, event.ended_at) == (2, 5, None)
     assert (event.peak_score, event.peak_frame) == (0.95, 4)
     assert event.region == [0.1, 0.2, 0.3, 0.4]
-    assert event.snapshot == b"jpeg"
+    assert event.picture == b"jpeg"
     assert messages_of(each_database) == [("cam", "event.started")]
     with each_database.read() as session:
         stored = session.get(ScoreRow, ("cam", 4))

@@ -123,7 +123,7 @@ def add_event(
     started_at: float,
     *,
     ended_at: float | None = None,
-    snapshot: bytes | None = None,
+    picture: bytes | None = None,
 ) -> None:
     """Write an event as the recorder would."""
     with database.write() as session:
@@ -139,6 +139,6 @@ def add_event(
                 peak_frame=14,
                 threshold=0.5,
                 region=[0.1, 0.2, 0.5, 0.6],
-                snapshot=snapshot,
+                picture=picture,
             )
         )

@@ -53,7 +53,7 @@ def _find_version() -> str:
 
 _PLATFORMS = {
     "abnormal": "binary_sensor",
-    "snapshot": "image",
+    "picture": "image",
     "peak": "sensor",
     "watched": "binary_sensor",
 }
@@ -82,11 +82,11 @@ def _describe_component(
                 "state_topic": topic(TopicKind.WATCHED),
                 "json_attributes_topic": topic(TopicKind.OUTAGE),
             }
-        case "snapshot":
+        case "picture":
             details = {
                 "name": "Last event",
                 "content_type": "image/jpeg",
-                "image_topic": topic(TopicKind.SNAPSHOT),
+                "image_topic": topic(TopicKind.PICTURE),
             }
         case _:
             details = {

@@ -64,7 +64,7 @@ def publish_stored_event(
             "label": event.label,
         }
     attributes = _select(topics, iso8601(at), values, _EVENT_ATTRIBUTES)
-    picture = None if event is None else event.snapshot
+    picture = None if event is None else event.picture
     return _publish_event_state(topics, stream_id, attributes, picture, abnormal=stream.abnormal)
 
 
@@ -95,7 +95,7 @@ def _publish_event_state(
     Without a picture the topic is cleared: the last one shows another event.
     """
     return [
-        Publication(topics.name(stream_id, TopicKind.SNAPSHOT), picture or b""),
+        Publication(topics.name(stream_id, TopicKind.PICTURE), picture or b""),
         Publication(topics.name(stream_id, TopicKind.EVENT), attributes),
         Publication(topics.name(stream_id, TopicKind.ABNORMAL), _write_on_off(abnormal)),
     ]

@@ -21,7 +21,7 @@ class TopicKind(StrEnum):
     """ON from an event's start to its end, or OFF."""
     EVENT = "abnormal/attributes"
     """The last event, as JSON."""
-    SNAPSHOT = "snapshot"
+    PICTURE = "picture"
     """The last event's picture, a JPEG."""
     WATCHED = "watched"
     """OFF while the stream can't be watched, or ON."""
@@ -29,7 +29,7 @@ class TopicKind(StrEnum):
     """The last outage, as JSON."""
 
 
-EVENT_KINDS = (TopicKind.ABNORMAL, TopicKind.EVENT, TopicKind.SNAPSHOT)
+EVENT_KINDS = (TopicKind.ABNORMAL, TopicKind.EVENT, TopicKind.PICTURE)
 """What is retained of a stream's events."""
 OUTAGE_KINDS = (TopicKind.WATCHED, TopicKind.OUTAGE)
 """What is retained of its outages."""

@@ -128,20 +128,20 @@ def review_event(event_id: str, body: EventPatch, context: Shared) -> EventOut:
 
 
 @router.get(
-    "/events/{event_id}/snapshot.jpg",
+    "/events/{event_id}/start.jpg",
     summary="An event's picture",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}},
 )
-def read_snapshot(event_id: str, context: Shared) -> Response:
+def read_picture(event_id: str, context: Shared) -> Response:
     """The picture nearest to its start; 404 where there was none."""
-    query = select(EventRow.id, EventRow.snapshot).where(EventRow.id == event_id)
+    query = select(EventRow.id, EventRow.picture).where(EventRow.id == event_id)
     with context.database.read() as session:
         found = session.execute(query).one_or_none() if IDENT.fullmatch(event_id) else None
     if found is None:
         raise NotFound("event", event_id)
-    if found.snapshot is None:
+    if found.picture is None:
         raise RequestRefused(404, "the event has no picture")
     # It never changes, but the next user of this browser may not be allowed to see it.
     headers = {"Cache-Control": "private, no-cache"}
-    return Response(found.snapshot, media_type="image/jpeg", headers=headers)
+    return Response(found.picture, media_type="image/jpeg", headers=headers)

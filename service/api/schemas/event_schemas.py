@@ -57,7 +57,7 @@ class EventOut(BaseModel):
     """The region at the peak: left, top, right, bottom as shares of the picture."""
     cause: Cause
     """What was unusual at the peak: how something moves or looks, or that it stands still."""
-    snapshot: str | None
+    picture: str | None
     """The path of its picture in the API; null where there is none."""
     media: list[MediaKind]
     """The other files that exist: `peak` and `heat` at `peak.jpg`, `clip` at `clip.mp4`."""
@@ -78,14 +78,14 @@ class EventsOut(BaseModel):
 
 
 def describe_event(
-    row: EventRow, stream_name: str, *, has_snapshot: bool, media: Sequence[MediaKind] = ()
+    row: EventRow, stream_name: str, *, has_picture: bool, media: Sequence[MediaKind] = ()
 ) -> EventOut:
     """Return the answer about a row."""
     return copy_fields(
         EventOut,
         row,
         stream_name=stream_name,
-        snapshot=f"/events/{row.id}/snapshot.jpg" if has_snapshot else None,
+        picture=f"/events/{row.id}/start.jpg" if has_picture else None,
         media=list(media),
         note=row.label_note,
     )

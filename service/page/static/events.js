@@ -65,7 +65,7 @@ export class Events {
       row.item.append(row.review.item);
       row.button.addEventListener("click", () => this.open(row));
       this.rows.set(event.id, row);
-      if (event.snapshot) this.load(row);
+      if (event.picture) this.load(row);
     }
     row.event = event;
     const isOpen = event.ended_at === null;
@@ -87,7 +87,7 @@ export class Events {
 
   async load(row) {
     try {
-      row.url = (await picture(row.event.snapshot)).url;
+      row.url = (await picture(row.event.picture)).url;
       row.thumb.src = row.url;
     } catch {
       row.url = null; // it may have gone with its stream; the row goes with the next turn

@@ -57,9 +57,9 @@ export class PictureView {
     this.isKept = true;
     if (this.isThere) return;
     const { items } = await get(`/events?stream_id=${stream.id}&limit=${MAX_EVENTS}`);
-    const event = items.find(({ snapshot }) => snapshot !== null);
+    const event = items.find(({ picture: path }) => path !== null);
     if (!event) return;
-    const { url } = await picture(event.snapshot);
+    const { url } = await picture(event.picture);
     this.put(url, `as of ${when(event.started_at)}`, signal);
     await this.image.decode().catch(() => {}); // its size is needed
   }

@@ -69,7 +69,7 @@ def test_components_have_options_that_their_platforms_know() -> None:
 
 @pytest.mark.parametrize(
     ("events", "outages", "left"),
-    [(True, False, {"abnormal", "snapshot", "peak"}), (False, True, {"watched"})],
+    [(True, False, {"abnormal", "picture", "peak"}), (False, True, {"watched"})],
 )
 def test_home_assistant_forgets_what_is_not_notified(
     events: bool, outages: bool, left: set[str]

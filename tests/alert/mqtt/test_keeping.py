@@ -90,7 +90,7 @@ def test_a_stream_is_published_as_it_is_now(
         listener.wait("nw/cam/watched", b"OFF")
         listener.wait("nw/over/abnormal", b"OFF")
         listener.wait("nw/over/watched", b"ON")
-    assert listener.held["nw/cam/snapshot"] == listener.held["nw/over/snapshot"] == JPEG
+    assert listener.held["nw/cam/picture"] == listener.held["nw/over/picture"] == JPEG
     assert listener.json("nw/cam/abnormal/attributes")["event_id"] == "evt_1"
     assert listener.json("nw/over/abnormal/attributes")["event_id"] == "evt_2"
     assert listener.json("nw/cam/watched/attributes")["reason"] == "no picture came"
@@ -171,9 +171,9 @@ def test_a_receiver_that_ends_leaves_nothing_behind(
     add_event(database, "evt_1")
     add_broker(database, url(broker))
     moved = [topic.format("cam").replace("nw/", "elsewhere/") for topic in OF_STREAM]
-    left = [CONFIG.format("cam"), "elsewhere/status", "elsewhere/cam/snapshot", *moved]
+    left = [CONFIG.format("cam"), "elsewhere/status", "elsewhere/cam/picture", *moved]
     with front_end(database), front_end(database):
-        _wait(listener, "nw/status", "nw/cam/snapshot", *_topics("cam"))
+        _wait(listener, "nw/status", "nw/cam/picture", *_topics("cam"))
         with database.write() as session:
             match how:
                 case "deleted":

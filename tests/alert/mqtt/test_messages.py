@@ -24,7 +24,7 @@ from tests.alert.parts import JPEG
 from tests.record.rows import Worker, add_stream, frame_score
 from tests.support.servers import Broker, wait_for
 
-ABNORMAL, EVENT, SNAPSHOT = "nw/cam/abnormal", "nw/cam/abnormal/attributes", "nw/cam/snapshot"
+ABNORMAL, EVENT, PICTURE = "nw/cam/abnormal", "nw/cam/abnormal/attributes", "nw/cam/picture"
 WATCHED, OUTAGE = "nw/cam/watched", "nw/cam/watched/attributes"
 EVENTS = "nw/cam/events"
 LATER_S = 3600.0
@@ -68,7 +68,7 @@ def _record(database: Database, worker: Worker, first: int, *scores: float) -> N
     worker.publish("cam", frames)
     Recorder(database, worker.redis, settings, Metrics(), owner="front").step()
     with database.write() as session:
-        session.execute(update(EventRow).values(snapshot=JPEG))
+        session.execute(update(EventRow).values(picture=JPEG))
 
 
 def _enqueue(database: Database, kind: EventType, data: OutageData) -> None:
@@ -85,8 +85,8 @@ def test_an_event_turns_it_on_and_off(
     assert front.deliverer.step() == 1
     wait_for(lambda: listener.of(EVENTS), "the message")
     # A subscriber to it finds the rest.
-    assert [topic for topic, _ in listener.got] == [SNAPSHOT, EVENT, ABNORMAL, EVENTS]
-    assert (listener.held[ABNORMAL], listener.held[SNAPSHOT]) == (b"ON", JPEG)
+    assert [topic for topic, _ in listener.got] == [PICTURE, EVENT, ABNORMAL, EVENTS]
+    assert (listener.held[ABNORMAL], listener.held[PICTURE]) == (b"ON", JPEG)
     with database.read() as session:
         row = session.scalars(select(DeliveryRow)).one()
         event = session.scalars(select(EventRow)).one()

@@ -114,7 +114,7 @@ def upgrade() -> None:
         sa.Column("threshold", sa.Float(), nullable=False),
         sa.Column("region", sa.JSON(), nullable=True),
         sa.Column("cause", sa.String(length=16), server_default="motion", nullable=False),
-        sa.Column("snapshot", sa.LargeBinary(), nullable=True),
+        sa.Column("picture", sa.LargeBinary(), nullable=True),
         sa.Column("muted", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("label", sa.String(length=8), nullable=True),
         sa.Column("label_note", sa.Text(), nullable=True),
