@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import av
-from av.error import FFmpegError, InvalidDataError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.video.reformatter import VideoReformatter
 
 from model.footage.footage_error import FootageError
@@ -49,7 +49,7 @@ class PacketDecoder:
                 for frame in packet.decode()
                 if isinstance(frame, av.VideoFrame)
             ]
-        except InvalidDataError:
+        except (ArgumentError, InvalidDataError):  # the former: larger than `max_pixels`
             self._count_bad()
             return []
         except FFmpegError as error:

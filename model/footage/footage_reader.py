@@ -16,10 +16,11 @@ from model.footage.footage_error import FootageError
 from model.footage.footage_search import Source, list_images
 from model.footage.gaps import Gaps
 from model.footage.locations import Location
+from model.footage.picture_sizes import is_too_large
 from model.footage.sampling import Sampler
 from model.footage.source_pictures import SourcePicture, StillPicture, VideoPicture
 from model.footage.video_source import OpenOptions, Video, open_video
-from model.frames import is_grey
+from model.frames import Picture, is_grey
 
 UNTIMED_FPS = 10.0
 """Images have no times: without a frame rate they count as this many a second."""
@@ -165,20 +166,20 @@ class FootageReader:
                 raise error.with_name(self.source.name) from None
             self.losses.end = error
         if not any_read:
-            reason = "none of its pictures can be read" if self.losses else "it holds no pictures"
+            reason = "it holds no pictures"
+            if self.losses:
+                reason = "none of its pictures can be read: damaged, or too large"
             raise FootageError(reason, name=self.source.name)
 
     def _read_images(self) -> Iterator[TimedPicture]:
         timeline = Timeline(1.0 / (self._fps or UNTIMED_FPS))
         for file in list_images(Path(str(self.source.location))):
             time_s, continues = timeline.place(None)
-            picture = None
-            with suppress(cv2.error):
-                picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            picture = _read_image(file)
             if picture is None:
                 self.losses.damaged += 1
                 continue
-            yield TimedPicture(time_s, StillPicture(np.asarray(picture, np.uint8)), continues)
+            yield TimedPicture(time_s, StillPicture(picture), continues)
 
     def _read_video(self) -> Iterator[TimedPicture]:
         with self.open() as video:
@@ -239,6 +240,16 @@ def check_limits(fps: float | None, limit: int | None) -> None:
         raise ValueError(f"fps must be a number above 0, got {fps!r}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit!r}")
+
+
+def _read_image(file: Path) -> Picture | None:
+    """Read an image; None if it is damaged, or declares to be too large."""
+    with suppress(cv2.error, OSError):
+        data = file.read_bytes()
+        if data and not is_too_large(data):
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            return None if picture is None else np.asarray(picture, np.uint8)
+    return None
 
 
 def _place_pictures(timeline: Timeline, pictures: Iterable[VideoPicture]) -> Iterator[TimedPicture]:

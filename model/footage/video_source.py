@@ -16,6 +16,7 @@ from av.stream import Disposition
 
 from model.footage.footage_error import FootageError, SourceFault
 from model.footage.locations import Location, LocationKind
+from model.footage.picture_sizes import MAX_PIXELS
 
 FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,h264,hevc,m4v,"
@@ -46,7 +47,7 @@ class OpenOptions:
     """RTSP's lower transport: `tcp` or `udp`."""
     device_fps: float | None = None
     """The frame rate requested from a device; other sources have their own."""
-    max_pixels: int | None = None
+    max_pixels: int = MAX_PIXELS
     """Larger pictures are refused before memory is allocated for them."""
 
 
@@ -192,13 +193,12 @@ def open_video(source: Location | BinaryIO, options: OpenOptions | None = None) 
     codec = stream.codec_context
     # More threads hold frames back, and make other pixels of damaged frames.
     codec.thread_count = 1
-    if options.max_pixels is not None:
-        if codec.width * codec.height > options.max_pixels:
-            container.close()
-            raise FootageError(f"its pictures have more than {options.max_pixels} pixels")
-        # FFmpeg also counts the margins that it decodes into.
-        allowed = min(2 * options.max_pixels + MARGIN_PIXELS, 2**31 - 1)
-        codec.options = {"max_pixels": str(allowed)}
+    if codec.width * codec.height > options.max_pixels:
+        container.close()
+        raise FootageError(f"its pictures have more than {options.max_pixels} pixels")
+    # FFmpeg also counts the margins that it decodes into.
+    allowed = min(2 * options.max_pixels + MARGIN_PIXELS, 2**31 - 1)
+    codec.options = {"max_pixels": str(allowed)}
     return Video(container, stream, source if isinstance(source, Location) else None)
 
 
@@ -246,4 +246,6 @@ def _open_location(location: Location, options: OpenOptions) -> InputContainer:
             raise FootageError("no answer in time", SourceFault.UNREACHABLE) from None
         if isinstance(error, av_error.InvalidDataError) and location.is_rtsp:
             raise FootageError("the answer is not RTSP", SourceFault.UNREACHABLE) from None
+        if isinstance(error, av_error.ArgumentError) and location.kind is LocationKind.FILE:
+            raise FootageError("its pictures are damaged, or too large") from None
         raise to_footage_error(error) from None

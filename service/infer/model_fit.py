@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from service.messages import StreamState, StreamStatus
-
 JUDGED_AFTER_S = 120.0
 """A model is judged by this much footage from its first score on."""
 JUDGED_FRAMES = 60
@@ -26,25 +24,24 @@ class ModelFit:
     A model that fitted then is never a misfit later: what is abnormal then is an event, or drift.
     """
 
-    def __init__(self, last_status: StreamStatus | None = None) -> None:
-        """Args: last_status: what the camera's last owner reported."""
-        state = None if last_status is None else last_status.state
-        self.is_misfit = state is StreamState.MISFIT
-        self._live_since = (
-            last_status.since if last_status and state is StreamState.LIVE else math.inf
-        )
-        self._is_judged = self.is_misfit
+    def __init__(self, fits: bool | None = None) -> None:
+        """Args: fits: what the camera's last owner found; None: it was not judged yet."""
+        self.fits = fits
+        """Whether the model knows the camera; None: not judged yet."""
         self._frames = self._abnormal = 0
         self._footage_s = 0.0
         self._recent_share = 1.0
         """The share of abnormal frames in about the last minute."""
         self._last_at: float | None = None
 
+    @property
+    def is_misfit(self) -> bool:
+        """The model doesn't know the camera."""
+        return self.fits is False
+
     def observe(self, captured_at: float, score: float | None, threshold: float | None) -> None:
         """Judge by one more frame; one without a score or a threshold says nothing."""
-        if self._last_at is None and captured_at - self._live_since >= JUDGED_AFTER_S:
-            self._is_judged = True  # the last owner has judged it
-        if score is None or threshold is None or (self._is_judged and not self.is_misfit):
+        if score is None or threshold is None or self.fits:
             return
         pause_s = 0.0 if self._last_at is None else captured_at - self._last_at
         step_s = min(max(pause_s, 0.0), LONGEST_STEP_S)
@@ -54,14 +51,13 @@ class ModelFit:
             self._recent_share -= (self._recent_share - is_abnormal) * -math.expm1(
                 -step_s / RECENT_S
             )
-            self.is_misfit = self._recent_share >= FIT_SHARE
+            self.fits = self._recent_share < FIT_SHARE
             return
         self._frames += 1
         self._abnormal += is_abnormal
         self._footage_s += step_s
         if self._footage_s >= JUDGED_AFTER_S and self._frames >= JUDGED_FRAMES:
-            self._is_judged = True
-            self.is_misfit = self._abnormal >= MISFIT_SHARE * self._frames
+            self.fits = self._abnormal < MISFIT_SHARE * self._frames
 
 
 def misfit_reason(trained_fps: float | None, fps: float | None) -> str:
@@ -72,4 +68,4 @@ def misfit_reason(trained_fps: float | None, fps: float | None) -> str:
     reason = "nearly every frame is abnormal: the model doesn't know this camera"
     if trained_fps and fps and not 1 / OTHER_RATE < fps / trained_fps < OTHER_RATE:
         reason += f", and gets {fps:.3g} frames a second where it was trained at {trained_fps:.3g}"
-    return f"{reason}; train one on its footage, or raise the threshold"
+    return f"{reason}; train one on its footage"

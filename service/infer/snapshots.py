@@ -32,10 +32,14 @@ class Snapshot:
     """`CameraState.save`."""
     ended: bool = False
     """A recording was played to its end: the next owner doesn't play it again."""
+    fits: bool | None = None
+    """Whether the model knows the camera; None: not judged yet."""
 
     def pack(self) -> bytes:
         """Return the bytes that Redis keeps."""
-        head = json.dumps({"identity": self.identity, "ended": self.ended}).encode()
+        head = json.dumps(
+            {"identity": self.identity, "ended": self.ended, "fits": self.fits}
+        ).encode()
         return _MAGIC + _LENGTH.pack(len(head)) + head + self.state
 
     @staticmethod
@@ -47,7 +51,10 @@ class Snapshot:
         (length,) = _LENGTH.unpack_from(data, len(_MAGIC))
         try:
             head = json.loads(data[start : start + length])
-            return Snapshot(str(head["identity"]), data[start + length :], bool(head["ended"]))
+            ended, fits = bool(head["ended"]), head["fits"]
+            if fits is not None and not isinstance(fits, bool):
+                raise ValueError(fits)
+            return Snapshot(str(head["identity"]), data[start + length :], ended, fits)
         except (ValueError, KeyError, TypeError):
             raise ValueError("a snapshot's header is damaged") from None
 
@@ -55,6 +62,17 @@ class Snapshot:
 def compute_identity(source: str, weights: str) -> str:
     """Return a name for the pair, from which neither can be read."""
     return hashlib.sha256(f"{source}\0{weights}".encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a camera starts with."""
+
+    state: CameraState
+    ended: bool = False
+    """A recording was played to its end before."""
+    fits: bool | None = None
+    """Whether the model was found to know the camera; None: not judged yet."""
 
 
 class SnapshotKeeper:
@@ -78,11 +96,8 @@ class SnapshotKeeper:
         """Restore nothing: what the last owner left is of another source or model."""
         self._inherited = None
 
-    def restore(self, model: LoadedModel, config: StreamConfig) -> tuple[CameraState, bool]:
-        """Restore the inherited state where it fits, else start with a new one.
-
-        Returns: the state, and whether a recording was played to its end before.
-        """
+    def restore(self, model: LoadedModel, config: StreamConfig) -> Restored:
+        """Restore the inherited state where it fits, else start with a new one."""
         data, self._inherited = self._inherited, None
         ended = False
         if data is not None:
@@ -93,10 +108,10 @@ class SnapshotKeeper:
                     state = model.detector.restore(snapshot.state)
                     # Its frames don't precede the next one.
                     state.cut()
-                    return state, ended
+                    return Restored(state, ended, snapshot.fits)
             except ValueError as error:
                 log.warning("a snapshot is of no use", stream=config.id, reason=str(error))
-        return model.detector.start(), ended
+        return Restored(model.detector.start(), ended)
 
     def pack_if_due(
         self,
@@ -105,6 +120,7 @@ class SnapshotKeeper:
         config: StreamConfig,
         *,
         ended: bool,
+        fits: bool | None = None,
         at_once: bool = False,
     ) -> bytes | None:
         """Pack the state if it has changed and the last snapshot is old enough, or `at_once`."""
@@ -113,4 +129,5 @@ class SnapshotKeeper:
         self._timer.restart()
         self._changed = False
         kept = state.without_frames().save()
-        return Snapshot(compute_identity(config.source, model.weights), kept, ended).pack()
+        identity = compute_identity(config.source, model.weights)
+        return Snapshot(identity, kept, ended, fits).pack()

@@ -27,6 +27,7 @@ UNWATCHED = frozenset(
         StreamState.STALLED,
         StreamState.FROZEN,
         StreamState.OBSCURED,
+        StreamState.MISFIT,
         StreamState.DOWN,
         StreamState.FAILED,
     }
@@ -110,8 +111,8 @@ _RULES = (
     _Rule(
         lambda f: _is_playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured
     ),
-    _Rule(lambda f: _is_playing(f) and bool(f.warming), StreamState.WARMING, _explain_warming),
     _Rule(lambda f: _is_playing(f) and bool(f.misfit), StreamState.MISFIT, lambda f: f.misfit),
+    _Rule(lambda f: _is_playing(f) and bool(f.warming), StreamState.WARMING, _explain_warming),
     _Rule(_is_playing, StreamState.LIVE, lambda f: f.overload),
     _Rule(lambda f: f.source is CaptureState.STALLED, StreamState.STALLED, _quote_source(STALLED)),
     _Rule(lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _quote_source(FROZEN)),

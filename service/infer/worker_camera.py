@@ -62,7 +62,7 @@ class Camera:
         self.source = CountedSource(owned.first_frame, close_source)
         self.counts = FrameCounts()
         self.life = CameraLife(owned.last_status)
-        self._fit = ModelFit(owned.last_status)
+        self._fit = ModelFit()
         self._memory_rule = memory_rule
         self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
         self._failure = ""
@@ -132,7 +132,9 @@ class Camera:
                 return
             self._configure()
         if self.state is None:
-            self.state, self._ended = self._snapshots.restore(self.model, self.config)
+            restored = self._snapshots.restore(self.model, self.config)
+            self.state, self._ended = restored.state, restored.ended
+            self._fit = ModelFit(restored.fits)
         if not self.source.is_open and not self._ended:
             request = SourceRequest(
                 self.config,
@@ -276,7 +278,12 @@ class Camera:
         if self.model is None or self.state is None:
             return
         packed = self._snapshots.pack_if_due(
-            self.state, self.model, self.config, ended=self._ended, at_once=at_once
+            self.state,
+            self.model,
+            self.config,
+            ended=self._ended,
+            fits=self._fit.fits,
+            at_once=at_once,
         )
         if packed is not None:
             self.outbox.put_snapshot(packed)

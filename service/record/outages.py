@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from service.messages import MODEL_LOADING, StreamState
 
 LOADING_S = 120.0
-WATCHED = frozenset({StreamState.LIVE, StreamState.MISFIT, StreamState.WARMING})
+WATCHED = frozenset({StreamState.LIVE, StreamState.WARMING})
 INTENDED = frozenset({StreamState.PAUSED, StreamState.ENDED})
 """Nobody expects pictures in these states: an outage that ends so is dropped without a report."""
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.api.uploaded_pictures import read_declared_size
+from model.footage.picture_sizes import read_declared_size
 from service.bus.registry import Preview, Registry
 from service.bus.uploads import QueuedFrame, Uploads
 from service.settings import Settings

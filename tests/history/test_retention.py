@@ -46,7 +46,7 @@ def _store(database: Database, scores: Sequence[FrameScore], stream_id: str = "c
         session.add_all(
             ScoreRow(
                 stream_id=stream_id,
-                **score.model_dump(exclude={"cut", "region", "state"}),
+                **score.model_dump(exclude={"cause", "cut", "region", "state"}),
                 state="live",
             )
             for score in scores

@@ -182,7 +182,7 @@ def _store(database: Database, scores: Sequence[FrameScore], *, rolled: bool = T
         session.add_all(
             ScoreRow(
                 stream_id="cam",
-                **score.model_dump(exclude={"cut", "region", "state"}),
+                **score.model_dump(exclude={"cause", "cut", "region", "state"}),
                 state="live",
             )
             for score in scores

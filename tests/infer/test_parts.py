@@ -43,9 +43,9 @@ def test_ages_are_those_of_the_last_half_minute() -> None:
     assert ages.compute_quantiles(11.0 + AGE_WINDOW_S) is None
 
 
-@given(st.binary(), st.booleans())
-def test_a_snapshot_survives(state: bytes, ended: bool) -> None:
-    snapshot = Snapshot(compute_identity("rtsp://u:p@h/x", "sum"), state, ended)
+@given(st.binary(), st.booleans(), st.sampled_from([None, False, True]))
+def test_a_snapshot_survives(state: bytes, ended: bool, fits: bool | None) -> None:
+    snapshot = Snapshot(compute_identity("rtsp://u:p@h/x", "sum"), state, ended, fits)
     assert Snapshot.unpack(snapshot.pack()) == snapshot
     assert b"u:p@" not in snapshot.pack()[: len(snapshot.pack()) - len(state)]
 

@@ -23,7 +23,8 @@ def model() -> Iterator[LoadedModel]:
 
 def test_a_snapshot_is_packed_only_when_something_changed_and_it_is_due(model: LoadedModel) -> None:
     keeper = SnapshotKeeper(None, every_s=3600.0)
-    state, ended = keeper.restore(model, CONFIG)
+    restored = keeper.restore(model, CONFIG)
+    state, ended = restored.state, restored.ended
     assert not ended
     assert keeper.pack_if_due(state, model, CONFIG, ended=False, at_once=True) is None
     keeper.mark_changed()
@@ -46,16 +47,16 @@ def _pack(model: LoadedModel, *, ended: bool = False) -> bytes:
 def test_a_snapshot_is_restored_once_for_the_same_source_and_weights(model: LoadedModel) -> None:
     packed, trained = _pack(model), model.detector.start().items
     keeper = SnapshotKeeper(packed, every_s=1.0)
-    assert not torch.equal(keeper.restore(model, CONFIG)[0].items, trained)
-    assert torch.equal(keeper.restore(model, CONFIG)[0].items, trained)
+    assert not torch.equal(keeper.restore(model, CONFIG).state.items, trained)
+    assert torch.equal(keeper.restore(model, CONFIG).state.items, trained)
 
     other = CONFIG.model_copy(update={"source": "rtsp://camera/2"})
-    assert torch.equal(SnapshotKeeper(packed, 1.0).restore(model, other)[0].items, trained)
+    assert torch.equal(SnapshotKeeper(packed, 1.0).restore(model, other).state.items, trained)
     damaged = SnapshotKeeper(packed[:20], 1.0)
-    assert torch.equal(damaged.restore(model, CONFIG)[0].items, trained)
+    assert torch.equal(damaged.restore(model, CONFIG).state.items, trained)
     forgotten = SnapshotKeeper(packed, 1.0)
     forgotten.forget_inherited()
-    assert torch.equal(forgotten.restore(model, CONFIG)[0].items, trained)
+    assert torch.equal(forgotten.restore(model, CONFIG).state.items, trained)
 
 
 @pytest.mark.parametrize("loop", [False, True])
@@ -65,5 +66,5 @@ def test_a_recording_that_was_played_stays_ended_unless_it_loops(
     packed = _pack(model, ended=True)
     assert Snapshot.unpack(packed).ended
     config = CONFIG.model_copy(update={"loop": loop})
-    _, ended = SnapshotKeeper(packed, 1.0).restore(model, config)
+    ended = SnapshotKeeper(packed, 1.0).restore(model, config).ended
     assert ended is not loop

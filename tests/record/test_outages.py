@@ -26,6 +26,7 @@ NOT_WATCHED = [
     StreamState.STALLED,
     StreamState.FROZEN,
     StreamState.OBSCURED,
+    StreamState.MISFIT,
     StreamState.DOWN,
     StreamState.FAILED,
     StreamState.PENDING,

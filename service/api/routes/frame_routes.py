@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from model.bundles.catalog import BundleInfo
+from model.footage.picture_sizes import is_picture
 from service.api.bundle_names import list_bundles
 from service.api.context import Context, Shared
 from service.api.error_answers import RequestRefused, refuse_field
@@ -17,7 +18,7 @@ from service.api.registered_streams import find_last_frame, find_stream, publish
 from service.api.schemas.frame_schemas import FrameRange, FramesOut
 from service.api.times import format_time
 from service.api.upload_bodies import Upload, UploadedFile, read_upload
-from service.api.uploaded_pictures import KINDS, check_picture, is_picture
+from service.api.uploaded_pictures import KINDS, check_picture
 from service.api.uploaded_videos import DecodedVideo, decode_video
 from service.bus.uploads import Picture
 from service.errors import BacklogFull, NotFound

@@ -316,3 +316,17 @@ def test_a_recording_over_http_that_does_not_say_how_long_it_is_has_an_end(
     httpserver.expect_request("/twice.ts").respond_with_data(data, content_type="video/mp2t")
     source = Source("twice", httpserver.url_for("/twice.ts"))
     assert sum(1 for _ in FootageReader(source)) == 120
+
+
+@pytest.mark.shared
+def test_a_picture_that_declares_too_much_is_refused_before_it_is_decoded(
+    shared: Path, tmp_path: Path
+) -> None:
+    decoy = shared / "data" / "inputs" / "two-sizes.jpg"
+    with pytest.raises(FootageError, match="too large"):
+        list(FootageReader(Source("decoy", decoy)))
+    for number in range(2):
+        _write_image(tmp_path / f"{number}.png")
+    (tmp_path / "9.jpg").write_bytes(decoy.read_bytes())
+    reader = FootageReader(Source("folder", tmp_path))
+    assert (len(list(reader)), reader.losses.damaged) == (2, 1)
