@@ -18,8 +18,8 @@ _ESCAPED = re.compile(r"(%[0-9a-fA-F]{2})")
 _NOT_ASCII = re.compile(r"[^\x21-\x7e]+")
 _WORD = re.compile(r"[^ \t\r\n'\"]+")
 _SECRET_PARAMETER = re.compile(
-    r"((?<![a-z])(?:user|usr|username|login|pass|passwd|password|pwd|token|access_token|key|api_?key"
-    r"|auth|secret|sig|signature)=)[^&;/?#\s]*",
+    r"((?<![a-z])(?:[up]|[\w.-]*(?:us(?:e)?r|login|pas|pwd|token|key|auth|secret|sig)[\w.-]*)=)"
+    r"[^&;/?#\s]*",
     re.IGNORECASE,
 )
 

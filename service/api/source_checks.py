@@ -21,7 +21,9 @@ def check_source(source: str, media_dirs: Sequence[Path]) -> str:
     if has_controls(source):
         raise BadInput("source", source, "must not hold control characters")
     location = Location.parse(source)
-    no_host = BadInput("source", source, "must name a host, as in rtsp://camera:554/path")
+    no_host = BadInput(
+        "source", source, "must name a host, and a port up to 65535, as in rtsp://camera:554/path"
+    )
     if location.kind is not LocationKind.NETWORK:
         if source.partition(":")[0].lower() in SCHEMES:
             raise no_host

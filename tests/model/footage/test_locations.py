@@ -41,6 +41,12 @@ def test_no_part_of_a_password_is_displayed(password: str) -> None:
     assert redact_url(f"rtsp://user:{password}@cam.lan:554/one") == ("rtsp://***@cam.lan:554/one")
 
 
+@pytest.mark.parametrize("name", ["loginpas", "p", "u", "usr", "api-key", "X-Amz-Signature"])
+def test_no_parameter_that_may_hold_a_secret_is_displayed(name: str) -> None:
+    shown = redact_url(f"http://cam/s.jpg?channel=1&{name}=hunter2&subtype=0")
+    assert shown == f"http://cam/s.jpg?channel=1&{name}=***&subtype=0"
+
+
 def test_what_comes_from_the_network_never_opens_a_file() -> None:
     for scheme in ("rtsp", "rtsps", "rtmp", "http", "https", "HTTP"):
         protocols = Location.parse(f"{scheme}://host/x").protocols
