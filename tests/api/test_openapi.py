@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -36,7 +38,24 @@ def test_every_route_is_described_and_every_body_has_an_example(api: httpx.Clien
             reference = content["schema"].get("$ref", "").rpartition("/")[2]
             schema = document["components"]["schemas"].get(reference, {})
             assert "example" in content or schema.get("examples"), where
+    summaries = [operation["summary"] for _, _, operation in operations]
+    assert len(set(summaries)) == len(summaries), "each summary says what the route is about"
     assert "HTTPValidationError" not in document["components"]["schemas"], "errors have one form"
+
+
+def test_routes_of_webhooks_describe_no_other_kind_and_do_what_those_of_receivers_do(
+    api: httpx.Client,
+) -> None:
+    document = api.get("/openapi.json").json()
+    operations = {(path, method): each for path, method, each in _operations(document)}
+    of_webhooks = [key for key in operations if key[0].startswith("/webhooks")]
+    assert len(of_webhooks) == 11
+    for path, method in of_webhooks:
+        operation = operations[path, method]
+        twin = operations[path.replace("/webhooks", "/receivers"), method]
+        assert operation["responses"] == twin["responses"]
+        texts = f"{operation['summary']} {operation['description']}"
+        assert not re.search(r"MQTT|Apprise|409 for other kinds|\b(a|the) receiver\b", texts), path
 
 
 def test_nothing_that_is_sent_makes_it_fail(api: httpx.Client, stream_id: str) -> None:

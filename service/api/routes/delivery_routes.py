@@ -40,7 +40,7 @@ def _find_message(session: Session, receiver_id: str, message_id: str) -> Delive
     return row
 
 
-@router.get("/{receiver_id}/deliveries", summary="List its messages")
+@router.get("/{receiver_id}/deliveries", summary="List a receiver's messages")
 def list_deliveries(
     receiver_id: str,
     context: Shared,
@@ -83,7 +83,7 @@ def _parse_cursor(text: str) -> tuple[float, int, str]:
         raise refuse_field(422, "before", "is not the next of an earlier page", text) from None
 
 
-@router.get("/{receiver_id}/deliveries/{message_id}", summary="Read a message")
+@router.get("/{receiver_id}/deliveries/{message_id}", summary="Read a message of a receiver")
 def read_delivery(
     receiver_id: str, message_id: str, context: Shared, route_kind: RouteKind
 ) -> DeliveryDetailOut:
@@ -97,7 +97,9 @@ def read_delivery(
     return describe_delivery_detail(row, attempts)
 
 
-@router.post("/{receiver_id}/deliveries/{message_id}/replay", summary="Send a message again")
+@router.post(
+    "/{receiver_id}/deliveries/{message_id}/replay", summary="Send a message of a receiver again"
+)
 def replay_delivery(
     receiver_id: str, message_id: str, context: Shared, route_kind: RouteKind
 ) -> DeliveryOut:
@@ -114,7 +116,7 @@ def replay_delivery(
     return describe_delivery(row)
 
 
-@router.post("/{receiver_id}/replay", summary="Send its dead letters again")
+@router.post("/{receiver_id}/replay", summary="Send a receiver's dead letters again")
 def replay_receiver(
     receiver_id: str,
     context: Shared,

@@ -27,7 +27,7 @@ ELSEWHERE = (
 
 @router.get(
     "/events/{event_id}/clip.mp4",
-    summary="An event's clip",
+    summary="Read an event's clip",
     response_class=FileResponse,
     responses=describe_file_answers("video/mp4", "H.264 in MP4."),
 )
@@ -39,7 +39,7 @@ def read_clip(event_id: str, context: Shared, request: Request) -> Response:
 
 @router.get(
     "/events/{event_id}/peak.jpg",
-    summary="An event's picture at its peak",
+    summary="Read an event's picture at its peak",
     response_class=FileResponse,
     responses=describe_file_answers("image/jpeg", "A JPEG."),
 )

@@ -32,7 +32,7 @@ from service.store.tables import EventRow
 router = APIRouter(tags=["events"])
 
 
-@router.get("/events", summary="Events, the newest first")
+@router.get("/events", summary="List events, the newest first")
 def list_events(
     context: Shared,
     filters: RequestedEvents,
@@ -69,7 +69,7 @@ def _parse_cursor(text: str) -> tuple[float, str]:
 
 @router.get(
     "/events/export",
-    summary="Events as a file, the oldest first",
+    summary="Export events as a file, the oldest first",
     response_class=StreamingResponse,
     responses={
         200: {"content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}}
@@ -98,7 +98,7 @@ def export_events(
     )
 
 
-@router.get("/events/{event_id}", summary="One event")
+@router.get("/events/{event_id}", summary="Read an event")
 def read_event(event_id: str, context: Shared) -> EventOut:
     """`ended_at` is null while it goes on."""
     if not IDENT.fullmatch(event_id):
@@ -129,7 +129,7 @@ def review_event(event_id: str, body: EventPatch, context: Shared) -> EventOut:
 
 @router.get(
     "/events/{event_id}/start.jpg",
-    summary="An event's picture",
+    summary="Read an event's picture at its start",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}},
 )

@@ -196,7 +196,7 @@ def _read_last_frame(context: Context, stream_id: str, *, publishes: bool) -> in
 
 @router.get(
     "/streams/{stream_id}/frame.jpg",
-    summary="The newest picture",
+    summary="Read a stream's newest picture",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}},
 )

@@ -11,7 +11,7 @@ from service.api.schemas.model_schemas import ModelsOut, describe_model
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", summary="All models")
+@router.get("/models", summary="List all models")
 def list_models(context: Shared) -> ModelsOut:
     """The user's own, then the shipped ones. A stream names one of them."""
     found = list_bundles(context.settings)

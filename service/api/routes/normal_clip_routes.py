@@ -23,7 +23,7 @@ BATCH = 500
 
 
 @router.get(
-    "/streams/{stream_id}/normal-footage", summary="A camera's clips that are labelled normal"
+    "/streams/{stream_id}/normal-footage", summary="List a stream's clips that are labelled normal"
 )
 def list_normal_footage(stream_id: str, context: Shared) -> NormalFootageOut:
     """Clips of its events that are labelled `normal`, kept for `normwatch train --stream` on this
@@ -56,7 +56,7 @@ def _read_starts(session: Session, event_ids: Sequence[str]) -> dict[str, float]
 
 @router.get(
     "/streams/{stream_id}/normal-footage/{event_id}.mp4",
-    summary="A clip that is labelled normal",
+    summary="Read a clip that is labelled normal",
     response_class=FileResponse,
     responses=describe_file_answers("video/mp4", "H.264 in MP4."),
 )

@@ -27,6 +27,7 @@ from service.api.receiver_rows import (
 )
 from service.api.routes import delivery_routes
 from service.api.routes.route_kind import RouteKind, find_prefix
+from service.api.routes.webhook_texts import copy_for_webhooks
 from service.api.schemas.receiver_schemas import (
     NewReceiverOut,
     ReceiverIn,
@@ -42,7 +43,6 @@ from service.api.schemas.receiver_schemas import (
 from service.store.tables import ReceiverRow
 
 _routes = APIRouter()
-_routes.include_router(delivery_routes.router)
 
 
 @_routes.post("", status_code=201, summary="Register a receiver")
@@ -51,7 +51,7 @@ def create_receiver(
 ) -> NewReceiverOut:
     """A webhook, an MQTT broker, or one of Apprise's services: `kind`, or else the URL's scheme,
     says which. Messages for webhooks are signed as Standard Webhooks defines it. This answer shows
-    the secret, and no later one does."""
+    a webhook's secret, and no later one does."""
     kind = route_kind or body.kind or find_kind(body.url)
     if body.kind not in (None, kind):
         raise refuse_field(422, "kind", "must be webhook here: use /receivers", body.kind)
@@ -77,9 +77,9 @@ def create_receiver(
     return NewReceiverOut(**dict(describe_receiver(row, now)), secret=row.secret or None)
 
 
-@_routes.get("", summary="List them")
+@_routes.get("", summary="List all receivers")
 def list_receivers(context: Shared, route_kind: RouteKind) -> ReceiversOut:
-    """All of them, without their secrets; under `/webhooks` those of kind webhook."""
+    """The oldest first, without their secrets."""
     query = select(ReceiverRow).order_by(ReceiverRow.created_at, ReceiverRow.id)
     if route_kind is not None:
         query = query.where(ReceiverRow.kind == route_kind)
@@ -89,20 +89,20 @@ def list_receivers(context: Shared, route_kind: RouteKind) -> ReceiversOut:
     return ReceiversOut(items=[describe_receiver(row, now) for row in rows])
 
 
-@_routes.get("/{receiver_id}", summary="Read one")
+@_routes.get("/{receiver_id}", summary="Read a receiver")
 def read_receiver(receiver_id: str, context: Shared, route_kind: RouteKind) -> ReceiverOut:
-    """Without its secret."""
+    """The answer doesn't show its secret."""
     with context.database.read() as session:
         return describe_receiver(find_receiver(session, receiver_id, route_kind), time.time())
 
 
-@_routes.patch("/{receiver_id}", summary="Change it, or switch it on or off")
+@_routes.patch("/{receiver_id}", summary="Change a receiver, or switch it on or off")
 def change_receiver(
     receiver_id: str, body: ReceiverPatch, context: Shared, route_kind: RouteKind
 ) -> ReceiverOut:
-    """What is left out stays. While it is off no new messages are written for it, and those that
-    wait go on waiting, for three days at most. Switching it on removes the reason why it was off;
-    dead letters are sent only when they are replayed."""
+    """What is left out stays. While a receiver is off no new messages are written for it, and those
+    that wait go on waiting, for three days at most. Switching it on removes the reason why it was
+    off; dead letters are sent only when they are replayed."""
     given = body.model_fields_set
     if body.url is not None:
         # Before the transaction: checking some URLs takes a second.
@@ -136,7 +136,7 @@ def _switch(row: ReceiverRow, *, enabled: bool) -> None:
     row.enabled = enabled
 
 
-@_routes.delete("/{receiver_id}", status_code=204, summary="Remove it")
+@_routes.delete("/{receiver_id}", status_code=204, summary="Remove a receiver")
 def delete_receiver(receiver_id: str, context: Shared, route_kind: RouteKind) -> None:
     """Its messages that wait are deleted too, and streams that name it no longer do."""
     with context.database.write() as session:
@@ -145,7 +145,7 @@ def delete_receiver(receiver_id: str, context: Shared, route_kind: RouteKind) ->
         session.delete(find_receiver(session, receiver_id, route_kind))
 
 
-@_routes.post("/{receiver_id}/secret", summary="Change a webhook's secret")
+@_routes.post("/{receiver_id}/secret", summary="Change the secret of a receiver that is a webhook")
 def rotate_secret(
     receiver_id: str,
     context: Shared,
@@ -171,7 +171,7 @@ def rotate_secret(
     return SecretOut(secret=row.secret, old_secret_until=row.old_secret_until)
 
 
-@_routes.post("/{receiver_id}/test", summary="Send a test message now")
+@_routes.post("/{receiver_id}/test", summary="Send a test message to a receiver now")
 def test_receiver(receiver_id: str, context: Shared, route_kind: RouteKind) -> TrialOut:
     """A message of the type `test` is sent once and at once, even to a receiver that is off. The
     answer says what the receiver answered, or why it couldn't be reached."""
@@ -180,7 +180,9 @@ def test_receiver(receiver_id: str, context: Shared, route_kind: RouteKind) -> T
     return describe_trial(context.trials.send(make_receiver(row, time.time())))
 
 
+_webhook_routes = copy_for_webhooks(_routes, delivery_routes.router)
+_routes.include_router(delivery_routes.router)
 router = APIRouter()
-for _kind in (None, ReceiverKind.WEBHOOK):
+for _kind, _router in ((None, _routes), (ReceiverKind.WEBHOOK, _webhook_routes)):
     _prefix = find_prefix(_kind)
-    router.include_router(_routes, prefix=_prefix, tags=[_prefix.removeprefix("/")])
+    router.include_router(_router, prefix=_prefix, tags=[_prefix.removeprefix("/")])

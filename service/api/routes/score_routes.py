@@ -75,7 +75,7 @@ def parse_span(
 
 @router.get(
     "/streams/{stream_id}/scores",
-    summary="Scores of a stream",
+    summary="Read a stream's scores",
     response_model=ScoresOut | RollupsOut,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
@@ -175,7 +175,7 @@ def _read_rollups(
 
 @router.get(
     "/streams/{stream_id}/scores/live",
-    summary="Scores as they come",
+    summary="Follow a stream's scores as they come",
     response_class=EventSourceResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}},
 )

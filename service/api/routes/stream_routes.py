@@ -1,4 +1,4 @@
-"""Registering, changing and removing cameras."""
+"""Registering, changing and removing streams."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ router = APIRouter(tags=["streams"])
 MAX_ID = 2**63 - 1
 
 
-@router.post("/streams", status_code=201, summary="Register a camera")
+@router.post("/streams", status_code=201, summary="Register a stream")
 def create_stream(body: StreamIn, context: Shared, response: Response) -> StreamOut:
-    """A worker takes it within a second or so. A camera that doesn't answer now is accepted, and
-    tried again for ever; a source that answers and is no video is refused."""
+    """A worker takes it within a second or so. A source that doesn't answer now is accepted, and
+    retried for ever; one that answers and is no video is refused."""
     source = check_source(body.source, context.settings.media_dirs)
     model = choose_model(body.model, context.settings)
     with context.database.read() as session:
@@ -71,7 +71,7 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
     return describe_streams(context, [row])[0]
 
 
-@router.get("/streams", summary="All cameras, and how they are doing")
+@router.get("/streams", summary="List all streams, with their status")
 def list_streams(context: Shared) -> StreamsOut:
     """The oldest first."""
     with context.database.read() as session:
@@ -79,7 +79,7 @@ def list_streams(context: Shared) -> StreamsOut:
     return StreamsOut(items=describe_streams(context, rows))
 
 
-@router.get("/streams/{stream_id}", summary="One camera, and how it is doing")
+@router.get("/streams/{stream_id}", summary="Read a stream, with its status")
 def read_stream(stream_id: str, context: Shared) -> StreamOut:
     """Its source comes without credentials."""
     with context.database.read() as session:
@@ -87,10 +87,10 @@ def read_stream(stream_id: str, context: Shared) -> StreamOut:
     return describe_streams(context, [row])[0]
 
 
-@router.patch("/streams/{stream_id}", summary="Change a camera, or pause it")
+@router.patch("/streams/{stream_id}", summary="Change a stream, or pause it")
 def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
     """What is left out stays; null takes an override back. γ, λ, threshold, zones, rate, weight,
-    pause and the memory's rule apply while the camera runs, without losing its memory; another
+    pause and the memory's rule apply while the stream runs, without losing its memory; another
     transport or way to decode opens the source again; another source or model starts it afresh."""
     with context.database.read() as session:
         find_stream(session, stream_id)
@@ -124,7 +124,7 @@ def _apply(
         return row, find_last_frame(session, stream_id)
 
 
-@router.get("/streams/{stream_id}/log", summary="The log of a camera")
+@router.get("/streams/{stream_id}/log", summary="Read a stream's log")
 def read_log(
     stream_id: str,
     context: Shared,
@@ -145,7 +145,9 @@ def read_log(
     return StreamLogOut(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
-@router.get("/streams/{stream_id}/threshold", summary="A camera's threshold, and what it rests on")
+@router.get(
+    "/streams/{stream_id}/threshold", summary="Read a stream's threshold, and what it rests on"
+)
 def read_threshold(
     stream_id: str,
     context: Shared,
@@ -177,7 +179,7 @@ def read_threshold(
     )
 
 
-@router.delete("/streams/{stream_id}", status_code=204, summary="Remove a camera")
+@router.delete("/streams/{stream_id}", status_code=204, summary="Remove a stream")
 def delete_stream(stream_id: str, context: Shared) -> None:
     """It is gone at once, and its scores and events with it; the room that they take on disk is
     free later, as they are many."""

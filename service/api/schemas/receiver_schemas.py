@@ -49,7 +49,8 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=2000,
-        description="http or https; mqtt or mqtts; or any that Apprise knows. On a public address.",
+        description="http or https; mqtt or mqtts; or any that Apprise knows. On a public address. "
+        "`/webhooks` takes http and https only.",
     ),
 ]
 Name = Annotated[

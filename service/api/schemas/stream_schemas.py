@@ -106,7 +106,7 @@ class StreamSettings(BaseModel):
     )
     schedule: Schedule | None = Field(
         None,
-        description="When the camera is armed. Outside these hours scores are recorded, and no "
+        description="When the stream is armed. Outside these hours scores are recorded, and no "
         "events. Null is always.",
     )
     standing_s: float | None = Field(
@@ -141,7 +141,7 @@ class _GivenSettings(StreamSettings):
 
 
 class StreamIn(_GivenSettings):
-    """A camera to watch."""
+    """A stream to register."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -245,7 +245,7 @@ class StreamOut(StreamSettings):
     zones: list[ZoneOut] | None
     """Null: the whole picture counts."""
     armed: bool
-    """Whether the schedule arms the camera now."""
+    """Whether the schedule arms the stream now."""
     revision: int
     created_at: TimeOut
     status: StatusOut
