@@ -253,7 +253,8 @@ class Camera:
         self._cut = False
         if seen.scene is not None:
             self._log(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
-        if is_unusual(seen) and not self._fit.is_misfit:
+        # A busy worker's cameras do with fewer pictures: scores need the time more than clips do.
+        if is_unusual(seen) and not self._fit.is_misfit and not self.counts.is_degraded(now):
             self.source.look_closely()
 
     def keep_picture(self, frame: SourceFrame, seen: Observation) -> None:

@@ -36,6 +36,8 @@ class Day:
     frame_s: float
     ends_s: float
     now_s: float = 0.0
+    looks_s: list[float] = field(default_factory=list)
+    """When a camera was asked for more pictures."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def time(self) -> float:
@@ -82,7 +84,9 @@ class DayCamera:
             self._arrive()
         return len(self._frames)
 
-    def look_closely(self) -> None: ...
+    def look_closely(self) -> None:
+        """Note when it was asked."""
+        self._day.looks_s.append(self._day.now_s)
 
     def pop_if(self, fits: object) -> None: ...
 
@@ -140,6 +144,18 @@ def test_shares_follow_weights_and_ages_stay_bounded(bus: Bus) -> None:
     assert status.frame_age_p50_s is not None and status.frame_age_p99_s is not None
     assert status.frame_age_p50_s <= status.frame_age_p99_s <= 0.7
     assert sum(status.share for status in last.values()) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("frame_s", "is_busy"), [(1 / 50, False), (1 / 5, True)])
+def test_an_overloaded_worker_asks_for_no_more_pictures(
+    bus: Bus, frame_s: float, is_busy: bool
+) -> None:
+    day = Day(frame_s=frame_s, ends_s=20.0)
+    bus.add("one", source="/cameras/one", threshold=0.0)
+    alone = _make_opener(day, alone=True)
+    with bus.worker(clock=day.time, open_source=alone, max_frame_age_s=0.5):
+        bus.wait_state("one", StreamState.ENDED)
+    assert any(at > 2.0 for at in day.looks_s) is not is_busy
 
 
 def test_a_camera_that_is_given_up_on_now_and_then_says_so_while_it_lasts(bus: Bus) -> None:
