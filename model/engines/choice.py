@@ -70,6 +70,9 @@ def read_processor(cpuinfo: Path = CPUINFO) -> Processor:
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     name = fields.get("model name") or os.uname().machine
+    if "cpu family" in fields and "model" in fields:
+        # Virtual machines often name no more than the brand.
+        name += f" (family {fields['cpu family']}, model {fields['model']})"
     return Processor(name, frozenset(fields.get("flags", "").split()) & set(_FLAGS))
 
 

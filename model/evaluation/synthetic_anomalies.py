@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from model.evaluation.accuracy import Labels
 from model.evaluation.drawn_strangers import draw_stranger
 from model.evaluation.tracked_things import (
-    Placement,
+    PastedPlace,
     ThingFinder,
     TrackedThing,
     blend,
@@ -268,7 +268,7 @@ class _Maker:
                 break
             cover = _spread(thing.alphas[step], thing.centres[step], frames.shape[1:3])
             blend(frames[index], empty, cover)
-            placement = Placement(thing.centres[0])
+            placement = PastedPlace(thing.centres[0])
             masks[index] = paste(frames[index], thing.pictures[0], thing.alphas[0], placement)
         return frames, masks
 
@@ -304,7 +304,10 @@ class _Maker:
             down = 0.5 * share * max(0.0, float(alpha.shape[0] - alpha.shape[1]))
             centre = (float(start[0]), float(np.clip(start[1] + down, 0.0, height)))
             masks[index] = paste(
-                frames[index], picture, alpha, Placement(centre, 1.0, direction * share * np.pi / 2)
+                frames[index],
+                picture,
+                alpha,
+                PastedPlace(centre, 1.0, direction * share * np.pi / 2),
             )
         return frames, masks
 
@@ -331,7 +334,7 @@ def _play(
     for step in range(min(len(thing), len(frames) - first)):
         way = along * (np.array(thing.centres[step]) - start)
         x, y = start + way + np.array(shift)
-        placement = Placement((float(x), float(y)), scale)
+        placement = PastedPlace((float(x), float(y)), scale)
         masks[first + step] |= paste(
             frames[first + step], thing.pictures[step], thing.alphas[step], placement
         )

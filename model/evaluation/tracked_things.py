@@ -36,7 +36,7 @@ COVERED = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class PastedPlace:
     """The position and form in which a thing is pasted."""
 
     centre: tuple[float, float]
@@ -157,7 +157,7 @@ def paste(
     frame: NDArray[np.uint8],
     picture: Picture,
     alpha: Alpha,
-    placement: Placement,
+    placement: PastedPlace,
 ) -> NDArray[np.bool_]:
     """Paste a picture into a frame, in place; returns the pixels that it covers, (H, W)."""
     height, width = frame.shape[:2]

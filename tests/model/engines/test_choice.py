@@ -56,6 +56,12 @@ def test_the_processor_is_read_from_the_kernels_list(
     assert found.computes_bf16 is bf16
 
 
+def test_a_brand_is_told_apart_by_family_and_model(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\nflags\t\t: avx2\n")
+    assert read_processor(cpuinfo).name == "AMD EPYC (family 26, model 2)"
+
+
 def test_a_processor_that_says_nothing_has_a_name_and_no_flags(tmp_path: Path) -> None:
     found = read_processor(tmp_path / "nothing")
     assert found.name
