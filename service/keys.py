@@ -13,6 +13,18 @@ STREAMS = "nw:streams"
 WORKERS = "nw:workers"
 """Hash of WorkerStatus (JSON) by worker id; a worker writes its own field about every second."""
 
+LEARNINGS = "nw:learnings"
+"""Hash of LearningJob (JSON) by its id; only the front end writes it."""
+
+LEARNING_STATUSES = "nw:learning_statuses"
+"""Hash of LearningStatus (JSON) by the learning's id; its learner writes its field."""
+
+
+def learner(learning_id: str) -> str:
+    """String with a time to live: the learner that works on a learning."""
+    return f"nw:learner:{learning_id}"
+
+
 RECORDER = "nw:recorder"
 """String with a time to live: the front end that records now."""
 

@@ -1,0 +1,71 @@
+"""Learnings in Redis: the front end publishes jobs, a learner takes one and reports on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from redis import Redis
+
+from service import keys
+from service.learning_messages import LearningJob, LearningStatus
+
+LEARNER_LEASE_S = 15
+"""A learner that didn't renew its lease for so long has lost its learning."""
+
+
+class Learnings:
+    """Jobs and statuses of learnings."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._claim = redis.register_script(_CLAIM)
+
+    def synchronise(self, jobs: Sequence[LearningJob]) -> None:
+        """Make the jobs in Redis these; statuses of others are deleted with them."""
+        known = cast(list[bytes], self._redis.hkeys(keys.LEARNINGS))
+        gone = {ident.decode() for ident in known} - {job.id for job in jobs}
+        pipeline = self._redis.pipeline(transaction=False)
+        for job in jobs:
+            pipeline.hset(keys.LEARNINGS, job.id, job.model_dump_json())
+        if gone:
+            pipeline.hdel(keys.LEARNINGS, *gone)
+            pipeline.hdel(keys.LEARNING_STATUSES, *gone)
+        pipeline.execute()
+
+    def jobs(self) -> list[LearningJob]:
+        """Return all jobs, the oldest first."""
+        texts = cast(list[bytes], self._redis.hvals(keys.LEARNINGS))
+        return sorted(
+            (LearningJob.model_validate_json(text) for text in texts),
+            key=lambda job: (job.created_at, job.id),
+        )
+
+    def claim(self, learning_id: str, learner: str) -> bool:
+        """Take a learning, or go on having it. Returns whether it is this learner's."""
+        return bool(self._claim([keys.learner(learning_id)], [learner, LEARNER_LEASE_S]))
+
+    def release(self, learning_id: str, learner: str) -> None:
+        """Let another learner have it."""
+        if self.claim(learning_id, learner):
+            self._redis.delete(keys.learner(learning_id))
+
+    def report(self, status: LearningStatus) -> None:
+        """Write how a learning is doing."""
+        self._redis.hset(keys.LEARNING_STATUSES, status.id, status.model_dump_json())
+
+    def statuses(self) -> dict[str, LearningStatus]:
+        """Return the newest status of each learning that has one."""
+        fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.LEARNING_STATUSES))
+        return {
+            ident.decode(): LearningStatus.model_validate_json(text)
+            for ident, text in fields.items()
+        }
+
+
+_CLAIM = """
+local owner = redis.call('GET', KEYS[1])
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
