@@ -73,7 +73,7 @@ class LearningJob(_Message):
     created_at: float
 
 
-class LeftOut(_Message):
+class SkippedStretch(_Message):
     """A stretch of the footage that isn't learned."""
 
     start_s: float
@@ -92,7 +92,7 @@ class FootageSummary(_Message):
     """Share of the time in which something moved."""
     covered: tuple[tuple[float, ...], ...] = ()
     """Rows of cells of the picture, from the top left: how often something moved there, 0 to 1."""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedStretch, ...] = ()
     is_enough: bool = False
     advice: str = ""
     """One sentence for the owner: what is missing, or that it is enough."""
