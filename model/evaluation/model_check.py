@@ -74,7 +74,7 @@ class ModelCheck:
     current_auc: float | None
     """Of the model in use, on the same scenes; None: there is none, or it takes other frames."""
     found: int
-    """Scenes in which an event begins while they are abnormal."""
+    """Scenes whose abnormal frames make an event."""
     scenes: int
     delay_s: float | None
     false_events: int
