@@ -32,7 +32,7 @@ class Findings:
     kinds: Sequence[KindFigures]
 
 
-def is_passed(findings: Findings) -> bool:
+def may_go_live(findings: Findings) -> bool:
     """Return whether the model may go live by itself."""
     return _find_fault(findings) is None
 
