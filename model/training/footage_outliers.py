@@ -25,9 +25,9 @@ LEAST_THINGS = 100
 """With fewer things nothing is said to be unlike them."""
 BANDS = 6
 """Things are compared with those in the same band of heights."""
-LEAST_DEVIATION = 0.3
-"""In logarithms of sizes and speeds: where all things are alike, a third more is one deviation."""
-LEAST_SPREAD = 1.0
+LEAST_DEVIATION = 0.2
+"""In logarithms of sizes and speeds: where all things are alike, a fifth more is one deviation."""
+LEAST_SPREAD = 0.5
 """In such deviations: the looks of footage never differ by less."""
 MOST_DEVIATIONS = 3.0
 """Outliers are so many deviations above the median of all looks, size and speed together."""
