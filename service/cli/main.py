@@ -61,6 +61,8 @@ app.command("doctor")(doctor.doctor)
 app.command("listen")(listen.listen)
 app.command("api")(serve.api)
 app.command("worker")(serve.worker)
+app.command("learner")(serve.learner)
+app.command("learn-job", hidden=True)(serve.learn_job)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
