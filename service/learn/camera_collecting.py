@@ -17,8 +17,8 @@ from service.learn.camera_collector import CameraCollector
 from service.learn.frame_recording import FrameRecording, TrainingRecording
 from service.learn.job_footage import make_frame_shape
 from service.learn.job_process import JobProcess
+from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import CollectedFootage, LearningFolder
-from service.learn.recording_space import RecordingSpace
 from service.learn.source_examination import describe_probe, probe_source
 from service.learn.work_order import Step, WorkOrder
 from service.learning_messages import FootageSummary, LearningJob, LearningState, LearningStatus
@@ -65,12 +65,12 @@ class CameraCollecting:
         self,
         learning: Reporting,
         folder: LearningFolder,
-        space: RecordingSpace,
+        parts: LearnerParts,
         stop: threading.Event,
     ) -> None:
         self._learning = learning
         self._folder = folder
-        self._space = space
+        self._space, self._side = parts.space, parts.side
         self._stop = stop
         self._review: JobProcess | None = None
         self._review_decides = False
@@ -142,7 +142,7 @@ class CameraCollecting:
             self._stop.wait(compute_backoff_s(failures, first_s=1.0, longest_s=LONGEST_PAUSE_S))
         if camera.info is None or not camera.info.is_live:
             return None
-        shape = make_frame_shape(has_colour=camera.info.has_colour)
+        shape = make_frame_shape(self._side, has_colour=camera.info.has_colour)
         camera.begin(shape, self._learning.job.fps)
         return camera
 

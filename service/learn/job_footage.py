@@ -19,7 +19,7 @@ from service.learn.frame_recording import FrameRecording, TrainingRecording
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import LearningFolder
 from service.learn.source_examination import examine_source
-from service.learn.work_order import FRAME_SIDE, WorkOrder
+from service.learn.work_order import WorkOrder
 from service.learning_messages import LearningState
 
 log = structlog.stdlib.get_logger(__name__)
@@ -56,9 +56,9 @@ def load_footage(order: WorkOrder, folder: LearningFolder, reports: JobReports) 
     )
 
 
-def make_frame_shape(*, has_colour: bool) -> FrameShape:
+def make_frame_shape(side: int, *, has_colour: bool) -> FrameShape:
     """Return the shape of the frames that are recorded for training."""
-    return FrameShape(FRAME_SIDE, FRAME_SIDE, 3 if has_colour else 1)
+    return FrameShape(side, side, 3 if has_colour else 1)
 
 
 def _read_videos(
@@ -81,7 +81,8 @@ def _read_videos(
         part = recording.open_source(source)
         try:
             part.info = part.info or examine_source(source)
-            shape = parts[0].shape if parts else make_frame_shape(has_colour=part.info.has_colour)
+            has_colour = parts[0].shape.channels == 3 if parts else part.info.has_colour
+            shape = make_frame_shape(order.side, has_colour=has_colour)
             part.begin(shape, order.job.fps)
             has_room = _read_video(order, part, rest, count_frame)
         except (FootageError, BadInput) as error:

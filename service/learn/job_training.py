@@ -15,7 +15,9 @@ import torch
 
 from model.bundles.bundle import Bundle, load, save
 from model.bundles.catalog import BundleError, find_bundle, read_document
-from model.evaluation.model_check import check_model, save_report
+from model.engines.names import EngineName
+from model.evaluation.check_report import save_report
+from model.evaluation.model_check import check_model
 from model.footage.clips import Clip
 from model.network.network_config import NetConfig
 from model.training.bundle_calibration import split_clips
@@ -26,8 +28,9 @@ from service.learn.bundle_making import make_bundle, make_provenance
 from service.learn.job_footage import JobFootage
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import BUNDLES, LearningFolder, take_lock
-from service.learn.work_order import FRAME_SIDE, HELD_OUT, WorkOrder
+from service.learn.work_order import HELD_OUT, WorkOrder
 from service.learning_messages import CheckSummary, LearningState
+from service.settings import AUTO
 from service.signals import stop_on_signals
 
 log = structlog.stdlib.get_logger(__name__)
@@ -97,18 +100,19 @@ class JobTraining:
         return NetConfig(
             base_width=preset.base_width,
             patch=preset.patch,
-            height=FRAME_SIDE,
-            width=FRAME_SIDE,
+            height=self.order.side,
+            width=self.order.side,
             judges=preset.train.judgement_weight > 0.0,
         )
 
     def _start(self, net: NetConfig, clips: Sequence[Clip]) -> Training:
         """Start the run, or go on with its checkpoint where that fits."""
         job, config = self.order.job, PRESETS[self.order.job.preset].train
+        crop = min(config.windows.crop, self.order.side)
         config = replace(
             config,
             epochs=job.epochs or config.epochs,
-            windows=replace(config.windows, flip=job.flip),
+            windows=replace(config.windows, flip=job.flip, crop=crop),
         )
         run = Training(net, config, clips)
         if self.folder.checkpoint.exists():
@@ -143,6 +147,7 @@ class JobTraining:
             training,
             rate,
             current=self._load_current(),
+            engine=None if self.order.engine == AUTO else EngineName(self.order.engine),
             on_progress=lambda done: self.reports.report_progress(
                 LearningState.CHECKING, 0.5 + 0.5 * done
             ),

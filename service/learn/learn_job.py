@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from model.footage.footage_review import review_footage
+from model.training.footage_review import review_footage
 from service.errors import BadInput, NormwatchError
 from service.learn.job_footage import JobFootage, load_footage
 from service.learn.job_reports import JobReports

@@ -21,9 +21,11 @@ from redis.exceptions import RedisError
 
 from service.bus.learnings import LEARNER_LEASE_S, Learnings
 from service.errors import Unavailable
+from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import BUNDLES, LearningFolder, list_learnings
-from service.learn.learning_run import DONE, LearnerParts, LearningRun
+from service.learn.learning_run import DONE, LearningRun
 from service.learn.recording_space import RecordingSpace
+from service.learn.work_order import FRAME_SIDE
 from service.learning_messages import LearningJob, LearningState, LearningStatus
 from service.settings import Settings
 from service.timers import Timer
@@ -45,8 +47,19 @@ JOIN_S = 6.0
 class Learner:
     """Runs until it is stopped. `run` is called once."""
 
-    def __init__(self, settings: Settings, redis: Redis, lease_s: float = LEARNER_LEASE_S) -> None:
-        """Args: lease_s: how long a learning stays this learner's while it is silent."""
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        *,
+        lease_s: float = LEARNER_LEASE_S,
+        side: int = FRAME_SIDE,
+    ) -> None:
+        """
+        Args:
+            lease_s: how long a learning stays this learner's while it is silent.
+            side: height and width of the networks' frames.
+        """
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._root = settings.data_dir.absolute() / "learning"
         self._models = settings.user_models.absolute()
@@ -60,7 +73,11 @@ class Learner:
         self._reporting = Timer(REPORT_EVERY_S)
         self._is_connected = True
         self._parts = LearnerParts(
-            self.id, settings, RecordingSpace(self._root, settings.learning_bytes), self._wake.set
+            self.id,
+            settings,
+            RecordingSpace(self._root, settings.learning_bytes),
+            side,
+            self._wake.set,
         )
 
     def run(self, stop: threading.Event) -> None:

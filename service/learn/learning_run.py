@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from service.errors import BadInput, SourceError
 from service.learn.camera_collecting import CameraCollecting
 from service.learn.job_process import JobProcess
+from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import LearningFolder
-from service.learn.recording_space import RecordingSpace
 from service.learn.work_order import Step, WorkOrder
 from service.learning_messages import FINAL, LearningJob, LearningState, LearningStatus
-from service.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -26,17 +23,6 @@ MOST_DEATHS = 3
 """A process that dies so often without progress isn't started again."""
 RESTART_S = 1.0
 TICK_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerParts:
-    """What all learnings of a learner share."""
-
-    learner: str
-    settings: Settings
-    space: RecordingSpace
-    on_change: Callable[[], object]
-    """Called when a learning's state changes."""
 
 
 class LearningRun:
@@ -123,9 +109,11 @@ class LearningRun:
             job=self.job,
             step=step,
             frames=frames,
+            side=self._parts.side,
             models=settings.user_models.absolute(),
             bytes_left=max(0, self._parts.space.measure_left()),
             torch_threads=settings.torch_threads,
+            engine=settings.engine,
         )
 
     def _run(self) -> None:
@@ -146,7 +134,7 @@ class LearningRun:
         """Collect a camera's footage. Returns: the number of frames; None for videos."""
         if (collected := self._folder.read_collected()) is not None:
             return collected.frames
-        collecting = CameraCollecting(self, self._folder, self._parts.space, self._stop)
+        collecting = CameraCollecting(self, self._folder, self._parts, self._stop)
         return collecting.run()
 
     def _train(self, frames: int | None) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from service.learning_messages import LearningJob
+from service.settings import AUTO
 
 HELD_OUT = 0.125
 """Share of the footage that is held out for γ, ranges and thresholds."""
 FRAME_SIDE = 256
-"""Height and width of the network's frames."""
 
 
 class Step(StrEnum):
@@ -33,9 +33,13 @@ class WorkOrder(BaseModel):
     step: Step
     frames: int | None = None
     """Number of recorded frames of the camera that count; None: the sources are videos."""
+    side: int = FRAME_SIDE
+    """Height and width of the network's frames."""
     models: Path
     """Folder of the user's bundles."""
     bytes_left: int
     """Bytes that the frames of videos may take on the disk."""
     torch_threads: int = 0
     """0 is the number of cores that the process may use."""
+    engine: str = AUTO
+    """Engine that runs the networks in the check."""
