@@ -83,18 +83,13 @@ def estimate_lead(one: CheckedScenes, other: CheckedScenes) -> float:
 def find_in_scenes(
     scenes: Sequence[SyntheticScene], scores: Sequence[Scores], threshold: float, fps: float
 ) -> list[float | None]:
-    """Return for each scene the seconds from its first abnormal frame to the first event that
-    begins while it is abnormal. None: it is missed, or an event was on before it."""
+    """Return for each scene the seconds from its first abnormal frame to the event; None: it is
+    missed. Only scores of abnormal frames count: an event that was on before finds nothing."""
     rules = EventRules()
     delays: list[float | None] = []
     for scene, each in zip(scenes, scores, strict=True):
-        abnormal = np.flatnonzero(scene.abnormal & ~np.isnan(each))
-        raised = [alarm.raised_frame for alarm in find_alarms(each, threshold, rules, fps)]
-        late = round(rules.start_s * fps) + 1
-        inside = [
-            frame
-            for frame in raised
-            if abnormal.size and abnormal[0] <= frame <= abnormal[-1] + late
-        ]
-        delays.append((inside[0] - int(abnormal[0])) / fps if inside else None)
+        abnormal = np.where(scene.abnormal, each, np.nan)
+        alarms = find_alarms(abnormal, threshold, rules, fps)
+        known = np.flatnonzero(~np.isnan(abnormal))
+        delays.append((alarms[0].raised_frame - int(known[0])) / fps if alarms else None)
     return delays

@@ -74,12 +74,10 @@ def _find_fastest(bundle: Bundle) -> EngineName | None:
 class FrameDifferencePlayer:
     """Plays to frame difference, pooled and placed in ranges as the network's error is."""
 
-    def __init__(
-        self, training_clips: Sequence[Clip], context: int, on_frame: Callable[[], None]
-    ) -> None:
+    def __init__(self, training_clips: Sequence[Clip], context: int) -> None:
         self._setup = BaselineSetup({LIVE.name: LIVE}, LIVE.error, context)
         usual = choose_usual(training_clips)
-        run = run_baseline(FrameDifference(), [], usual, self._setup, on_frame=on_frame)
+        run = run_baseline(FrameDifference(), [], usual, self._setup)
         self._normal = run.normal
 
     def play(self, clip: Clip, on_frame: Callable[[], None]) -> Scores:
@@ -94,8 +92,3 @@ def choose_usual(training_clips: Sequence[Clip]) -> list[Clip]:
     total = sum(map(len, training_clips))
     share = min(1.0, MOST_USUAL_FRAMES / total) if total else 1.0
     return [Clip(clip.name, clip.frames[: round(share * len(clip))]) for clip in training_clips]
-
-
-def count_player_frames(training_clips: Sequence[Clip], scene_frames: int) -> int:
-    """Return the frames that frame difference is played."""
-    return sum(map(len, choose_usual(training_clips))) + scene_frames

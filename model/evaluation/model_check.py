@@ -16,6 +16,7 @@ from model.bundles.bundle import Bundle
 from model.engines.names import EngineName
 from model.evaluation.accuracy import Labels, Scores
 from model.evaluation.check_figures import (
+    CheckedScenes,
     KindFigures,
     estimate_lead,
     find_in_scenes,
@@ -23,7 +24,6 @@ from model.evaluation.check_figures import (
 )
 from model.evaluation.check_players import (
     FrameDifferencePlayer,
-    count_player_frames,
     open_player,
 )
 from model.evaluation.check_verdict import Findings, give_verdict, is_passed
@@ -35,7 +35,7 @@ from model.training.bundle_calibration import LEAST_THRESHOLD, THRESHOLD_MARGIN
 
 CHECK_SEED = 2000
 """Scenes of the check are others than those by which the score was composed."""
-SCENES_A_KIND = 6
+SCENES_A_KIND = 4
 MOST_NORMAL_FRAMES = 6000
 """So many held-out frames are played at most, evenly from all clips."""
 HOURS_A_DAY = 24.0
@@ -74,7 +74,7 @@ class ModelCheck:
     current_auc: float | None
     """Of the model in use, on the same scenes; None: there is none, or it takes other frames."""
     found: int
-    """Scenes in which an event begins while they are abnormal."""
+    """Scenes whose abnormal frames make an event."""
     scenes: int
     delay_s: float | None
     false_events: int
@@ -93,6 +93,19 @@ class ModelCheck:
     normal: tuple[NormalScores, ...]
     learned: tuple[Clip, ...]
     """What the model was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCheck:
+    """What a check needs of a camera, besides the model."""
+
+    scenes: tuple[SyntheticScene, ...]
+    normal: tuple[Clip, ...]
+    """Held-out footage."""
+    learned: tuple[Clip, ...]
+    basic: CheckedScenes
+    """The scenes by frame difference."""
+    fps: float
 
 
 def check_model(
@@ -115,27 +128,63 @@ def check_model(
         current: the model in use.
         on_progress: called with the share that is done, from 0 to 1.
         engine: what runs the networks; None takes the fastest.
-    Raises: ValueError: the bundle isn't calibrated, or the footage has another shape.
+    Raises: ValueError: the bundle isn't calibrated, the footage has another shape, or no frame of
+        the held-out footage gets a score.
     """
-    for clip in (*held_out, *training_clips):
+    prepared = prepare_check(held_out, training_clips, fps, bundle.config.context, seed=seed)
+    return check_prepared(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
+
+
+def prepare_check(
+    held_out: Sequence[Clip],
+    training_clips: Sequence[Clip],
+    fps: float,
+    context: int,
+    *,
+    seed: int = 0,
+) -> PreparedCheck:
+    """Make the scenes, and play them to frame difference: the same for all models of a camera.
+
+    Args:
+        context: frames that come before the first one that can be scored.
+    Raises: ValueError: the held-out footage is too short for a score.
+    """
+    if max(map(len, held_out), default=0) <= context:
+        raise ValueError("no frame of the held-out footage gets a score: it is too short")
+    scenes = tuple(make_scenes(held_out, fps, CHECK_SEED + seed, scenes_a_kind=SCENES_A_KIND))
+    return PreparedCheck(
+        scenes=scenes,
+        normal=tuple(take_evenly(held_out, MOST_NORMAL_FRAMES)),
+        learned=tuple(training_clips),
+        basic=measure_scenes(scenes, FrameDifferencePlayer(training_clips, context), lambda: None),
+        fps=fps,
+    )
+
+
+def check_prepared(
+    bundle: Bundle,
+    prepared: PreparedCheck,
+    *,
+    current: Bundle | None = None,
+    on_progress: Callable[[float], object] = lambda share: None,
+    engine: EngineName | None = None,
+) -> ModelCheck:
+    """Check a model on what was prepared; see `check_model`."""
+    scenes, fps, basic = prepared.scenes, prepared.fps, prepared.basic
+    for clip in prepared.normal:
         if clip.frames.shape[1:] != bundle.frame_shape.array_shape:
             found, needed = clip.frames.shape[1:], bundle.frame_shape.array_shape
             raise ValueError(f"clip {clip.name} has frames of {found}, the model takes {needed}")
-    normal_clips = take_evenly(held_out, MOST_NORMAL_FRAMES)
-    scenes = list(make_scenes(held_out, fps, CHECK_SEED + seed, scenes_a_kind=SCENES_A_KIND))
-    scene_frames = sum(len(each.clip) for each in scenes)
     rival = _choose_rival(bundle, current, fps)
+    scene_frames = sum(len(each.clip) for each in scenes)
     progress = _Progress(
         on_progress,
-        scene_frames * (1 + (rival is not None))
-        + sum(map(len, normal_clips))
-        + count_player_frames(training_clips, scene_frames),
+        scene_frames * (1 + (rival is not None)) + sum(map(len, prepared.normal)),
     )
     player = open_player(bundle, engine)
     checked = measure_scenes(scenes, player, progress.advance)
-    usual = player.play_on(normal_clips, progress.advance)
-    difference = FrameDifferencePlayer(training_clips, bundle.config.context, progress.advance)
-    basic = measure_scenes(scenes, difference, progress.advance)
+    usual = player.play_on(prepared.normal, progress.advance)
+    normal_s = sum(int((~np.isnan(each)).sum()) for each in usual) / fps
     other = (
         None
         if rival is None
@@ -143,7 +192,6 @@ def check_model(
     )
     delays = find_in_scenes(scenes, checked.scores, player.threshold, fps)
     counts = _count_false_events(usual, player.threshold, fps)
-    normal_s = sum(int((~np.isnan(each)).sum()) for each in usual) / fps
     kinds = tuple(
         replace(
             kind,
@@ -190,9 +238,9 @@ def check_model(
             CheckedScene(*each) for each in zip(scenes, checked.scores, delays, strict=True)
         ),
         normal=tuple(
-            NormalScores(clip, each) for clip, each in zip(normal_clips, usual, strict=True)
+            NormalScores(clip, each) for clip, each in zip(prepared.normal, usual, strict=True)
         ),
-        learned=tuple(training_clips),
+        learned=prepared.learned,
     )
 
 
@@ -259,8 +307,6 @@ def _count_events(scores: Sequence[Scores], threshold: float, fps: float) -> int
 
 def _bound_false_events(count: int, normal_s: float) -> float:
     """Return the upper end of the interval of events a day."""
-    if normal_s <= 0.0:
-        return float("inf")
     return HOURS_A_DAY * estimate_false_rate(count, normal_s / 3600.0).high
 
 

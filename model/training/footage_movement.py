@@ -28,6 +28,8 @@ class Movement:
     share: float
     cells: NDArray[np.float64]
     """(CELLS, CELLS): the share for each cell of the picture."""
+    places: NDArray[np.float64]
+    """(SIDE, SIDE): the same, finer."""
 
 
 def find_movement(looks: Looks, is_kept: NDArray[np.bool_]) -> Movement:
@@ -36,18 +38,20 @@ def find_movement(looks: Looks, is_kept: NDArray[np.bool_]) -> Movement:
     pairs[1:] = looks.follows[1:] & is_kept[1:] & is_kept[:-1]
     indices = np.flatnonzero(pairs)
     if not len(indices):
-        return Movement(0.0, np.zeros((CELLS, CELLS)))
+        return Movement(0.0, np.zeros((CELLS, CELLS)), np.zeros((SIDE, SIDE)))
     limits = _estimate_limits(looks, indices)
     moving = 0
     counts = np.zeros((CELLS, CELLS))
+    places = np.zeros((SIDE, SIDE))
     side = SIDE // CELLS
     for index in indices:
         difference = cv2.absdiff(looks.thumbs[index], looks.thumbs[index - 1])
         changed = difference > limits
         if np.count_nonzero(changed) >= LEAST_PLACES:
             moving += 1
+            places += changed
             counts += changed.reshape(CELLS, side, CELLS, side).any(axis=(1, 3))
-    return Movement(moving / len(indices), counts / len(indices))
+    return Movement(moving / len(indices), counts / len(indices), places / len(indices))
 
 
 def _estimate_limits(looks: Looks, indices: NDArray[np.intp]) -> NDArray[np.float32]:

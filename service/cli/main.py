@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from service.cli import (
     bench,
     bundles,
+    check_command,
     demo,
     doctor,
     evaluate,
@@ -52,6 +53,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("check")(check_command.check)
 app.command("score")(score_command.score)
 app.command("import")(imports.import_weights)
 app.add_typer(bundles.app, name="models")
