@@ -19,10 +19,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from service.bus.learnings import Learnings
+from service.bus.learnings import LEARNER_LEASE_S, Learnings
 from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Registry
 from service.learn_keeper.learning_rows import (
+    NO_LEARNER,
+    NOT_TAKEN,
     UNDER_WAY,
     apply_status,
     decide,
@@ -160,11 +162,8 @@ class LearningKeeper:
                 return
             last.written_at = self._timer()
             self._change(row.id, lambda _, __, learning: self._copy(status, learning))
-        elif row.state in _BUSY and self._timer() - last.received_at >= GONE_S:
-            reason = (
-                f"its learner {row.learner} has not reported for a minute; "
-                "it goes on once a learner takes it"
-            )
+        else:
+            reason = self._find_absence(row, status, self._timer() - last.received_at)
             if row.reason != reason:
                 self._change(row.id, lambda _, __, learning: _set_reason(learning, reason))
         if row.state == LearningState.READY.value or (
@@ -180,6 +179,21 @@ class LearningKeeper:
         elif last.updated_at != updated_at:
             last.updated_at, last.received_at = updated_at, self._timer()
         return last
+
+    def _find_absence(
+        self, row: LearningRow, status: LearningStatus | None, silent_s: float
+    ) -> str:
+        """Return the reason of a learning without news: the learner's own, or that it is gone."""
+        if row.state in _BUSY and silent_s >= GONE_S:
+            return (
+                f"its learner {row.learner} has not reported for a minute; "
+                "it goes on once a learner takes it"
+            )
+        is_untaken = row.state == LearningState.WAITING.value and status is None
+        if is_untaken and silent_s >= LEARNER_LEASE_S:
+            is_any = bool(self._learnings.list_learners(self._clock()))
+            return NOT_TAKEN if is_any else NO_LEARNER
+        return row.reason
 
     def _is_worth_writing(
         self, row: LearningRow, status: LearningStatus, last: _LastReport

@@ -17,6 +17,7 @@ from service.record.stream_changes import change_stream
 from service.store.tables import LearningRow, StreamRow
 
 NOT_TAKEN = "no learner has taken it yet"
+NO_LEARNER = "no learner runs: `normwatch serve` runs one, `normwatch learner` runs one alone"
 UNDER_WAY: ColumnElement[bool] = LearningRow.finished_at.is_(None)
 """Selects the learnings that aren't over: at most one of each stream."""
 _BY_LEARNERS = frozenset(LearningState) - {LearningState.LIVE, LearningState.REJECTED}
@@ -45,6 +46,7 @@ def make_job(learning: LearningRow, stream: StreamRow) -> LearningJob:
         epochs=learning.epochs,
         current_model=stream.model,
         train_anyway=learning.train_anyway,
+        train_now=learning.train_now,
         is_cancelled=learning.state == LearningState.CANCELLED.value,
         created_at=learning.created_at,
     )

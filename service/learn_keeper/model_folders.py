@@ -38,7 +38,9 @@ def list_pictures(bundle: Path) -> list[str]:
     except OSError:
         return []
     return sorted(
-        entry.name for entry in entries if PICTURE.fullmatch(entry.name) and entry.is_file()
+        entry.name
+        for entry in entries
+        if PICTURE.fullmatch(entry.name) and entry.is_file() and not entry.is_symlink()
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.api.context import Context, Shared
 from service.api.error_answers import RequestRefused
 from service.api.file_answers import answer_with_file, describe_file_answers
-from service.api.learnings import (
+from service.api.registered_learnings import (
     check_learnable,
     check_videos,
     choose_rate,
@@ -35,6 +35,7 @@ from service.store.tables import LearningRow, StreamRow
 router = APIRouter(tags=["learnings"])
 
 NAME_ATTEMPTS = 5
+_DEFAULTS = LearningIn()
 _CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"description": "It can't be done in the learning's present state."}
 }
@@ -47,20 +48,19 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {
     responses={409: {"description": "The stream has a learning that is under way."}},
 )
 def start_learning(
-    stream_id: str, context: Shared, response: Response, body: LearningIn | None = None
+    stream_id: str, context: Shared, response: Response, body: LearningIn = _DEFAULTS
 ) -> LearningOut:
     """A learner collects normal footage, trains, and checks the model (docs/learning.md). The
     stream goes on meanwhile. Nothing abnormal should happen before the camera until the footage is
     collected."""
-    wanted = LearningIn() if body is None else body
     with context.database.read() as session:
-        check_learnable(find_stream(session, stream_id), wanted.sources)
-    sources = check_videos(wanted.sources, context.settings.media_dirs)
+        check_learnable(find_stream(session, stream_id), body.sources)
+    sources = check_videos(body.sources, context.settings.media_dirs)
     for attempt in range(NAME_ATTEMPTS):
         try:
             with context.database.write() as session:
                 stream = find_stream(session, stream_id, locked=True)
-                row = _add(session, context, stream, wanted, sources)
+                row = _add(session, context, stream, body, sources)
             break
         except IntegrityError:
             # Another front end has just given the name to another stream's model.
@@ -146,7 +146,7 @@ def train_anyway(learning_id: str, context: Shared) -> LearningOut:
     with context.database.write() as session:
         stream, row = lock(session, learning_id)
         _refuse_finished(row)
-        row.train_anyway = True
+        row.train_anyway = row.train_now = True
     return describe(context, stream, row)
 
 

@@ -114,7 +114,7 @@ def _refuse_used(session: Session, name: str) -> None:
     responses=_NO_SUCH | {200: {"content": _TAR, "description": "An uncompressed tar archive."}},
 )
 def read_archive(name: str, context: Shared) -> Response:
-    """With its check and report. `POST /models/{name}` of another normwatch takes it."""
+    """The archive holds its check and report, too. `POST /models/{name}` of another normwatch takes it."""
     path = _find(context, name).path
     try:
         files = list_files(path)
