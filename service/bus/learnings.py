@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
@@ -74,12 +76,14 @@ class Learnings:
         self._redis.hset(keys.LEARNING_STATUSES, status.id, status.model_dump_json())
 
     def statuses(self) -> dict[str, LearningStatus]:
-        """Return the newest status of each learning that has one."""
+        """Return the newest status of each learning that has one, without unreadable ones."""
         fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.LEARNING_STATUSES))
-        return {
-            ident.decode(): LearningStatus.model_validate_json(text)
-            for ident, text in fields.items()
-        }
+        found: dict[str, LearningStatus] = {}
+        for ident, text in fields.items():
+            # A learner of another version must not keep back the others.
+            with suppress(ValidationError):
+                found[ident.decode()] = LearningStatus.model_validate_json(text)
+        return found
 
 
 _CLAIM = """
