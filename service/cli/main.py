@@ -18,6 +18,7 @@ from service.cli import (
     doctor,
     evaluate,
     imports,
+    learn,
     listen,
     score_command,
     serve,
@@ -52,6 +53,7 @@ def _options(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("learn")(learn.learn)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check_command.check)
 app.command("score")(score_command.score)

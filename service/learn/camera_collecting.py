@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from model.footage.footage_search import Source
-from model.footage.locations import Location
+from model.footage.locations import Location, LocationKind
 from service.capture.probe import Probe, ProbeVerdict
 from service.errors import BadInput, SourceError
 from service.learn.camera_collector import CameraCollector
@@ -127,7 +127,7 @@ class CameraCollecting:
 
         Raises: SourceError: it answers, and can't be recorded.
         """
-        camera = self._open(recording, source)
+        camera, location = self._open(recording, source), Location.parse(str(source.location))
         failures = 0
         while camera.info is None and not self._stop.is_set():
             self._report(0.0, "")
@@ -135,7 +135,8 @@ class CameraCollecting:
             if seen.verdict is ProbeVerdict.VIDEO:
                 camera.info = describe_probe(seen)
                 break
-            if is_hopeless(seen):
+            # A device can be opened once, and the worker displays its picture meanwhile.
+            if is_hopeless(seen) or location.kind is LocationKind.DEVICE:
                 raise SourceError(seen.reason)
             failures += 1
             self._report(0.0, f"the camera is away: {seen.reason}")

@@ -29,6 +29,7 @@ from service.learn.job_footage import JobFootage
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import BUNDLES, LearningFolder, take_lock
 from service.learn.work_order import HELD_OUT, WorkOrder
+from service.learn_keeper.model_folders import CHECK, REPORT, read_check
 from service.learning_messages import CheckSummary, LearningState
 from service.settings import AUTO
 from service.signals import stop_on_signals
@@ -37,8 +38,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 CHECKPOINT_EVERY_S = 30.0
 LOCK_EVERY_S = 0.5
-CHECK = "check.json"
-REPORT = "report"
 LEARNING = "learning"
 """Setting of a bundle's provenance: the id of the learning that made it."""
 
@@ -191,8 +190,7 @@ def read_finished_check(order: WorkOrder) -> CheckSummary | None:
     """Return the check of this learning's bundle, if an earlier process finished it."""
     path = order.models / order.job.bundle
     try:
-        if read_document(path).provenance.settings.get(LEARNING) != order.job.id:
-            return None
-        return CheckSummary.model_validate_json((path / CHECK).read_bytes())
-    except (BundleError, OSError, ValueError):
+        maker = read_document(path).provenance.settings.get(LEARNING)
+    except BundleError:
         return None
+    return read_check(path) if maker == order.job.id else None

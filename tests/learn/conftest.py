@@ -22,6 +22,8 @@ from service.tools.demo.walkway import draw_frames
 from tests.support.servers import wait_for
 
 LEASE_S = 2.0
+SIDE = 64
+"""Small pictures are learned in seconds."""
 WORK_S = 120.0
 """A tiny training takes seconds; a busy machine gets more."""
 
@@ -87,10 +89,8 @@ class LearnBench:
     @contextmanager
     def learner(self) -> Iterator[Learner]:
         """Run a learner within the block."""
-        learner, stop = (
-            Learner(self.settings, self.redis, lease_s=LEASE_S, side=64),
-            threading.Event(),
-        )
+        learner = Learner(self.settings, self.redis, lease_s=LEASE_S, side=SIDE)
+        stop = threading.Event()
         thread = threading.Thread(target=learner.run, args=(stop,))
         thread.start()
         try:
