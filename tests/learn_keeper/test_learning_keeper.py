@@ -194,7 +194,6 @@ def test_it_goes_on_after_redis_was_away_and_has_lost_all(
     database: Database, tmp_path: Path
 ) -> None:
     server = servers.valkey(tmp_path / "bus")
-    (tmp_path / "bus").mkdir()
     server.start()
     redis = Redis.from_url(server.url)
     try:

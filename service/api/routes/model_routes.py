@@ -32,11 +32,11 @@ from service.store.tables import LearningRow, StreamRow
 
 router = APIRouter(tags=["models"])
 
-_TAR = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/x-tar": _TAR["application/x-tar"] | {"example": "the archive"}},
+        "content": {"application/octet-stream": {**_BINARY, "example": "the archive"}},
     }
 }
 _NO_SUCH: dict[int | str, dict[str, Any]] = {
@@ -111,10 +111,16 @@ def _refuse_used(session: Session, name: str) -> None:
     "/models/{name}/archive",
     summary="Download a model",
     response_class=StreamingResponse,
-    responses=_NO_SUCH | {200: {"content": _TAR, "description": "An uncompressed tar archive."}},
+    responses=_NO_SUCH
+    | {
+        200: {
+            "content": {"application/x-tar": _BINARY},
+            "description": "An uncompressed tar archive.",
+        }
+    },
 )
 def read_archive(name: str, context: Shared) -> Response:
-    """The archive holds its check and report, too. `POST /models/{name}` of another normwatch takes it."""
+    """Its check and report are in it, too. `POST /models/{name}` of another normwatch takes it."""
     path = _find(context, name).path
     try:
         files = list_files(path)
