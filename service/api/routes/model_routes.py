@@ -25,7 +25,7 @@ from service.api.model_archives import (
 from service.api.model_folder_changes import check_new_name, delete_model, make_room, put_model
 from service.api.schemas.error_schemas import ErrorOut
 from service.api.schemas.model_schemas import ModelOut, ModelsOut, describe_model
-from service.errors import NotFound
+from service.errors import NotFound, Unavailable
 from service.learn_keeper.learning_rows import UNDER_WAY
 from service.learn_keeper.model_folders import read_check
 from service.store.tables import LearningRow, StreamRow
@@ -150,8 +150,12 @@ async def add_model(name: str, request: Request, context: Shared) -> ModelOut:
     models, limit = context.settings.user_models, context.settings.max_model_bytes
     await run_in_threadpool(check_new_name, models, name)
     with make_room(models, ".adding-") as place:
-        await _receive(request, place / "archive", limit)
-        await run_in_threadpool(_install, place, models, name, limit)
+        try:
+            await _receive(request, place / "archive", limit)
+            await run_in_threadpool(_install, place, models, name, limit)
+        except OSError as error:
+            problem = f"can't take it: {error.strerror}"
+            raise Unavailable("the models folder", problem=problem) from None
     info = await run_in_threadpool(_find, context, name)
     return _describe(context, info, {})
 
