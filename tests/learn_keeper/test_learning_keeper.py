@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,28 @@ def test_a_model_may_appear_later_than_its_report(kept: Kept) -> None:
     assert (kept.step(0.5).state, kept.read_model()) == ("live", "cam-1")
 
 
+def test_two_keepers_at_once_decide_once(
+    each_database: Database, redis: Redis, tmp_path: Path
+) -> None:
+    RecorderLock(redis, "here", hold_s=600.0).hold()
+    kept = Kept(each_database, redis, tmp_path)
+    kept.add()
+    save_small_bundle(kept.models, "cam-1")
+    other = LearningKeeper(
+        each_database, redis, Settings(data_dir=tmp_path), Metrics(), owner="here", clock=kept.time
+    )
+    kept.report(LearningState.READY, 1.0)
+    with ThreadPoolExecutor(2) as threads:
+        for step in [threads.submit(kept.keeper.step), threads.submit(other.step)]:
+            step.result()
+    kept.step()
+    with each_database.read() as session:
+        stream = session.get(StreamRow, "cam")
+    assert stream is not None
+    assert (stream.model, stream.revision) == ("cam-1", 4)
+    assert (kept.read().state, kept.learnings.jobs()) == ("live", [])
+
+
 def test_a_model_that_never_appears_is_a_failure(kept: Kept) -> None:
     kept.add()
     kept.report(LearningState.READY, 1.0)
@@ -194,7 +217,6 @@ def test_it_goes_on_after_redis_was_away_and_has_lost_all(
     database: Database, tmp_path: Path
 ) -> None:
     server = servers.valkey(tmp_path / "bus")
-    (tmp_path / "bus").mkdir()
     server.start()
     redis = Redis.from_url(server.url)
     try:
