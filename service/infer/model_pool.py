@@ -82,10 +82,9 @@ class ModelPool:
             self._entries[name] = entry
         return entry.future.result() if entry.future.done() else None
 
-    def has_tried(self, name: str) -> bool:
-        """Return whether `get` has something new to say: the model is loaded, or failed."""
+    def is_loaded(self, name: str) -> bool:
         entry = self._entries.get(name)
-        return entry is not None and entry.future.done()
+        return entry is not None and entry.future.done() and not _has_failed(entry)
 
     def forget_failure(self, name: str) -> None:
         """Try a model that failed again at the next `get`."""

@@ -86,6 +86,13 @@ def _choose_ring_frames(fps: float | None, settings: Settings) -> int:
     return max(settings.capture_ring_frames, min(aging, MOST_RING_FRAMES))
 
 
+def list_playback(config: StreamConfig) -> tuple[object, ...]:
+    """List the settings whose change needs the source to be opened again."""
+    if config.source == UPLOAD:
+        return (config.paused,)
+    return config.paused, config.fps, config.loop, config.transport, config.decode
+
+
 class SourceHandler:
     """Opens sources, and closes them in threads of its own, since each may take its time."""
 

@@ -44,6 +44,8 @@ class Facts:
     """Why it can't work as configured."""
     learning: bool = False
     """It has no model yet: it is only displayed."""
+    uploaded: bool = False
+    """Its pictures are uploaded: there is nothing to connect to."""
     loaded: bool = True
     """Its model is there."""
     source: CaptureState | None = None
@@ -115,7 +117,11 @@ _RULES = (
     _Rule(lambda f: f.paused, StreamState.PAUSED, lambda _: PAUSED),
     _Rule(lambda f: bool(f.failure), StreamState.FAILED, lambda f: f.failure),
     _Rule(lambda f: f.ended, StreamState.ENDED, lambda _: ENDED),
-    _Rule(lambda f: f.learning and _is_playing(f), StreamState.LEARNING, lambda _: NO_MODEL),
+    _Rule(
+        lambda f: f.learning and (f.uploaded or _is_playing(f)),
+        StreamState.LEARNING,
+        lambda _: NO_MODEL,
+    ),
     _Rule(lambda f: not (f.loaded or f.learning), StreamState.CONNECTING, lambda _: MODEL_LOADING),
     _Rule(
         lambda f: _is_playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured

@@ -16,14 +16,14 @@ from service.infer.camera_pictures import CameraPictures, is_unusual
 from service.infer.counted_source import CountedSource
 from service.infer.frame_counts import FrameCounts
 from service.infer.frame_scores import build_frame_score, find_features
-from service.infer.frame_sources import FrameSource, SourceFrame, SourceStatus
+from service.infer.frame_sources import FrameSource, SourceFrame
 from service.infer.model_fit import ModelFit, misfit_reason
 from service.infer.model_pool import LoadedModel, ModelPool
 from service.infer.model_swap import ModelSwap, OwnSettings, find_difference, find_target_fps
 from service.infer.options import build_options
 from service.infer.owned_cameras import OwnedCamera
 from service.infer.snapshots import SnapshotKeeper
-from service.infer.source_opening import SourceRequest
+from service.infer.source_opening import SourceRequest, list_playback
 from service.infer.stream_life import CameraLife, Facts, overload_reason
 from service.messages import UPLOAD, NoteKind, StreamConfig, StreamNote
 
@@ -78,12 +78,14 @@ class Camera:
     @property
     def target_fps(self) -> float | None:
         """Frames a second to score, where there is a target; uploads come as they come."""
-        return None if self.model is None else find_target_fps(self.config, self.model)
+        model = self.model
+        return None if model is None else find_target_fps(self.config, model)
 
     @property
     def model_name(self) -> str | None:
         """The model that scores the frames now. Any thread may read it."""
-        return None if self.model is None else self.model.name
+        model = self.model
+        return None if model is None else model.name
 
     def list_models(self) -> list[str]:
         """List the models that are in use, or will be."""
@@ -93,7 +95,7 @@ class Camera:
         """Return whether the camera is to be changed before its next frame."""
         if self.owned is not owned or owned.leaving:
             return True
-        return self._swap is not None and models.has_tried(self._swap.name)
+        return self._swap is not None and models.is_loaded(self._swap.name)
 
     def update(self, owned: OwnedCamera, models: ModelPool) -> None:
         """Take a new configuration or epoch over. Memory stays, unless source or model changed."""
@@ -113,7 +115,7 @@ class Camera:
             models.forget_failure(after.model)
         self._change_model(before)
         self._configure()
-        if _list_playback(before) != _list_playback(after):
+        if list_playback(before) != list_playback(after):
             self._reopen()
 
     def _change_model(self, before: StreamConfig) -> None:
@@ -221,8 +223,7 @@ class Camera:
         """
         reason = f"model {model.name!r} scores from now on, {before.name!r} did before"
         status = self.source.status()
-        difference = find_difference(self.config, before, model)
-        if status is not None and difference:
+        if difference := find_difference(self.config, before, model):
             reason += f"; the source is opened again, because {difference}"
         if difference or self._ended or (status and status.state is CaptureState.ENDED):
             self._reopen()
@@ -270,8 +271,9 @@ class Camera:
             paused=self.config.paused,
             failure=self._failure,
             learning=self.config.model is None,
+            uploaded=self.config.source == UPLOAD,
             loaded=self.model is not None,
-            source=self._find_source_state(status),
+            source=status.state if status else None,
             source_reason=status.reason if status else "",
             waiting=self.model is not None and self.source.count_waiting() > 0,
             warming=self.life.explain_warming(self.state),
@@ -284,13 +286,6 @@ class Camera:
             ended=status is None and self._ended,
             retried=not self.life.is_reconfigured,
         )
-
-    def _find_source_state(self, status: SourceStatus | None) -> CaptureState | None:
-        if status is not None:
-            return status.state
-        # Without a model nobody reads the uploads: nothing is to be opened.
-        is_unread = self.config.model is None and self.config.source == UPLOAD
-        return CaptureState.PLAYING if is_unread else None
 
     def _explain_misfit(self, now: float) -> str:
         if not self._fit.is_misfit or self.model is None:
@@ -419,10 +414,3 @@ class Camera:
         self.life.begin_run()
         self._cut = True
         self.pictures.forget_pending()
-
-
-def _list_playback(config: StreamConfig) -> tuple[object, ...]:
-    """List the settings whose change needs the source to be opened again."""
-    if config.source == UPLOAD:
-        return (config.paused,)
-    return config.paused, config.fps, config.loop, config.transport, config.decode

@@ -55,6 +55,7 @@ PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
         (Facts(source=PLAYING, warming="", swap="x loads"), LIVE, "x loads"),
         (Facts(source=PLAYING, warming="few", swap="x"), StreamState.WARMING, "few; x"),
         (Facts(learning=True, loaded=False, source=PLAYING), StreamState.LEARNING, NO_MODEL),
+        (Facts(learning=True, loaded=False, uploaded=True), StreamState.LEARNING, NO_MODEL),
         (Facts(learning=True, loaded=False), StreamState.CONNECTING, stream_life.OPENING),
         (
             Facts(learning=True, loaded=False, source=CaptureState.FROZEN, source_reason="x"),
