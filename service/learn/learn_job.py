@@ -98,6 +98,13 @@ def _train(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> int
 
 
 def _lower_priority() -> None:
+    """Take only the time that others leave.
+
+    Where Linux groups processes by session for scheduling, the two first settings count within this
+    process's own group only, and the third for the group.
+    """
     os.nice(NICENESS)
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")

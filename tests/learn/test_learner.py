@@ -13,27 +13,11 @@ import pytest
 from model.bundles.bundle import load
 from service import keys
 from service.learn import learner as learner_module
-from service.learn_keeper.model_folders import read_check
 from service.learning_messages import LearningState
 from service.tools.bench.rtsp import RtspServer
 from tests.learn.conftest import LEASE_S, SIDE, LearnBench, find_job_processes
 from tests.support.rtsp import require_gstreamer, rtsp_server
 from tests.support.servers import free_port, wait_for
-
-
-def test_a_video_becomes_a_checked_bundle(bench: LearnBench, walkway: Path) -> None:
-    bench.ask(walkway, train_anyway=True)
-    with bench.learner() as learner:
-        ready = bench.wait_for_state(LearningState.READY)
-    assert ready.learner == learner.id
-    assert ready.footage is not None and ready.footage.seconds == pytest.approx(20.0, abs=0.2)
-    path = bench.settings.user_models / "cam-one"
-    assert ready.check is not None and read_check(path) == ready.check
-    assert list((path / "report").glob("*.*"))
-    origin = load(path).provenance
-    assert (origin.settings["stream"], origin.settings["learning"]) == ("cam", "one")
-    assert origin.frames + origin.held_out_frames <= 200
-    assert origin.frame_rate == pytest.approx(10.0, abs=0.1)
 
 
 def test_a_camera_is_learned_though_everything_is_killed(bench: LearnBench, walkway: Path) -> None:
