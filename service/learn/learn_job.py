@@ -6,9 +6,7 @@ time that the processor has left, and goes on with what an earlier process of it
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,21 +17,22 @@ from service.errors import BadInput, NormwatchError
 from service.learn.job_footage import JobFootage, load_footage
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import LearningFolder
+from service.learn.priority import lower_priority
 from service.learn.work_order import Step, WorkOrder
 from service.learning_messages import FootageSummary, LearningState
 from service.logs import hide_secrets
 
 log = structlog.stdlib.get_logger(__name__)
 
-NICENESS = 19
 INTERRUPTED = 130
 
 
 def run_learn_job(path: Path) -> int:
     """Do what the order on standard input says; returns the exit status."""
-    _lower_priority()
     answers, sys.stdout = sys.stdout, sys.stderr
     order = WorkOrder.model_validate_json(sys.stdin.read())
+    if order.is_idle:
+        lower_priority()
     reports = JobReports(order.job.id, answers)
     folder = LearningFolder(path.parent, path.name)
     try:
@@ -95,16 +94,3 @@ def _train(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> int
     except Interrupted:
         return INTERRUPTED
     return 0
-
-
-def _lower_priority() -> None:
-    """Take only the time that others leave.
-
-    Where Linux groups processes by session for scheduling, the two first settings count within this
-    process's own group only, and the third for the group.
-    """
-    os.nice(NICENESS)
-    with suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")

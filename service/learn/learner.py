@@ -54,11 +54,13 @@ class Learner:
         *,
         lease_s: float = LEARNER_LEASE_S,
         side: int = FRAME_SIDE,
+        is_idle: bool = True,
     ) -> None:
         """
         Args:
             lease_s: how long a learning stays this learner's while it is silent.
             side: height and width of the networks' frames.
+            is_idle: train only in the processor time that others leave.
         """
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._root = settings.data_dir.absolute() / "learning"
@@ -77,6 +79,7 @@ class Learner:
             settings,
             RecordingSpace(self._root, settings.learning_bytes),
             side,
+            is_idle,
             self._wake.set,
         )
 

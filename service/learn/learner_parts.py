@@ -18,5 +18,7 @@ class LearnerParts:
     space: RecordingSpace
     side: int
     """Height and width of the networks' frames."""
+    is_idle: bool
+    """Whether their processes take only the time that others leave."""
     on_change: Callable[[], object]
     """Called when a learning's state changes."""

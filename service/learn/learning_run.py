@@ -110,6 +110,7 @@ class LearningRun:
             step=step,
             frames=frames,
             side=self._parts.side,
+            is_idle=self._parts.is_idle,
             models=settings.user_models.absolute(),
             bytes_left=max(0, self._parts.space.measure_left()),
             torch_threads=settings.torch_threads,

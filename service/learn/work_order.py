@@ -41,5 +41,7 @@ class WorkOrder(BaseModel):
     """Bytes that the frames of videos may take on the disk."""
     torch_threads: int = 0
     """0 is the number of cores that the process may use."""
+    is_idle: bool = True
+    """Take only the processor time that others leave."""
     engine: str = AUTO
     """Engine that runs the networks in the check."""

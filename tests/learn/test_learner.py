@@ -15,7 +15,7 @@ from service import keys
 from service.learn import learner as learner_module
 from service.learning_messages import LearningState
 from service.tools.bench.rtsp import RtspServer
-from tests.learn.conftest import LEASE_S, SIDE, LearnBench, find_job_processes
+from tests.learn.conftest import LEASE_S, SIDE, WORK_S, LearnBench, find_job_processes
 from tests.support.rtsp import require_gstreamer, rtsp_server
 from tests.support.servers import free_port, wait_for
 
@@ -29,7 +29,7 @@ def test_a_camera_is_learned_though_everything_is_killed(bench: LearnBench, walk
         with bench.learner():
             wait_for(lambda: _count_frames(bench) > 70, "more frames")
             bench.ask(f"{base}/one", seconds=3600.0, train_now=True, epochs=10)
-            wait_for(lambda: _has_trained(bench), "a step", 60)
+            wait_for(lambda: _has_trained(bench), "a step", WORK_S)
     # The learner has ended in the middle of the training, and the camera is gone.
     assert bench.folder().joinpath("checkpoint").exists()
     assert find_job_processes() == []
@@ -60,7 +60,7 @@ from service.settings import Settings
 
 settings = Settings()
 learner = Learner(settings, connect(settings.redis_url), lease_s=float(sys.argv[1]),
-                  side=int(sys.argv[2]))
+                  side=int(sys.argv[2]), is_idle=False)
 learner.run(threading.Event())
 """
 
