@@ -32,7 +32,7 @@ TICK_S = 0.25
 FIRST_REVIEW_S = 20.0
 REVIEW_GROWTH = 1.15
 """The footage is judged again when there is so many times as much of it."""
-LEAST_S = 5.0
+LEAST_FRAMES = 60
 """Less footage can't be trained on."""
 MOST_S = 24 * 3600.0
 """A learning whose footage isn't enough after so long fails."""
@@ -54,7 +54,7 @@ class Reporting(Protocol):
     def take_status(self, status: LearningStatus) -> None:
         """Report a status."""
 
-    def make_order(self, step: Step, frames: int | None) -> WorkOrder:
+    def make_order(self, step: Step, collected: CollectedFootage | None) -> WorkOrder:
         """Make the order for a process."""
 
 
@@ -76,17 +76,17 @@ class CameraCollecting:
         self._review_decides = False
         """Whether the review that runs is of all that was asked for."""
         self._reviewed_s = 0.0
-        self._reviewed_frames = 0
+        self._reviewed: CollectedFootage | None = None
         self._review_failure: str | None = None
         self._footage = FootageSummary()
         """What the newest review found."""
         self._was_anyway = learning.job.train_anyway
         """Whether that was so from the beginning: then `seconds` are collected first."""
 
-    def run(self) -> int | None:
+    def run(self) -> CollectedFootage | None:
         """Record until the footage is enough, or `stop` is set.
 
-        Returns: how many frames to train on; None where the sources are videos.
+        Returns: what to train on; None where the sources are videos.
         Raises: BadInput, SourceError: the source can't be recorded.
         """
         source = self._find_camera()
@@ -100,14 +100,14 @@ class CameraCollecting:
             collector = CameraCollector(camera, self._space)
             collector.start(self._learning.job)
             try:
-                frames = self._watch(collector)
+                collected = self._watch(collector)
             finally:
                 collector.stop()
                 if self._review is not None:
                     self._review.stop()
-        if frames is not None:
-            self._folder.write_collected(CollectedFootage(frames=frames))
-        return frames
+        if collected is not None:
+            self._folder.write_collected(collected)
+        return collected
 
     def _find_camera(self) -> Source | None:
         """Return the source, if it may be a camera. Raises: BadInput: it can't be collected."""
@@ -158,8 +158,8 @@ class CameraCollecting:
                     shutil.rmtree(folder)
             return recording.open_source(source)
 
-    def _watch(self, collector: CameraCollector) -> int | None:
-        """Report, and have the footage judged, until it is enough. Returns: frames to train on."""
+    def _watch(self, collector: CameraCollector) -> CollectedFootage | None:
+        """Report, and have the footage judged, until it is enough. Returns: what to train on."""
         recording = collector.recording
         while not self._stop.wait(TICK_S):
             job, seconds = self._learning.job, recording.recorded_s
@@ -168,10 +168,11 @@ class CameraCollecting:
             no_more = collector.has_ended or collector.is_full
             is_whole = no_more or seconds >= job.seconds
             is_hurried = job.train_now or (job.train_anyway and not self._was_anyway)
-            if seconds >= LEAST_S and (is_hurried or (job.train_anyway and is_whole)):
-                return recording.count
+            is_due = is_hurried or (job.train_anyway and is_whole)
+            if is_due and recording.count >= LEAST_FRAMES:
+                return _describe_recording(recording)
             if self._take_review():
-                return self._reviewed_frames
+                return self._reviewed
             if collector.has_ended and self._review is None and self._reviewed_s >= seconds:
                 raise SourceError(f"the source has ended: {self._footage.advice}")
             if time.time() - self._folder.began_at > MOST_S:
@@ -186,11 +187,11 @@ class CameraCollecting:
         return None
 
     def _start_review(self, recording: FrameRecording, seconds: float, *, is_whole: bool) -> None:
-        self._reviewed_s, self._reviewed_frames = seconds, recording.count
+        self._reviewed_s, self._reviewed = seconds, _describe_recording(recording)
         self._review_decides = is_whole
         self._review = JobProcess(
             self._folder.path,
-            self._learning.make_order(Step.REVIEW, recording.count),
+            self._learning.make_order(Step.REVIEW, self._reviewed),
             self._take_summary,
         )
 
@@ -233,6 +234,10 @@ class CameraCollecting:
                 updated_at=time.time(),
             )
         )
+
+
+def _describe_recording(recording: FrameRecording) -> CollectedFootage:
+    return CollectedFootage(part=recording.folder.name, frames=recording.count)
 
 
 def is_hopeless(seen: Probe) -> bool:

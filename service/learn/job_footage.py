@@ -40,14 +40,16 @@ def load_footage(order: WorkOrder, folder: LearningFolder, reports: JobReports) 
 
     Raises: FootageError, BadInput: there is no footage.
     """
-    recording = folder.open_recording()
-    if order.frames is not None:
+    collected = order.collected
+    if collected is not None:
         (source,) = find_footage(order.job.sources).sources
-        parts = [recording.open_source(source)]
+        parts = [folder.open_part(collected.part, source)]
     else:
+        recording = folder.open_recording()
         with recording.lock():
             parts = _read_videos(order, recording, reports)
-    clips = [clip for part in parts for clip in part.read_clips(order.frames)]
+    limit = None if collected is None else collected.frames
+    clips = [clip for part in parts for clip in part.read_clips(limit)]
     if not clips:
         raise BadInput("sources", None, "there is no footage")
     rate = parts[0].compute_frame_rate()

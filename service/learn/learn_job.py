@@ -83,7 +83,7 @@ def _train(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> int
         return 0
     footage, summary = _judge(load_footage(order, folder, reports))
     # What a camera gave was judged before; of videos there is no more.
-    is_enough = order.frames is not None or order.job.train_anyway or summary.is_enough
+    is_enough = order.collected is not None or order.job.train_anyway or summary.is_enough
     if not is_enough or not footage.clips:
         reason = summary.advice or "there is nothing left to learn"
         reports.report(LearningState.FAILED, reason, footage=summary)

@@ -123,7 +123,7 @@ class Learner:
             if job.is_cancelled:
                 self._cancel(job, statuses.get(job.id))
             elif run_now is not None:
-                run_now.job = job
+                run_now.change_job(job)
             else:
                 self._take(job, statuses.get(job.id), now)
         if self._reporting.restart_if_due():

@@ -11,15 +11,18 @@ from typing import IO
 
 from pydantic import BaseModel
 
-from service.learn.frame_recording import FRAMES, TrainingRecording
+from model.footage.footage_search import Source
+from service.learn.frame_recording import FRAMES, FrameRecording, TrainingRecording
 
 BUNDLES = ".learning"
 """Below the user's models: bundles that aren't finished yet."""
 
 
 class CollectedFootage(BaseModel):
-    """Marks that a camera's footage is complete: training uses these frames and no others."""
+    """A camera's footage to train on: these frames and no others."""
 
+    part: str
+    """The subfolder of the recording."""
     frames: int
 
 
@@ -35,6 +38,10 @@ class LearningFolder:
     def create(self) -> None:
         """Make the folder. Raises: OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def open_part(self, name: str, source: Source) -> FrameRecording:
+        """Open a part of the recording by its name, even if the source's URL has changed."""
+        return FrameRecording(self.open_recording().folder / name, source)
 
     @property
     def began_at(self) -> float:

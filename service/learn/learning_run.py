@@ -11,7 +11,7 @@ from service.errors import BadInput, SourceError
 from service.learn.camera_collecting import CameraCollecting
 from service.learn.job_process import JobProcess
 from service.learn.learner_parts import LearnerParts
-from service.learn.learning_folder import LearningFolder
+from service.learn.learning_folder import CollectedFootage, LearningFolder
 from service.learn.work_order import Step, WorkOrder
 from service.learning_messages import FINAL, LearningJob, LearningState, LearningStatus
 
@@ -54,6 +54,18 @@ class LearningRun:
     def stop(self) -> None:
         """Ask the work to end; returns at once. Its recording and its checkpoint stay."""
         self._stop.set()
+
+    def change_job(self, job: LearningJob) -> None:
+        """Take what is required now. If the camera is read in another way, begin again: this run
+        is stopped, and the learner makes another."""
+        before, self.job = self.job, job
+        is_other = (job.sources, job.transport, job.decode) != (
+            before.sources,
+            before.transport,
+            before.decode,
+        )
+        if is_other and not self.is_done:
+            self.stop()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end. Returns whether it has ended."""
@@ -102,13 +114,13 @@ class LearningRun:
             LearningStatus(id=self.job.id, state=state, reason=reason, updated_at=time.time())
         )
 
-    def make_order(self, step: Step, frames: int | None) -> WorkOrder:
+    def make_order(self, step: Step, collected: CollectedFootage | None) -> WorkOrder:
         """Make the order for a process."""
         settings = self._parts.settings
         return WorkOrder(
             job=self.job,
             step=step,
-            frames=frames,
+            collected=collected,
             side=self._parts.side,
             is_idle=self._parts.is_idle,
             models=settings.user_models.absolute(),
@@ -120,9 +132,9 @@ class LearningRun:
     def _run(self) -> None:
         try:
             self._folder.create()
-            frames = self._collect()
+            collected = self._collect()
             if not self._stop.is_set():
-                self._train(frames)
+                self._train(collected)
         except (SourceError, OSError) as error:
             self.set_state(LearningState.FAILED, str(error))
         except BadInput as error:
@@ -131,19 +143,19 @@ class LearningRun:
             log.exception("a learning failed", learning=self.job.id)
             self.set_state(LearningState.FAILED, "the learner failed; its log says why")
 
-    def _collect(self) -> int | None:
-        """Collect a camera's footage. Returns: the number of frames; None for videos."""
+    def _collect(self) -> CollectedFootage | None:
+        """Collect a camera's footage. Returns: None for videos."""
         if (collected := self._folder.read_collected()) is not None:
-            return collected.frames
+            return collected
         collecting = CameraCollecting(self, self._folder, self._parts, self._stop)
         return collecting.run()
 
-    def _train(self, frames: int | None) -> None:
+    def _train(self, collected: CollectedFootage | None) -> None:
         """Have a process train; one that was killed is started again, and goes on."""
         deaths, reached = 0, self._status
         while not self._stop.is_set():
             process = JobProcess(
-                self._folder.path, self.make_order(Step.TRAIN, frames), self.take_status
+                self._folder.path, self.make_order(Step.TRAIN, collected), self.take_status
             )
             while not process.wait(TICK_S):
                 if self._stop.is_set():

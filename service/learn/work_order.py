@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from service.learn.learning_folder import CollectedFootage
 from service.learning_messages import LearningJob
 from service.settings import AUTO
 
@@ -31,8 +32,8 @@ class WorkOrder(BaseModel):
 
     job: LearningJob
     step: Step
-    frames: int | None = None
-    """Number of recorded frames of the camera that count; None: the sources are videos."""
+    collected: CollectedFootage | None = None
+    """What was recorded of the camera; None: the sources are videos."""
     side: int = FRAME_SIDE
     """Height and width of the network's frames."""
     models: Path

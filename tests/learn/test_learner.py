@@ -12,10 +12,12 @@ import pytest
 
 from model.bundles.bundle import load
 from service import keys
+from service.bus.connection import connect
 from service.learn import learner as learner_module
 from service.learning_messages import LearningState
 from service.tools.bench.rtsp import RtspServer
 from tests.learn.conftest import LEASE_S, SIDE, WORK_S, LearnBench, find_job_processes
+from tests.support import servers
 from tests.support.rtsp import require_gstreamer, rtsp_server
 from tests.support.servers import free_port, wait_for
 
@@ -25,10 +27,14 @@ def test_a_camera_is_learned_though_everything_is_killed(bench: LearnBench, walk
         bench.ask(f"{base}/one", seconds=3600.0)
         with bench.learner():
             wait_for(lambda: _count_frames(bench) > 20, "frames")
+            # Somebody writes the URL in another way: that may be another camera.
+            url = f"{base.replace('rtsp', 'RTSP')}/one"
+            bench.ask(url, seconds=3600.0)
+            wait_for(lambda: len(list(bench.folder().glob("recording/*/frames.bin"))) == 2, "it")
         recorded = _count_frames(bench)
         with bench.learner():
             wait_for(lambda: _count_frames(bench) > 70, "more frames")
-            bench.ask(f"{base}/one", seconds=3600.0, train_now=True, epochs=10)
+            bench.ask(url, seconds=3600.0, train_now=True, epochs=10)
             wait_for(lambda: _has_trained(bench), "a step", WORK_S)
     # The learner has ended in the middle of the training, and the camera is gone.
     assert bench.folder().joinpath("checkpoint").exists()
@@ -48,8 +54,9 @@ def _has_trained(bench: LearnBench) -> bool:
 
 
 def _count_frames(bench: LearnBench) -> int:
+    """The frames of the longest recording of a source."""
     indices = bench.folder().glob("recording/*/index.jsonl")
-    return sum(index.read_bytes().count(b"\n") for index in indices)
+    return max((index.read_bytes().count(b"\n") for index in indices), default=0)
 
 
 PROGRAM = """
@@ -142,6 +149,28 @@ def test_a_camera_that_refuses_fails_and_one_that_is_away_is_waited_for(
         finally:
             server.kill()
     assert bench.folder().exists()
+
+
+def test_footage_is_recorded_while_redis_is_away(
+    bench: LearnBench, walkway: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bus").mkdir()
+    server = servers.valkey(tmp_path / "bus")
+    server.start()
+    with connect(server.url) as redis, rtsp_server({"/one": walkway}) as base:
+        bench = LearnBench(redis, server.url, bench.settings)
+        bench.ask(f"{base}/one", seconds=600.0)
+        with bench.learner():
+            wait_for(lambda: _count_frames(bench) > 5, "frames")
+            server.kill()
+            before = _count_frames(bench)
+            wait_for(lambda: _count_frames(bench) > before + 30, "frames without Redis")
+            server.start()
+            missed = bench.status()
+            wait_for(lambda: bench.status() not in (None, missed), "a report")
+            status = bench.status()
+            assert status is not None and status.state is LearningState.COLLECTING
+    server.stop()
 
 
 def _reason(bench: LearnBench) -> str:
