@@ -22,6 +22,7 @@ from model.footage.clips import Clip
 from model.network.network_config import NetConfig
 from model.training.bundle_calibration import split_clips
 from model.training.trainer import PRESETS, Progress, Training, TrainingError
+from model.training.warm_start import choose_start
 from service.errors import BadInput
 from service.infer.device import choose_threads
 from service.learn.bundle_making import make_bundle, make_provenance
@@ -111,15 +112,17 @@ class JobTraining:
         config = replace(
             config,
             epochs=job.epochs or config.epochs,
+            most_steps=0 if job.epochs else config.most_steps,
             windows=replace(config.windows, flip=job.flip, crop=crop),
         )
-        run = Training(net, config, clips)
+        start = choose_start(job.start, net, [self.order.models])
+        run = Training(net, config, clips, start=start, makes_ahead=True)
         if self.folder.checkpoint.exists():
             try:
                 run.resume(self.folder.checkpoint)
             except TrainingError as error:
                 log.warning("training starts again", learning=job.id, reason=str(error))
-                return Training(net, config, clips)
+                return Training(net, config, clips, start=start, makes_ahead=True)
         return run
 
     def _report_step(self, progress: Progress) -> None:
