@@ -1,0 +1,119 @@
+// Words for learnings: states, footage, and what the check found, as an owner understands them.
+
+import { duration } from "./dom.js";
+
+const SECONDS_A_DAY = 86_400;
+const FINAL = new Set(["live", "rejected", "failed", "cancelled"]);
+const TITLES = {
+  waiting: "Waiting for a learner",
+  collecting: "Collecting normal footage",
+  queued: "Waiting for another training to end",
+  training: "Training",
+  checking: "Checking what it would find and miss",
+  ready: "Trained and checked",
+  rejected: "Not put live",
+  failed: "Learning failed",
+  cancelled: "Cancelled",
+};
+const SHORT = { waiting: "waiting", collecting: "collecting footage", ready: "ready" };
+const SKIPPED = {
+  dead: "no picture, or a frozen one",
+  covered: "the camera was covered or turned",
+  light: "the light changed",
+  unusual: "unlike the rest",
+};
+/** The steps that an owner sees, and the states in each. */
+export const STEPS = [
+  ["Collect", ["waiting", "collecting"]],
+  ["Train", ["queued", "training"]],
+  ["Check", ["checking"]],
+  ["Put live", ["ready"]],
+];
+
+export function isUnderWay(learning) {
+  return !FINAL.has(learning.state);
+}
+
+/** A few words for the list of cameras. */
+export function describeState({ state, progress }) {
+  const name = SHORT[state] ?? state;
+  const hasProgress = ["collecting", "training", "checking"].includes(state);
+  return hasProgress ? `${name}, ${percent(progress)}` : name;
+}
+
+export function titleOf({ state, is_in_use: isInUse, check }) {
+  if (isInUse) return "In use";
+  if (state === "live") return "Was in use";
+  if (state === "rejected" && check?.is_passed) return "Ready to be put live";
+  return TITLES[state] ?? state;
+}
+
+/** Progress and time left of the present step. */
+export function describeLeft({ progress, remaining_s: remaining }) {
+  if (remaining === null) return percent(progress);
+  return `${percent(progress)} · about ${roughly(remaining)} left`;
+}
+
+export function listFootage(footage, wanted) {
+  const left = Math.max(0, footage.seconds - footage.used_s);
+  const collected = wanted ? `${duration(footage.seconds)} of ${duration(wanted)}` : duration(footage.seconds);
+  return [
+    ["Collected", collected],
+    ["Something moved", `${percent(footage.moving_share)} of it`],
+    ["Usable", duration(footage.used_s)],
+    ["Left out", left ? duration(left) : "nothing"],
+  ];
+}
+
+/** A line for each stretch that isn't learned. */
+export function listSkipped(footage) {
+  return footage.left_out.map(({ start_s: start, end_s: end, reason }) =>
+    `${duration(start)} to ${duration(end)}: ${SKIPPED[reason] ?? reason}`);
+}
+
+/** What the model would find of what was staged. */
+export function describeFound({ found, scenes, delay_s: delay }) {
+  if (!scenes) return "No anomalies could be staged.";
+  const after = found && delay !== null ? `, typically after ${duration(delay)}` : "";
+  return `It would find ${found} of ${scenes} staged anomalies${after}.`;
+}
+
+/** How many false alarms there were, and what that can promise. */
+export function describeFalse({ false_events: events, normal_s: seconds, false_events_per_day_high: high }) {
+  const count = events === 0 ? "No false alarm" : `${events} false alarm${events === 1 ? "" : "s"}`;
+  const text = `${count} in ${duration(seconds)} of normal footage`;
+  const most = Math.ceil(high).toLocaleString();
+  if (seconds < SECONDS_A_DAY) return `${text}, which is too short to promise fewer than ${most} a day.`;
+  return `${text}: at most ${most} a day.`;
+}
+
+/** Rows of a comparison: name, share (0 to 1; null: unknown), and a remark. */
+export function listAucs(check) {
+  const { auc, auc_low: low, auc_high: high, current_auc: current } = check;
+  return [
+    ["This model", auc, `${percent(auc)} (${percent(low)} to ${percent(high)})`],
+    ...(current === null ? [] : [["The model before it", current, percent(current)]]),
+    ["Difference between pictures", check.frame_difference_auc, percent(check.frame_difference_auc)],
+    ["Guessing", 0.5, "50 %"],
+  ];
+}
+
+export function listKinds(check) {
+  return check.kinds.map(({ kind, found, scenes }) =>
+    `${kind.replaceAll("_", " ")}: ${found} of ${scenes} found`);
+}
+
+/** Make a caption of a picture's name: `would_be_found_2.jpg` is "Would be found 2". */
+export function captionOf(name) {
+  const words = name.replace(/\.\w+$/, "").replaceAll(/[_-]+/g, " ").trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+export function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
+function roughly(seconds) {
+  if (seconds < 90) return `${Math.max(5, 5 * Math.ceil(seconds / 5))} s`;
+  return duration(60 * Math.round(seconds / 60));
+}
