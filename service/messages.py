@@ -25,6 +25,8 @@ class StreamState(StrEnum):
     WARMING = "warming"
     """Frames come, but there are too few yet, or there is no normal range: no score, no alert."""
     LIVE = "live"
+    LEARNING = "learning"
+    """It has no model yet: its picture is shown. No score, no alert."""
     MISFIT = "misfit"
     """Scores come, but nearly all are abnormal from the first: the model doesn't know the camera.
     No alert."""
@@ -91,8 +93,8 @@ class StreamConfig(_Message):
     """Rises with every change."""
     source: str
     """A URL with its credentials, `upload`, or an absolute path."""
-    model: str
-    """A bundle's name or path."""
+    model: str | None = None
+    """A bundle's name or path; None: it has none yet, and is shown, but not scored."""
     gamma: float | None = None
     memory_rule: str | None = None
     """The rule of `UPDATE_RULES` by which the memory learns; None takes the worker's."""
