@@ -149,7 +149,7 @@ class Calibrator:
         with self._database.read() as session:
             stream = session.get(StreamRow, stream_id)
             cursor = session.get(CursorRow, stream_id)
-            if stream is None or cursor is None:
+            if stream is None or stream.model is None or cursor is None:
                 return False
             row = _newest_stretch(session, stream_id)
             found = None

@@ -16,8 +16,6 @@ def list_models(context: Shared) -> ModelsOut:
     """The user's own, then the shipped ones. A stream names one of them."""
     found = list_bundles(context.settings)
     default = context.settings.default_model
-    if default is None and len(found) == 1:
-        default = found[0].name
     return ModelsOut(
         items=[describe_model(info, is_default=info.name == default) for info in found]
     )
