@@ -15,7 +15,7 @@ import { ZoneEditor } from "./zone_editor.js";
 
 const RECONNECT_MS = 2000;
 const HISTORY = 600;
-const CAN_LEARN = { learning: "Let it learn", misfit: "Let it learn" };
+const CAN_LEARN = new Set(["learning", "misfit"]);
 
 export class Detail {
   constructor({ onChange, onDeleted, onRoute }) {
@@ -121,11 +121,13 @@ export class Detail {
 
   renderReason() {
     const { status, warnings = [] } = this.stream;
-    const learn = this.view === "learn" ? undefined : CAN_LEARN[status.state];
+    const isOffered = this.view !== "learn" && CAN_LEARN.has(status.state);
+    const learn = isOffered && (this.stream.learning ? "See how it learns" : "Let it learn");
     setText(byId("detail-reason"), status.reason);
-    byId("reason-box").hidden = !status.reason && !learn;
+    // The learn view says itself that there is no model.
+    byId("reason-box").hidden = (!status.reason && !learn) || (this.view === "learn" && status.state === "learning");
     byId("reason-learn").hidden = !learn;
-    setText(byId("reason-learn"), learn ?? "");
+    setText(byId("reason-learn"), learn || "");
     byId("warnings").hidden = warnings.length === 0;
     const list = byId("warnings");
     if ([...list.children].map(({ textContent }) => textContent).join("\n") === warnings.join("\n")) return;

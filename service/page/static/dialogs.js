@@ -46,15 +46,19 @@ async function open(dialog, form) {
 }
 
 function showModels(form, models) {
-  const none = element("option", { value: "", selected: true, textContent: "None yet: let it learn" });
-  const options = models.map(({ name, width, height, channels, frame_rate: fps }) =>
+  // Where the operator set a default, a camera can't be without a model.
+  const none = models.some((model) => model.is_default)
+    ? []
+    : [element("option", { value: "", selected: true, textContent: "None yet: let it learn" })];
+  const options = models.map(({ name, width, height, channels, frame_rate: fps, is_default: selected }) =>
     element("option", {
       value: name,
+      selected,
       dataset: { fps: fps ?? "" },
       textContent: `${name} (${width}×${height}, ${channels === 1 ? "grey" : "colour"})`,
     }),
   );
-  form.model.replaceChildren(none, ...options);
+  form.model.replaceChildren(...none, ...options);
   explainModel(form);
 }
 

@@ -19,6 +19,7 @@ export class LearnForm {
     this.stream = stream;
     this.form.reset();
     showErrors(this.form, []);
+    byId("learn-uploads").hidden = stream.source !== "upload";
     byId("learn-more").open = stream.source === "upload"; // such a camera learns from videos
   }
 

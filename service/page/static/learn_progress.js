@@ -1,7 +1,7 @@
 // A learning under way: its step, progress, footage, and what can be done.
 
 import { byId, duration, element, figures, setText } from "./dom.js";
-import { STEPS, describeLeft, listFootage, listSkipped, titleOf } from "./learn_texts.js";
+import { STEPS, capitalise, describeLeft, listFootage, listSkipped, titleOf } from "./learn_texts.js";
 
 /** Show a learning. */
 export function showProgress(learning) {
@@ -13,9 +13,9 @@ export function showProgress(learning) {
   if (state === "waiting") bar.removeAttribute("value");
   else bar.value = learning.progress;
   const advice = footage?.advice ?? "";
-  setText(byId("learn-reason"), reason === advice ? "" : reason);
+  setText(byId("learn-reason"), reason === advice ? "" : capitalise(reason));
   byId("learn-reason").hidden = !byId("learn-reason").textContent;
-  setText(byId("learn-advice"), advice);
+  setText(byId("learn-advice"), capitalise(advice));
   byId("learn-advice").hidden = !advice;
   byId("learn-advice").dataset.enough = String(footage?.is_enough ?? false);
   byId("learn-figures").hidden = !footage;
@@ -46,11 +46,12 @@ function showSkipped(footage) {
   place.querySelector("ul").replaceChildren(...lines.map((textContent) => element("li", { textContent })));
 }
 
-function listDetails({ loss, request }) {
+function listDetails({ loss, request, learner }) {
   return [
     ["Loss", loss === null ? "–" : loss.toPrecision(3)],
-    ["Preset", request.preset],
-    ["Frames a second", String(request.fps ?? "–")],
+    ["Model", request.preset],
+    ["Frames a second", String(request.fps)],
     ["Asked for", duration(request.seconds)],
+    ["Learner", learner || "–"],
   ];
 }

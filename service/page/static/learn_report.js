@@ -3,7 +3,7 @@
 import { picture } from "./api.js";
 import { byId, element, figures, setText, when } from "./dom.js";
 import {
-  captionOf, describeFalse, describeFound, listAucs, listFootage, listKinds, listSkipped, titleOf,
+  capitalise, captionOf, describeFalse, describeFound, listAucs, listFootage, listKinds, listSkipped, titleOf,
 } from "./learn_texts.js";
 
 export class LearnReport {
@@ -31,6 +31,7 @@ export class LearnReport {
     for (const url of this.urls) URL.revokeObjectURL(url);
     this.urls = [];
     byId("done-pictures").replaceChildren();
+    byId("done-pictures-note").hidden = true;
   }
 
   render(learning) {
@@ -41,7 +42,8 @@ export class LearnReport {
     byId("done-pill").dataset.passed = String(check?.is_passed ?? false);
     const ended = learning.finished_at ? when(learning.finished_at) : "";
     setText(byId("done-when"), [ended, model].filter(Boolean).join(" · "));
-    setText(byId("done-verdict"), check?.verdict || learning.reason);
+    setText(byId("done-verdict"), capitalise(check?.verdict || learning.reason));
+    setText(byId("done-reason"), learning.reason === check?.verdict || !check ? "" : capitalise(learning.reason));
     byId("done-verdict").dataset.state = state;
     byId("done-check").hidden = !check;
     if (check) renderCheck(check);
@@ -62,6 +64,7 @@ export class LearnReport {
         const { url } = await picture(`/learnings/${learning.id}/report/${encodeURIComponent(name)}`);
         if (turn !== this.turn) return URL.revokeObjectURL(url);
         this.urls.push(url);
+        byId("done-pictures-note").hidden = false;
         const textContent = captionOf(name);
         byId("done-pictures").append(
           element(
@@ -98,7 +101,7 @@ function renderCheck(check) {
 
 function renderFootage(footage) {
   const place = byId("done-footage");
-  setText(place.querySelector("p"), footage.advice);
+  setText(place.querySelector("p"), capitalise(footage.advice));
   figures(place.querySelector("dl"), listFootage(footage, null));
   fill(place.querySelector("ul"), listSkipped(footage));
 }

@@ -3,7 +3,6 @@
 import { duration } from "./dom.js";
 
 const SECONDS_A_DAY = 86_400;
-const FINAL = new Set(["live", "rejected", "failed", "cancelled"]);
 const TITLES = {
   waiting: "Waiting for a learner",
   collecting: "Collecting normal footage",
@@ -22,6 +21,15 @@ const SKIPPED = {
   light: "the light changed",
   unusual: "unlike the rest",
 };
+const KINDS = {
+  stranger: "Somebody never seen here",
+  reversed: "Movement backwards",
+  accelerated: "Movement too fast",
+  stopped: "Something stops on its way",
+  resized: "Something too large or too small",
+  lying: "Somebody falls and stays down",
+  smoke: "Smoke or water",
+};
 /** The steps that an owner sees, and the states in each. */
 export const STEPS = [
   ["Collect", ["waiting", "collecting"]],
@@ -31,7 +39,7 @@ export const STEPS = [
 ];
 
 export function isUnderWay(learning) {
-  return !FINAL.has(learning.state);
+  return learning.finished_at === null;
 }
 
 /** A few words for the list of cameras. */
@@ -41,10 +49,10 @@ export function describeState({ state, progress }) {
   return hasProgress ? `${name}, ${percent(progress)}` : name;
 }
 
-export function titleOf({ state, is_in_use: isInUse, check }) {
+export function titleOf({ state, is_in_use: isInUse, finished_at: finishedAt }) {
   if (isInUse) return "In use";
   if (state === "live") return "Was in use";
-  if (state === "rejected" && check?.is_passed) return "Ready to be put live";
+  if (state === "ready" && finishedAt) return "Ready to be put live";
   return TITLES[state] ?? state;
 }
 
@@ -73,9 +81,9 @@ export function listSkipped(footage) {
 
 /** What the model would find of what was staged. */
 export function describeFound({ found, scenes, delay_s: delay }) {
-  if (!scenes) return "No anomalies could be staged.";
+  if (!scenes) return "No anomalies could be made up.";
   const after = found && delay !== null ? `, typically after ${duration(delay)}` : "";
-  return `It would find ${found} of ${scenes} staged anomalies${after}.`;
+  return `It would find ${found} of ${scenes} made-up anomalies${after}.`;
 }
 
 /** How many false alarms there were, and what that can promise. */
@@ -100,17 +108,28 @@ export function listAucs(check) {
 
 export function listKinds(check) {
   return check.kinds.map(({ kind, found, scenes }) =>
-    `${kind.replaceAll("_", " ")}: ${found} of ${scenes} found`);
+    `${nameKind(kind)}: ${found} of ${scenes} found`);
 }
 
-/** Make a caption of a picture's name: `would_be_found_2.jpg` is "Would be found 2". */
+/** Make a caption of the name of a report's picture, such as `stranger-found.jpg`. */
 export function captionOf(name) {
-  const words = name.replace(/\.\w+$/, "").replaceAll(/[_-]+/g, " ").trim();
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  const [, subject, what] = /^(.*?)(?:-(found|missed|\d+))?\.\w+$/.exec(name) ?? [null, name];
+  if (subject === "learned") return "What was learned: red is where something moved most";
+  if (subject === "normal") return "A normal moment that scored high";
+  return what ? `${nameKind(subject)}: ${what}` : nameKind(subject);
+}
+
+function nameKind(kind) {
+  return KINDS[kind] ?? capitalise(kind.replaceAll(/[_-]+/g, " "));
 }
 
 export function percent(share) {
   return `${Math.round(100 * share)} %`;
+}
+
+/** Begin a text of the service with a capital. */
+export function capitalise(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function roughly(seconds) {

@@ -1,7 +1,7 @@
 // The list of a camera's learnings: which model is in use, going back to one, deleting one.
 
 import { byId, element, keepingFocus, when } from "./dom.js";
-import { titleOf } from "./learn_texts.js";
+import { capitalise, titleOf } from "./learn_texts.js";
 
 /**
  * List these learnings, the newest first. `shown` is the id of the one whose report is displayed;
@@ -47,6 +47,6 @@ function makeEntry(learning, shown, on) {
   );
   if (isInUse) head.append(element("span", { className: "pill", textContent: "in use", dataset: { passed: "true" } }));
   else head.append(element("span", { className: "muted", textContent: titleOf(learning) }));
-  const text = check?.verdict || learning.reason;
+  const text = capitalise(check?.verdict || learning.reason);
   return element("li", {}, head, element("p", { className: "muted", textContent: text }), buttons);
 }
