@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     max_image_pixels: int = Field(16_000_000, ge=1024)
     max_video_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    max_model_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    """Bytes of a model's archive that the API takes."""
     max_upload_frames: int = Field(3000, ge=1)
     """Uploaded frames of one stream that may wait for the worker."""
     max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
