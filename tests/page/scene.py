@@ -51,7 +51,7 @@ class Scene:
 
     def _log_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.faults.append(message.text)
+            self.faults.append(f"{message.text} {message.location['url']}")
 
 
 def fill(database: Database, redis: Redis, stream_id: str) -> None:

@@ -40,7 +40,7 @@ export class LearnForm {
       if (isCurrent()) await onStarted(learning);
     } catch (error) {
       if (!isCurrent()) return;
-      const fields = fieldsOf(error);
+      const fields = fieldsOf(error).map(nameLine);
       if (fields.some(({ field }) => /^(preset|sources)/.test(field))) byId("learn-more").open = true;
       showErrors(this.form, fields);
     } finally {
@@ -58,4 +58,10 @@ export class LearnForm {
       activate: activate.value,
     };
   }
+}
+
+/** Name the line of a video instead of its place in the list. */
+function nameLine({ field, reason }) {
+  const [, place] = /^sources\[(\d+)\]/.exec(field) ?? [];
+  return place === undefined ? { field, reason } : { field: "sources", reason: `line ${Number(place) + 1}: ${reason}` };
 }

@@ -3,7 +3,8 @@
 import { picture } from "./api.js";
 import { byId, element, figures, setText, when } from "./dom.js";
 import {
-  capitalise, captionOf, describeFalse, describeFound, listAucs, listFootage, listKinds, listSkipped, titleOf,
+  capitalise, captionOf, describeFalse, describeFound, listAucs, listFootage, listKinds, listSkipped, sortPictures,
+  titleOf,
 } from "./learn_texts.js";
 
 export class LearnReport {
@@ -31,7 +32,6 @@ export class LearnReport {
     for (const url of this.urls) URL.revokeObjectURL(url);
     this.urls = [];
     byId("done-pictures").replaceChildren();
-    byId("done-pictures-note").hidden = true;
   }
 
   render(learning) {
@@ -45,8 +45,11 @@ export class LearnReport {
     setText(byId("done-verdict"), capitalise(check?.verdict || learning.reason));
     setText(byId("done-reason"), learning.reason === check?.verdict || !check ? "" : capitalise(learning.reason));
     byId("done-verdict").dataset.state = state;
+    byId("done-reason").hidden = !byId("done-reason").textContent;
     byId("done-check").hidden = !check;
     if (check) renderCheck(check);
+    byId("done-kinds").hidden = !check?.kinds.length;
+    byId("done-report").hidden = learning.pictures.length === 0;
     byId("done-footage").hidden = !footage;
     if (footage) renderFootage(footage);
     const button = byId("done-activate");
@@ -59,12 +62,11 @@ export class LearnReport {
     this.clear();
     this.key = key;
     const { turn } = this;
-    for (const name of learning.pictures) {
+    for (const name of sortPictures(learning.pictures)) {
       try {
         const { url } = await picture(`/learnings/${learning.id}/report/${encodeURIComponent(name)}`);
         if (turn !== this.turn) return URL.revokeObjectURL(url);
         this.urls.push(url);
-        byId("done-pictures-note").hidden = false;
         const textContent = captionOf(name);
         byId("done-pictures").append(
           element(
@@ -90,13 +92,20 @@ function renderCheck(check) {
         "li",
         {},
         element("span", { textContent: name }),
-        element("meter", { min: 0, max: 1, value: share, "aria-label": name }),
+        makeBar(name, share),
         element("span", { className: "muted", textContent: text }),
       ),
     ),
   );
-  byId("done-kinds").hidden = check.kinds.length === 0;
   fill(byId("done-kinds").querySelector("ul"), listKinds(check));
+}
+
+function makeBar(name, share) {
+  const value = String(Math.round(100 * share));
+  const filled = element("span");
+  filled.style.width = `${value}%`;
+  const properties = { className: "share", role: "meter", "aria-label": name, "aria-valuenow": value };
+  return element("span", { ...properties, "aria-valuemin": "0", "aria-valuemax": "100" }, filled);
 }
 
 function renderFootage(footage) {

@@ -119,6 +119,13 @@ export function captionOf(name) {
   return what ? `${nameKind(subject)}: ${what}` : nameKind(subject);
 }
 
+/** Sort names of pictures: what was learned, what was found, what was missed, the rest. */
+export function sortPictures(names) {
+  const rank = (name) => ["learned", "-found.", "-missed."].findIndex((part) => name.includes(part));
+  const place = (name) => (rank(name) < 0 ? 3 : rank(name));
+  return [...names].sort((one, other) => place(one) - place(other));
+}
+
 function nameKind(kind) {
   return KINDS[kind] ?? capitalise(kind.replaceAll(/[_-]+/g, " "));
 }
