@@ -69,6 +69,8 @@ class LearningJob(_Message):
     """The bundle that the stream uses; the new one is compared with it."""
     train_anyway: bool = False
     """Train even if the footage is judged to be too little."""
+    train_now: bool = False
+    """Don't wait for `seconds`: train with what there is."""
     is_cancelled: bool = False
     created_at: float
 

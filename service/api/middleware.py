@@ -108,17 +108,18 @@ class BodyLimit:
         )
         self._model_bytes = settings.max_model_bytes
 
-    def _choose_limit(self, path: str) -> int:
+    def _choose_limit(self, method: str, path: str) -> int:
         if path.endswith("/frames"):
             return self._upload_bytes
-        return self._model_bytes if path.startswith("/models/") else MAX_JSON_BYTES
+        is_model = method == "POST" and path.startswith("/models/")
+        return self._model_bytes if is_model else MAX_JSON_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with a `receive` that counts."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._choose_limit(scope["path"])
+        limit = self._choose_limit(scope["method"], scope["path"])
         message = f"the body is larger than {limit} bytes"
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:

@@ -19,10 +19,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from service.bus.learnings import Learnings
+from service.bus.learnings import LEARNER_LEASE_S, Learnings
 from service.bus.recorder_lock import RecorderLock
 from service.bus.registry import Registry
 from service.learn_keeper.learning_rows import (
+    NO_LEARNER,
+    NOT_TAKEN,
     UNDER_WAY,
     apply_status,
     decide,
@@ -30,7 +32,7 @@ from service.learn_keeper.learning_rows import (
     is_newer,
     make_job,
 )
-from service.learn_keeper.model_folders import can_be_used
+from service.learn_keeper.model_folders import is_usable
 from service.learning_messages import LearningJob, LearningState, LearningStatus
 from service.metrics import Metrics
 from service.record.stream_configs import make_config
@@ -156,15 +158,12 @@ class LearningKeeper:
         """Write what is new of a learning, and decide on a ready model."""
         last = self._receive(row, status)
         if status is not None and is_newer(status, row):
-            if not self._is_worth_writing(row, status, last):
+            if not self._is_due(row, status, last):
                 return
             last.written_at = self._timer()
             self._change(row.id, lambda _, __, learning: self._copy(status, learning))
-        elif row.state in _BUSY and self._timer() - last.received_at >= GONE_S:
-            reason = (
-                f"its learner {row.learner} has not reported for a minute; "
-                "it goes on once a learner takes it"
-            )
+        else:
+            reason = self._find_absence(row, status, self._timer() - last.received_at)
             if row.reason != reason:
                 self._change(row.id, lambda _, __, learning: _set_reason(learning, reason))
         if row.state == LearningState.READY.value or (
@@ -181,9 +180,22 @@ class LearningKeeper:
             last.updated_at, last.received_at = updated_at, self._timer()
         return last
 
-    def _is_worth_writing(
-        self, row: LearningRow, status: LearningStatus, last: _LastReport
-    ) -> bool:
+    def _find_absence(
+        self, row: LearningRow, status: LearningStatus | None, silent_s: float
+    ) -> str:
+        """Return the reason of a learning without news: the learner's own, or that it is gone."""
+        if row.state in _BUSY and silent_s >= GONE_S:
+            return (
+                f"its learner {row.learner} has not reported for a minute; "
+                "it goes on once a learner takes it"
+            )
+        is_untaken = row.state == LearningState.WAITING.value and status is None
+        if is_untaken and silent_s >= LEARNER_LEASE_S:
+            is_any = bool(self._learnings.list_learners(self._clock()))
+            return NOT_TAKEN if is_any else NO_LEARNER
+        return row.reason
+
+    def _is_due(self, row: LearningRow, status: LearningStatus, last: _LastReport) -> bool:
         is_other = (row.state, row.learner) != (status.state.value, status.learner)
         return is_other or self._timer() - last.written_at >= PROGRESS_EVERY_S
 
@@ -193,7 +205,7 @@ class LearningKeeper:
 
     def _settle(self, row: LearningRow) -> None:
         """Put a ready model live, or reject it, once its folder is there."""
-        if can_be_used(self._models, row.bundle):
+        if is_usable(self._models, row.bundle):
             self._change(row.id, self._decide)
             return
         since = self._ready_since.setdefault(row.id, self._timer())
@@ -217,7 +229,7 @@ class LearningKeeper:
         """Change a learning that is still under way, in one transaction with its stream; publish
         the stream if it changed too."""
         with self._database.write() as session:
-            found = lock_learning(session, learning_id)
+            found = lock_learning_row(session, learning_id)
             if found is None:
                 return
             stream, learning = found
@@ -249,7 +261,7 @@ class LearningKeeper:
         )
 
 
-def lock_learning(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow] | None:
+def lock_learning_row(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow] | None:
     """Lock a learning's stream, then the learning: always in this order. None: one is gone."""
     stream_id = session.scalar(select(LearningRow.stream_id).where(LearningRow.id == learning_id))
     if stream_id is None:

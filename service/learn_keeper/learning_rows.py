@@ -17,6 +17,7 @@ from service.record.stream_changes import change_stream
 from service.store.tables import LearningRow, StreamRow
 
 NOT_TAKEN = "no learner has taken it yet"
+NO_LEARNER = "no learner runs: `normwatch serve` runs one, `normwatch learner` runs one alone"
 UNDER_WAY: ColumnElement[bool] = LearningRow.finished_at.is_(None)
 """Selects the learnings that aren't over: at most one of each stream."""
 _BY_LEARNERS = frozenset(LearningState) - {LearningState.LIVE, LearningState.REJECTED}
@@ -45,6 +46,7 @@ def make_job(learning: LearningRow, stream: StreamRow) -> LearningJob:
         epochs=learning.epochs,
         current_model=stream.model,
         train_anyway=learning.train_anyway,
+        train_now=learning.train_now,
         is_cancelled=learning.state == LearningState.CANCELLED.value,
         created_at=learning.created_at,
     )
@@ -104,16 +106,9 @@ def decide(session: Session, stream: StreamRow, learning: LearningRow, now: floa
 
 
 def _find_objection(learning: LearningRow) -> str | None:
-    """Return why a model isn't put live by itself; None: it is good enough, and no worse than the
-    one in use."""
+    """Return why a model isn't put live by itself; None: its check passed, which also compared it
+    with the model in use."""
     if learning.check_summary is None:
         return "the model was not checked"
     check = CheckSummary.model_validate(learning.check_summary)
-    if not check.is_passed:
-        return check.verdict
-    if check.current_auc is not None and check.auc < check.current_auc:
-        return (
-            f"the model in use is better: it has an AUC of {check.current_auc:.3f} on the same "
-            f"scenes, and the new one has {check.auc:.3f}"
-        )
-    return None
+    return None if check.is_passed else check.verdict

@@ -22,7 +22,7 @@ def has_bundle(models: Path, name: str) -> bool:
     return (models / name / DOCUMENT).is_file()
 
 
-def can_be_used(models: Path, name: str) -> bool:
+def is_usable(models: Path, name: str) -> bool:
     """Return whether there is a model of that name whose document can be read."""
     try:
         read_document(models / name)
@@ -38,7 +38,9 @@ def list_pictures(bundle: Path) -> list[str]:
     except OSError:
         return []
     return sorted(
-        entry.name for entry in entries if PICTURE.fullmatch(entry.name) and entry.is_file()
+        entry.name
+        for entry in entries
+        if PICTURE.fullmatch(entry.name) and entry.is_file() and not entry.is_symlink()
     )
 
 

@@ -105,8 +105,10 @@ class LearningRow(Base):
     flip: Mapped[bool] = mapped_column(Boolean)
     epochs: Mapped[int | None] = mapped_column(Integer)
     train_anyway: Mapped[bool] = mapped_column(Boolean)
+    train_now: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Collect no more."""
     activate: Mapped[str] = mapped_column(String(16))
-    """A `service.learn_keeper.activation.Activate`."""
+    """Whether the model goes live: `if_better`, `always` or `never`."""
     state: Mapped[str] = mapped_column(String(16))
     """A `service.learning_messages.LearningState`."""
     reason: Mapped[str] = mapped_column(Text, default="")

@@ -25,18 +25,18 @@ from service.api.model_archives import (
 from service.api.model_folder_changes import check_new_name, delete_model, make_room, put_model
 from service.api.schemas.error_schemas import ErrorOut
 from service.api.schemas.model_schemas import ModelOut, ModelsOut, describe_model
-from service.errors import NotFound
+from service.errors import NotFound, Unavailable
 from service.learn_keeper.learning_rows import UNDER_WAY
 from service.learn_keeper.model_folders import read_check
 from service.store.tables import LearningRow, StreamRow
 
 router = APIRouter(tags=["models"])
 
-_TAR = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/x-tar": _TAR["application/x-tar"] | {"example": "the archive"}},
+        "content": {"application/octet-stream": {**_BINARY, "example": "the archive"}},
     }
 }
 _NO_SUCH: dict[int | str, dict[str, Any]] = {
@@ -94,11 +94,11 @@ def remove_model(name: str, context: Shared) -> None:
     if name == context.settings.default_model:
         raise RequestRefused(409, f"{name} is NORMWATCH_DEFAULT_MODEL")
     with context.database.write() as session:
-        _refuse_used(session, name)
+        _check_users(session, name)
         delete_model(info.path)
 
 
-def _refuse_used(session: Session, name: str) -> None:
+def _check_users(session: Session, name: str) -> None:
     users = session.scalars(select(StreamRow.name).where(StreamRow.model == name)).all()
     if users:
         raise RequestRefused(409, f"{name} is in use, by: {', '.join(sorted(users)[:10])}")
@@ -111,10 +111,16 @@ def _refuse_used(session: Session, name: str) -> None:
     "/models/{name}/archive",
     summary="Download a model",
     response_class=StreamingResponse,
-    responses=_NO_SUCH | {200: {"content": _TAR, "description": "An uncompressed tar archive."}},
+    responses=_NO_SUCH
+    | {
+        200: {
+            "content": {"application/x-tar": _BINARY},
+            "description": "An uncompressed tar archive.",
+        }
+    },
 )
 def read_archive(name: str, context: Shared) -> Response:
-    """With its check and report. `POST /models/{name}` of another normwatch takes it."""
+    """Its check and report are in it, too. `POST /models/{name}` of another normwatch takes it."""
     path = _find(context, name).path
     try:
         files = list_files(path)
@@ -144,8 +150,12 @@ async def add_model(name: str, request: Request, context: Shared) -> ModelOut:
     models, limit = context.settings.user_models, context.settings.max_model_bytes
     await run_in_threadpool(check_new_name, models, name)
     with make_room(models, ".adding-") as place:
-        await _receive(request, place / "archive", limit)
-        await run_in_threadpool(_install, place, models, name, limit)
+        try:
+            await _receive(request, place / "archive", limit)
+            await run_in_threadpool(_install, place, models, name, limit)
+        except OSError as error:
+            problem = f"can't take it: {error.strerror}"
+            raise Unavailable("the models folder", problem=problem) from None
     info = await run_in_threadpool(_find, context, name)
     return _describe(context, info, {})
 

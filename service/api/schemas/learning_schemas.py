@@ -63,8 +63,8 @@ class LearningIn(BaseModel):
     )
     activate: Activate = Field(
         "if_better",
-        description="`if_better` puts the model live if its check passed and it isn't worse than "
-        "the one in use, `always` in any case, `never` leaves that to you.",
+        description="`if_better` puts the model live if its check passed, also against the one in "
+        "use; `always` in any case; `never` leaves that to you.",
     )
 
 
@@ -115,7 +115,7 @@ class LearningsOut(BaseModel):
     items: list[LearningOut]
 
 
-def describe_learning(
+def describe_learning_row(
     row: LearningRow, *, has_model: bool, pictures: list[str], stream_model: str | None
 ) -> LearningOut:
     """Return the answer about a row.

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("flip", sa.Boolean(), nullable=False),
         sa.Column("epochs", sa.Integer(), nullable=True),
         sa.Column("train_anyway", sa.Boolean(), nullable=False),
+        sa.Column("train_now", sa.Boolean(), nullable=False),
         sa.Column("activate", sa.String(length=16), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
