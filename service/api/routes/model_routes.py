@@ -94,11 +94,11 @@ def remove_model(name: str, context: Shared) -> None:
     if name == context.settings.default_model:
         raise RequestRefused(409, f"{name} is NORMWATCH_DEFAULT_MODEL")
     with context.database.write() as session:
-        _refuse_used(session, name)
+        _check_users(session, name)
         delete_model(info.path)
 
 
-def _refuse_used(session: Session, name: str) -> None:
+def _check_users(session: Session, name: str) -> None:
     users = session.scalars(select(StreamRow.name).where(StreamRow.model == name)).all()
     if users:
         raise RequestRefused(409, f"{name} is in use, by: {', '.join(sorted(users)[:10])}")

@@ -115,7 +115,7 @@ class LearningsOut(BaseModel):
     items: list[LearningOut]
 
 
-def describe_learning(
+def describe_learning_row(
     row: LearningRow, *, has_model: bool, pictures: list[str], stream_model: str | None
 ) -> LearningOut:
     """Return the answer about a row.
