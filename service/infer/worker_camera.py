@@ -60,7 +60,9 @@ class Camera:
         self.counts = FrameCounts()
         self.life = CameraLife(owned.last_status)
         self.is_held = False
-        """No frame may be scored until the camera was tended: something is to change."""
+        """No frame may be scored until the camera was tended."""
+        self.rounds_missed = 0
+        """Rounds in a row in which it couldn't be tended, for a frame was being scored."""
         self._swap: ModelSwap | None = None
         self._fit = ModelFit()
         self._memory_rule = memory_rule

@@ -20,10 +20,12 @@ from service.capture.camera_capture import CaptureState
 from service.infer.frame_sources import SourceFrame, SourceStatus
 from service.infer.source_opening import OpenSource
 from service.messages import DropReason, StreamState
+from service.tools.bench.in_memory_cameras import Feed
 from tests.infer.conftest import Bus
 from tests.support.bundles import small_bundle
 from tests.support.cameras import SHAPE, numbered_folder
 from tests.support.footage import drawn_picture, jpeg
+from tests.support.servers import wait_for
 
 FRAMES = [fit(drawn_picture(step), SHAPE) for step in range(32)]
 PREVIEW = jpeg(drawn_picture(0))
@@ -252,3 +254,13 @@ def test_a_break_in_the_footage_counts_for_what_is_scored_after_it(bus: Bus) -> 
     assert all(frame < 4 or 151 <= frame < 155 for frame in warming)
     assert any(frame >= 151 for frame in warming)
     assert len([score for score in scores if 100 < score.frame <= 200]) == pytest.approx(50, abs=6)
+
+
+def test_a_camera_that_always_has_a_frame_is_still_tended(bus: Bus) -> None:
+    feed = Feed(bus.settings, None, 1)
+    bus.add("one", source="memory")
+    # An engine that has two batches at a time.
+    with bus.worker(open_source=feed.open, engine="openvino-fp32", torch_threads=2):
+        bus.wait_state("one", StreamState.LIVE)
+        bus.add("one", source="memory", threshold=0.75, revision=2)
+        wait_for(lambda: bus.read_published("one")[-1].threshold == 0.75, "the change")
