@@ -51,6 +51,8 @@ PAUSED = "somebody paused it, on the page or by the API"
 """Why a paused stream has no scores."""
 NOT_TAKEN = "no worker has taken it yet"
 """Why a stream is pending."""
+NO_MODEL = "it has no model yet: let it learn, or choose one"
+"""Why a stream is learning."""
 
 
 class DropReason(StrEnum):
@@ -72,6 +74,8 @@ class DropReason(StrEnum):
     """It was the same picture as those before it, of a frozen camera."""
     CLOSED = "closed"
     """Its source was closed before its turn: paused, changed, or handed to another worker."""
+    NO_MODEL = "no_model"
+    """The stream has no model yet: the frame was only displayed."""
 
 
 class _Message(BaseModel):
@@ -161,6 +165,9 @@ class StreamStatus(_Message):
     since: float
     worker: str = ""
     epoch: int = 0
+    model: str | None = None
+    """The bundle that scores its frames now; None: none does. It differs from the configured one
+    while that one is loading, or can't be loaded."""
     captured: int = 0
     scored: int = 0
     still: int = 0
@@ -195,6 +202,8 @@ class NoteKind(StrEnum):
     """The stream's state is another one now."""
     SCENE_CHANGED = "scene.changed"
     """The light changed as a whole: the stream warms up again, and no event is made of it."""
+    MODEL_CHANGED = "model.changed"
+    """Another model scores the stream from now on, or one can't: the reason says which."""
 
 
 class StreamNote(_Message):

@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     """Bytes of pictures and clips of events; the oldest are deleted first."""
     normal_footage_bytes: int = Field(2 * 1024**3, ge=0)
     """Bytes of clips that are kept for training because their events were called normal."""
+    learning_bytes: int = Field(10 * 1024**3, ge=0)
+    """Bytes of frames that are recorded for learnings, until their models are trained."""
     false_alarms_per_day: float = Field(1.0, ge=0.001, le=1000, allow_inf_nan=False)
     """Rate that thresholds are set for, of each stream that has none of its own."""
 

@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from service.cli import (
     bench,
     bundles,
+    check_command,
     demo,
     doctor,
     evaluate,
     imports,
+    learn,
     listen,
     score_command,
     serve,
@@ -51,7 +53,9 @@ def _options(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("learn")(learn.learn)
 app.command("evaluate")(evaluate.evaluate)
+app.command("check")(check_command.check)
 app.command("score")(score_command.score)
 app.command("import")(imports.import_weights)
 app.add_typer(bundles.app, name="models")
@@ -61,6 +65,8 @@ app.command("doctor")(doctor.doctor)
 app.command("listen")(listen.listen)
 app.command("api")(serve.api)
 app.command("worker")(serve.worker)
+app.command("learner")(serve.learner)
+app.command("learn-job", hidden=True)(serve.learn_job)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

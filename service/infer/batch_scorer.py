@@ -87,7 +87,7 @@ class BatchScorer:
     def adapt(self, cameras: Cameras, now_s: float) -> None:
         """Adapt to the load and to the models in use. Args: now_s: monotonic."""
         self._refreshes.observe(sum(each.counts.unscored for each in cameras.values()), now_s)
-        self._sizes.keep_only({each.model.weights for each in cameras.values() if each.model})
+        self._sizes.keep_only({each.model.key for each in cameras.values() if each.model})
 
     def score_batch(self, cameras: Cameras) -> bool:
         """Have a frame scored of each camera whose turn it is.
@@ -149,9 +149,9 @@ class BatchScorer:
         score are appended without one."""
         now, ready = self._clock(), {}
         for stream_id, camera in cameras.items():
-            if camera.model is None or self.is_scoring(camera):
+            if camera.model is None or camera.is_held or self.is_scoring(camera):
                 continue
-            group = camera.model.weights
+            group = camera.model.key
             done_at = now + self._sizes.expected_s(group)
             camera.append_stale(done_at - self._max_frame_age_s, now)
             if waiting := camera.count_waiting():
@@ -163,7 +163,7 @@ class BatchScorer:
     ) -> Callable[[str], int]:
         """Choose the most cameras in a batch: none takes what the other batch could have."""
         models = [camera.model for camera in cameras.values() if camera.model is not None]
-        shares = {model.weights: model.detector.batches for model in models}
+        shares = {model.key: model.detector.batches for model in models}
         counts = Counter(each.group for each in ready.values())
 
         def limit(group: str) -> int:
@@ -175,11 +175,13 @@ class BatchScorer:
         turns: dict[str, tuple[LoadedModel, list[CameraFrame]]] = {}
         for camera in cameras.values():
             model = camera.model
-            if model is None or not camera.count_waiting() or self.is_scoring(camera):
+            if model is None or not camera.count_waiting():
+                continue
+            if camera.is_held or self.is_scoring(camera):
                 continue
             frame = camera.pop_still(self._refreshes.every_s)
             if frame is not None:
-                turns.setdefault(model.weights, (model, []))[1].append((camera, frame))
+                turns.setdefault(model.key, (model, []))[1].append((camera, frame))
         return [FrameBatch(model, of_model) for model, of_model in turns.values()]
 
     def _observe(self, batch: FrameBatch, refresh_s: float = REFRESH_S) -> None:
@@ -205,7 +207,7 @@ class BatchScorer:
         computed = sum(each.computed for each in seen)
         # Next to another one a batch takes longer, and no less is done in that time.
         alone_s = batch.took_s / batch.model.detector.batches
-        self._sizes.learn(batch.model.weights, computed, alone_s)
+        self._sizes.learn(batch.model.key, computed, alone_s)
         self.totals.inference_s += batch.took_s
         self.totals.batches += 1
         self.totals.frames += len(batch.turns)

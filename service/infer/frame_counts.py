@@ -66,6 +66,8 @@ class FrameCounts:
         self.faults = 0
         self.unscored = 0
         """Frames that there was no time to score."""
+        self.displayed = 0
+        """Frames of the camera while it had no model."""
         self.newest_age_s: float | None = None
         self._unscored_at = float("-inf")
         self._rate = FrameRate()

@@ -44,6 +44,7 @@ def make_job(learning: LearningRow, stream: StreamRow) -> LearningJob:
         preset=learning.preset,
         flip=learning.flip,
         epochs=learning.epochs,
+        start=learning.start,
         current_model=stream.model,
         train_anyway=learning.train_anyway,
         train_now=learning.train_now,

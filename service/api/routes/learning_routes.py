@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.api.bundle_names import check_start
 from service.api.context import Context, Shared
 from service.api.error_answers import RequestRefused
 from service.api.file_answers import answer_with_file, describe_file_answers
@@ -55,6 +56,7 @@ def learn_model(
     collected."""
     with context.database.read() as session:
         check_learnable(find_stream(session, stream_id), body.sources)
+    check_start(body.start, context.settings)
     sources = check_videos(body.sources, context.settings.media_dirs)
     for attempt in range(NAME_ATTEMPTS):
         try:
@@ -96,7 +98,7 @@ def _add(
         learner="",
         progress=0.0,
         created_at=time.time(),
-        **body.model_dump(include={"seconds", "preset", "flip", "epochs"}),
+        **body.model_dump(include={"seconds", "preset", "flip", "epochs", "start"}),
         **body.model_dump(include={"train_anyway", "activate"}),
     )
     session.add(row)

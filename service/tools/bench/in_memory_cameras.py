@@ -143,9 +143,9 @@ class Feed:
 
     def open(self, request: SourceRequest, on_frame: Callable[[], object]) -> FrameSource:
         """Open a camera whose frames have the shape that its model needs."""
-        detector = request.model.detector
-        self.engine = str(detector.engine)
-        shape = detector.bundle.frame_shape
+        if request.model is not None:
+            self.engine = str(request.model.detector.engine)
+        shape = request.shape
         if shape not in self._frames:
             self._frames[shape] = fit_drawn_frames(shape, FRAMES)
         frames = self._frames[shape]

@@ -1,0 +1,176 @@
+"""Judges footage before it is learned: what to leave out, and whether there is enough of it.
+
+Footage is looked at, not played: at a picture every `LOOK_S`, and at `MOST_LOOKS` at most, reduced
+to 64x64. So a day of footage takes seconds. No torch here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.footage.clips import Clip
+from model.training.footage_advice import Coverage, give_advice, is_enough
+from model.training.footage_looks import Looks, look_at
+from model.training.footage_movement import find_movement
+from model.training.footage_scene import find_covered, find_dead, find_light_changes
+
+LIGHT_MARGIN_S = 1.0
+"""After a change of the light the camera's exposure takes so long to settle."""
+LEAST_RUN_S = 1.0
+"""What is left between two stretches is left out too if it is shorter."""
+
+
+class LeftOutReason(StrEnum):
+    """Why a stretch of footage isn't learned."""
+
+    DEAD = "dead"
+    """The picture is uniform, such as black, or frozen."""
+    COVERED = "covered"
+    """The picture isn't the scene's: the camera is covered or turned."""
+    LIGHT = "light"
+    """The light changes."""
+    UNUSUAL = "unusual"
+    """What moves is unlike the rest; only people leave such stretches out so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutStretch:
+    """A stretch of footage that isn't learned; seconds count from the beginning of the footage."""
+
+    start_s: float
+    end_s: float
+    reason: LeftOutReason
+
+
+@dataclass(frozen=True, slots=True)
+class FootageReview:
+    """What footage holds; the fields are those of the service's `FootageSummary`."""
+
+    seconds: float
+    used_s: float
+    """Seconds without what is left out."""
+    moving_share: float
+    """Share of the used time in which something moves."""
+    covered: tuple[tuple[float, ...], ...]
+    """Rows of cells of the picture, from the top left: how often something moves there, 0 to 1."""
+    left_out: tuple[LeftOutStretch, ...]
+    is_enough: bool
+    advice: str
+    """One sentence for the owner."""
+    kept: tuple[Clip, ...]
+    """The clips to learn: frames that follow each other, views of the given ones."""
+
+
+def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
+    """Judge the footage of one camera.
+
+    Args:
+        clips: in the order of their capture; they may be mapped into memory, and of any length.
+        fps: their frames a second.
+    Raises: ValueError: fps isn't above 0.
+    """
+    if not fps > 0.0:
+        raise ValueError(f"fps must be above 0, got {fps!r}")
+    looks = look_at(clips, fps)
+    flags = _flag_looks(looks, fps)
+    is_kept = np.array([flag is None for flag in flags], np.bool_)
+    movement = find_movement(looks, is_kept)
+    reasons = _spread_over_frames(looks, flags)
+    kept, left_out = _cut(clips, reasons, fps)
+    coverage = Coverage(
+        seconds=sum(map(len, clips)) / fps,
+        used_s=sum(map(len, kept)) / fps,
+        moving_share=movement.share,
+        cells=movement.cells,
+    )
+    return FootageReview(
+        seconds=coverage.seconds,
+        used_s=coverage.used_s,
+        moving_share=coverage.moving_share,
+        covered=tuple(tuple(float(each) for each in row) for row in coverage.cells),
+        left_out=tuple(left_out),
+        is_enough=is_enough(coverage),
+        advice=give_advice(coverage),
+        kept=tuple(kept),
+    )
+
+
+def _flag_looks(looks: Looks, fps: float) -> list[LeftOutReason | None]:
+    """Return why each look is left out; None: it isn't."""
+    dead = find_dead(looks)
+    covered = find_covered(looks, ~dead)
+    light = find_light_changes(looks, ~dead & ~covered)
+    after = max(1, round(LIGHT_MARGIN_S * fps / looks.stride))
+    for index in np.flatnonzero(light):
+        last = index + 1
+        while last < len(light) and last <= index + after and looks.follows[last]:
+            light[last] = True
+            last += 1
+    return [
+        LeftOutReason.DEAD
+        if is_dead
+        else LeftOutReason.COVERED
+        if is_covered
+        else LeftOutReason.LIGHT
+        if is_light
+        else None
+        for is_dead, is_covered, is_light in zip(dead, covered, light, strict=True)
+    ]
+
+
+_REASONS: tuple[LeftOutReason, ...] = tuple(LeftOutReason)
+_KEPT = 0
+
+
+def _spread_over_frames(looks: Looks, flags: Sequence[LeftOutReason | None]) -> NDArray[np.uint8]:
+    """Return each frame's reason, as 1 + its index, or 0: a look stands for the frames since the
+    look before it, and the next one's frames are left out with it: it may have begun there."""
+    codes = np.array([0 if flag is None else 1 + _REASONS.index(flag) for flag in flags], np.uint8)
+    reasons = np.zeros(looks.frames, np.uint8)
+    for index, code in enumerate(codes):
+        if not code:
+            continue
+        first = looks.positions[index - 1] + 1 if looks.follows[index] else looks.starts[index]
+        is_last = index + 1 == len(codes) or not looks.follows[index + 1]
+        last = looks.ends[index] if is_last else looks.positions[index + 1]
+        reasons[first:last] = np.where(reasons[first:last] == _KEPT, code, reasons[first:last])
+    return reasons
+
+
+def _cut(
+    clips: Sequence[Clip], reasons: NDArray[np.uint8], fps: float
+) -> tuple[list[Clip], list[LeftOutStretch]]:
+    kept: list[Clip] = []
+    left_out: list[LeftOutStretch] = []
+    start = 0
+    for clip in clips:
+        own = reasons[start : start + len(clip)]
+        for first, last, code in _list_runs(own):
+            is_whole = last - first == len(clip)
+            if code == _KEPT and (is_whole or last - first >= LEAST_RUN_S * fps):
+                kept.append(clip if is_whole else Clip(clip.name, clip.frames[first:last]))
+            elif code != _KEPT:
+                begin_s, end_s = (start + first) / fps, (start + last) / fps
+                reason = _REASONS[code - 1]
+                before = left_out[-1] if left_out else None
+                is_near = before is not None and begin_s - before.end_s < LEAST_RUN_S
+                if before is not None and is_near and before.reason is reason:
+                    left_out[-1] = LeftOutStretch(before.start_s, end_s, reason)
+                else:
+                    left_out.append(LeftOutStretch(begin_s, end_s, reason))
+        start += len(clip)
+    return kept, left_out
+
+
+def _list_runs(codes: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
+    """Return the runs of equal codes as (first, one after the last, code)."""
+    if not len(codes):
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    return [(a, b, int(codes[a])) for a, b in itertools.pairwise(edges)]

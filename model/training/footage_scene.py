@@ -1,0 +1,105 @@
+"""Finds looks at footage that don't show the scene: dead, covered, or while the light changes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.scene.exposure import NO_EXPOSURE, Exposure, estimate_exposure
+from model.scene.light_changes import LevelHistory
+from model.scene.scene_features import (
+    Levels,
+    average_cells,
+    extract_scene_features,
+    measure_share,
+)
+from model.scene.scene_phases import ComparedFrame
+from model.scene.scene_reference import SceneReference
+from model.scene.scene_rules import SceneRules
+from model.training.footage_looks import Looks
+
+RULES = SceneRules(steps=((1, 0.06), (4, 0.10), (12, 0.20)))
+"""The scene's rules, for looks some 0.3 s apart instead of frames at 10 a second."""
+UNIFORM_LEVELS = 3.0
+"""A picture is uniform if its grey levels deviate by less: it is black, or has no signal."""
+FROZEN_LOOKS = 15
+"""A camera's picture is frozen if so many looks in a row are equal to the bit: some 5 s."""
+USUAL_SHARE = 0.5
+"""But not if more than this share of all looks are: drawings and screens stand still."""
+MOST_LEARNED = 400
+"""The scene's edges are a mean over so many looks, evenly spread."""
+
+
+def find_dead(looks: Looks) -> NDArray[np.bool_]:
+    """Find uniform and frozen pictures."""
+    deviations = np.array([thumb.std() for thumb in looks.thumbs])
+    dead = np.asarray(deviations < UNIFORM_LEVELS, np.bool_)
+    if len(looks) < 2:
+        return dead
+    equal = np.zeros(len(looks), np.bool_)
+    same = (looks.thumbs[1:] == looks.thumbs[:-1]).all(axis=(1, 2))
+    equal[1:] = same & looks.follows[1:] & ~dead[1:]
+    if equal.mean() > USUAL_SHARE:
+        return dead
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], equal.astype(np.int8), [0]))))
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        if last - first >= FROZEN_LOOKS:
+            dead[first:last] = True
+    return dead
+
+
+def find_covered(looks: Looks, is_alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find pictures that lack the edges which the footage has as a whole."""
+    covered = np.zeros(len(looks), np.bool_)
+    alive = np.flatnonzero(is_alive)
+    if not len(alive):
+        return covered
+    chosen = alive[:: max(1, len(alive) // MOST_LEARNED)]
+    reference = _learn_scene(looks, chosen)
+    for index in alive:
+        features = extract_scene_features(looks.thumbs[index], RULES.contrast)
+        fits, textured = reference.compare_edges(features.edges)
+        if np.count_nonzero(textured) >= RULES.least_textured:
+            covered[index] = measure_share(fits[textured]) < RULES.obscured_share
+    return covered
+
+
+def find_light_changes(looks: Looks, is_scene: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find looks at which the light differs from that shortly before. What the camera's exposure
+    does to the whole picture, as when something large passes, is no change of the light."""
+    changed = np.zeros(len(looks), np.bool_)
+    seen = np.flatnonzero(is_scene)
+    if not len(seen):
+        return changed
+    reference = _learn_scene(looks, seen[:: max(1, len(seen) // MOST_LEARNED)])
+    history = LevelHistory(RULES)
+    for index in range(len(looks)):
+        if not looks.follows[index] or not is_scene[index]:
+            history.clear()
+        if not is_scene[index]:
+            continue
+        features = extract_scene_features(looks.thumbs[index], RULES.contrast)
+        fits, textured = reference.compare_edges(features.edges)
+        exposure = _estimate_exposure(reference, features.levels, fits)
+        levels = exposure.undo_levels(features.levels)
+        frame = ComparedFrame(features, levels, float(levels.mean()), fits, exposure)
+        change, _ = history.find_change(frame, textured)
+        if change is not None:
+            changed[index] = True
+            history.clear()
+        history.append(frame)
+    return changed
+
+
+def _learn_scene(looks: Looks, chosen: NDArray[np.intp]) -> SceneReference:
+    reference = SceneReference(RULES)
+    features = [extract_scene_features(looks.thumbs[each], RULES.contrast) for each in chosen]
+    reference.edges = np.mean([each.edges for each in features], axis=0, dtype=np.float32)
+    reference.picture = np.median([each.grey for each in features], axis=0).astype(np.float32)
+    return reference
+
+
+def _estimate_exposure(
+    reference: SceneReference, levels: Levels, fits: NDArray[np.bool_]
+) -> Exposure:
+    return estimate_exposure(levels, average_cells(reference.picture), fits) or NO_EXPOSURE
