@@ -49,6 +49,8 @@ class CaptureJob:
     preview_every_s: float = 1.0
     close_preview_every_s: float = 1.0
     """While the worker wants to look closely."""
+    few_preview_every_s: float = 1.0
+    """While the worker lacks time."""
     transport: str = "tcp"
     """RTSP's lower transport: `tcp` or `udp`."""
     decode: str = "all"

@@ -59,6 +59,7 @@ def open_configured(
         preview_width=settings.preview_width,
         preview_every_s=settings.quiet_picture_every_s,
         close_preview_every_s=settings.picture_every_s,
+        few_preview_every_s=settings.preview_every_s,
         transport=config.transport,
         decode=config.decode,
         freeze_after_s=settings.freeze_after_s,
