@@ -26,9 +26,6 @@ SEGMENTS = "hls"
 """Pictures of a live playlist come in bursts; they are handed over at their own pace."""
 LONGEST_WAIT_S = 30.0
 LATE_S = 1.0
-BURST_S = 0.3
-"""While the worker lacks time, pictures gather for so long before they are decoded: a processor's
-caches are filled once for several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +124,18 @@ class Live:
         yield from self._report()
 
     def _let_gather(self) -> None:
-        """Wait while pictures gather, where that is wanted, once all that had come are read."""
+        """Wait while pictures gather, where that is wanted, once all that had come are read: a
+        processor's caches are then filled once for several pictures."""
         stamp, now = self._stamped, self._clock.now()
         if stamp is None or not self._reads_in_bursts() or not self._source_clock.is_believed:
             return
         # As much time of the source goes by between two waits: a backlog can't grow.
-        has_passed = not 0.0 <= stamp.sampled_at - self._rested_s < BURST_S - self._gaps.usual_s
+        has_passed = (
+            not 0.0 <= stamp.sampled_at - self._rested_s < self._job.burst_s - self._gaps.usual_s
+        )
         if has_passed and now - stamp.captured_at < self._gaps.usual_s:
             self._rested_s = stamp.sampled_at
-            self._clock.wait(BURST_S)
+            self._clock.wait(self._job.burst_s)
 
     def _can_gather(self, video: Video) -> bool:
         """Return whether what isn't read yet is kept for us, and has the times of the source."""

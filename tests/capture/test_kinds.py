@@ -315,6 +315,6 @@ def test_pictures_gather_while_time_is_to_be_saved_where_they_are_kept_meanwhile
     times = [at for _, at in taken]
     assert [number for number, _ in taken] == list(range(40)), "no frame is left out"
     assert np.diff(times) == pytest.approx(0.1, abs=0.001), "none gets another time"
-    assert set(waits) == ({live.BURST_S} if gathers else set())
+    assert set(waits) == ({wanted.burst_s} if gathers else set())
     if gathers:
-        assert len(waits) > 10 and now[0] < times[-1] + live.BURST_S + 0.1, "none stays behind"
+        assert len(waits) > 10 and now[0] < times[-1] + wanted.burst_s + 0.1, "none stays behind"
