@@ -55,7 +55,7 @@ class SourceClock:
 
     @property
     def is_believed(self) -> bool:
-        """Whether the source's times are used; they aren't once they were set too often."""
+        """Return whether the source's times are used; they aren't once they were set too often."""
         return self._believed
 
     def stamp(self, source_s: float | None, now: float) -> Stamp:

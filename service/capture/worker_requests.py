@@ -29,12 +29,12 @@ class WorkerRequests:
 
     @property
     def looks_closely(self) -> bool:
-        """Whether the worker recently asked for pictures of all frames."""
+        """Return whether the worker recently asked for pictures of all frames."""
         return time.monotonic() < self._until[LOOK_CLOSELY]
 
     @property
     def saves_time(self) -> bool:
-        """Whether the worker recently lacked time."""
+        """Return whether the worker recently lacked time."""
         return time.monotonic() < self._until[SAVE_TIME]
 
     def _listen(self) -> None:
