@@ -56,7 +56,7 @@ class CameraSet:
                 # once: that one waits where something changes, and otherwise now and then.
                 camera.rounds_missed += 1
                 is_overdue = camera.rounds_missed >= MOST_ROUNDS_MISSED
-                camera.is_held = is_overdue or camera.is_changing(each, self.models)
+                camera.is_held = is_overdue or camera.has_change(each, self.models)
             else:
                 camera.is_held, camera.rounds_missed = False, 0
                 self._advance(camera, each)

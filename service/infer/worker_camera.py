@@ -97,11 +97,11 @@ class Camera:
         """List the models that are in use, or will be."""
         return [name for name in (self.config.model, self.model_name) if name is not None]
 
-    def is_changing(self, owned: OwnedCamera, models: ModelPool) -> bool:
+    def has_change(self, owned: OwnedCamera, models: ModelPool) -> bool:
         """Return whether the camera is to be changed before its next frame."""
         if self.owned is not owned or owned.leaving:
             return True
-        return self._swap is not None and models.is_loaded(self._swap.name)
+        return self._swap is not None and models.can_give(self._swap.name)
 
     def update(self, owned: OwnedCamera, models: ModelPool) -> None:
         """Take a new configuration or epoch over. Memory stays, unless source or model changed."""
@@ -308,7 +308,7 @@ class Camera:
 
     @property
     def _awaits_model(self) -> bool:
-        """Whether uploads wait for the next model: none is lost meanwhile, and the client finds all
+        """Uploads wait for the next model: none is lost meanwhile, and the client finds all
         frames that it sends after the change scored by the model that it chose."""
         swap = self._swap
         return swap is not None and not swap.problem and self.config.source == UPLOAD
