@@ -44,7 +44,7 @@ from service.timers import Clock
 log = structlog.stdlib.get_logger(__name__)
 
 IDLE_S = 0.05
-RECONCILE_SHARE, RECONCILE_MOST_S = 0.01, 0.5
+RECONCILE_SHARE, RECONCILE_MOST_S = 0.01, 0.25
 """Many cameras are looked after less often: that takes about so much of a core, but it is done at
 least so often."""
 GATHER_S = 0.01
