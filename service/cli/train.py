@@ -28,12 +28,16 @@ from service.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from model.footage.clips import Clip
+    from model.network.network_config import NetConfig
     from model.training import trainer as training
+    from model.training.warm_start import WarmStart
 
 MOST_ITEMS = MOST_CHANNELS = 65_536
 """Far more than is useful, and less than would fill the machine's memory with one tensor."""
 CALLED_SHARE = 0.25
 """Default of `WindowConfig`, whose module would load torch here."""
+AUTO_START = "auto"
+"""`model.training.warm_start.AUTO`, whose module would load torch here."""
 MOST_SEED = 2**63 - 1
 """Largest seed of PyTorch's generators."""
 
@@ -97,7 +101,21 @@ def train(
         int,
         typer.Option(help="Channels of an item; 0 is 8 x base width.", min=0, max=MOST_CHANNELS),
     ] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="Weights to begin with: a bundle's name or folder, `none` for random ones, or "
+            "`auto` for those of an included bundle with such a network, if there is one."
+        ),
+    ] = AUTO_START,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the footage; unless given, the preset's, of which much footage "
+            "takes fewer.",
+            min=1,
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Windows a step.", min=1)] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate.", min=1e-8)
@@ -166,6 +184,7 @@ def train(
         seed=seed,
         weights=training.default_weights(task),
         epochs=epochs or chosen.train.epochs,
+        most_steps=0 if epochs else chosen.train.most_steps,
         batch=batch or chosen.train.batch,
         learning_rate=learning_rate or chosen.train.learning_rate,
     )
@@ -199,6 +218,7 @@ def train(
     footage = find_training_footage(console, sources, max_frames, recording)
     net = replace(net, channels=_choose_channels(colour, footage.first))
     shape = FrameShape(net.height, net.width, net.channels)
+    begins_with = _choose_start(start, net)
     _use_threads(threads)
     if not resume and footage.cameras:
         # A checkpoint belongs to its frames: a resumed run records no more.
@@ -208,7 +228,14 @@ def train(
     called = find_normal_clips(console, stream, rate) if stream is not None else None
     clips = footage.read(console, shape, fps)
     training_clips, held_out = _split(clips, hold_out, net.context)
-    run = training.Training(net, config, training_clips, called.read(shape) if called else [])
+    run = training.Training(
+        net,
+        config,
+        training_clips,
+        called.read(shape) if called else [],
+        start=begins_with,
+        makes_ahead=threads != 1,
+    )
     if resume:
         run.resume(checkpoint)
     _run(console, run, checkpoint, held_out_frames=sum(map(len, held_out)))
@@ -270,6 +297,18 @@ def _choose_channels(colour: ColourChoice, first: SourceInfo) -> int:
     return 3 if colour is ColourChoice.RGB else 1
 
 
+def _choose_start(choice: str, net: NetConfig) -> WarmStart | None:
+    from model.bundles.catalog import BundleError
+    from model.training.warm_start import choose_start
+
+    try:
+        return choose_start(choice, net, [Settings().user_models])
+    except BundleError:
+        raise
+    except ValueError as error:
+        raise BadInput("--start", choice, str(error)) from None
+
+
 def _use_threads(threads: int) -> None:
     if threads:
         import torch
@@ -301,7 +340,8 @@ def _run(
     """Train to the end. Raises: Exit: the user interrupted it, and can resume."""
     console.print(
         f"{run.windows.frames} frames to train on, {held_out_frames} held out, "
-        f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
+        f"{run.steps} steps from {run.start.bundle if run.start else 'random'} weights, "
+        f"{'bf16' if run.uses_bf16 else 'fp32'}"
     )
     stop = threading.Event()
     with stop_on_signals(stop):

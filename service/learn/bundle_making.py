@@ -35,6 +35,7 @@ def make_provenance(
     """
     config = run.config
     own: dict[str, Setting] = {
+        "start": run.start.bundle if run.start else None,
         "batch": config.batch,
         "learning_rate": config.learning_rate,
         "warmup": config.warmup,
@@ -48,7 +49,7 @@ def make_provenance(
         frames=run.windows.frames,
         held_out_frames=sum(map(len, held_out)),
         frame_rate=rate,
-        epochs=config.epochs,
+        epochs=run.epochs,
         steps=run.step,
         seed=config.seed,
         training_s=round(run.elapsed_s, 1),
