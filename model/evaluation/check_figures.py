@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.evaluation.accuracy import Scores
 from model.evaluation.check_players import Player
@@ -47,8 +46,6 @@ class CheckedScenes:
     kinds: tuple[KindFigures, ...]
     """`found` is 0: finding needs a threshold."""
     auc: UnitInterval
-    resampled: NDArray[np.float64]
-    """The AUC of each resample of the scenes; the same scenes for each detector."""
 
 
 def measure_scenes(
@@ -57,7 +54,7 @@ def measure_scenes(
     """Play each scene by itself, and measure how well its abnormal frames stand out."""
     scores = tuple(player.play(scene.clip, on_frame) for scene in scenes)
     if not scenes:
-        return CheckedScenes((), (), UnitInterval(NO_AUC, 0.0, 1.0), np.full(1, NO_AUC))
+        return CheckedScenes((), (), UnitInterval(NO_AUC, 0.0, 1.0))
     names = [scene.kind.value for scene in scenes]
     counts = np.concatenate([np.ones((1, len(names))), draw_counts(names, RESAMPLES)])
     pairs = count_pairs([scene.abnormal for scene in scenes], scores)
@@ -71,13 +68,7 @@ def measure_scenes(
             for name, each in groups.items()
         ),
         auc=UnitInterval(float(means[0]), float(low), float(high)),
-        resampled=means[1:],
     )
-
-
-def estimate_lead(one: CheckedScenes, other: CheckedScenes) -> float:
-    """Return the lower end of the 95 % interval of one's lead over another on the same scenes."""
-    return float(np.nanquantile(one.resampled - other.resampled, ENDS[0]))
 
 
 def find_in_scenes(

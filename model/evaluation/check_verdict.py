@@ -11,7 +11,7 @@ LEAST_SCENES = 12
 """With fewer scenes nothing can be said; as for the choice of the score."""
 MOST_HIGH_SHARE = 0.2
 """A model doesn't know a camera whose held-out footage scores as abnormal for longer."""
-LEAST_FOUND = 0.15
+LEAST_FOUND = 0.1
 """It must find this share of the scenes, at least."""
 CURRENT_MARGIN = 0.01
 """It may be worse than the model in use by so little: its interval is wider by far."""
@@ -23,13 +23,10 @@ class Findings:
 
     auc: float
     frame_difference_auc: float
-    lead_low: float
-    """Lower end of the 95 % interval of the lead over frame difference."""
     current_auc: float | None
     found: int
     scenes: int
     false_events: int
-    normal_s: float
     high_share: float
     """Share of the held-out normal frames that score at or above the threshold."""
     kinds: Sequence[KindFigures]

@@ -18,7 +18,6 @@ from model.evaluation.accuracy import Labels, Scores
 from model.evaluation.check_figures import (
     CheckedScenes,
     KindFigures,
-    estimate_lead,
     find_in_scenes,
     measure_scenes,
 )
@@ -117,6 +116,7 @@ def check_model(
     current: Bundle | None = None,
     on_progress: Callable[[float], object] = lambda share: None,
     seed: int = 0,
+    scenes_a_kind: int = SCENES_A_KIND,
     engine: EngineName | None = None,
 ) -> ModelCheck:
     """Check a calibrated model.
@@ -131,7 +131,14 @@ def check_model(
     Raises: ValueError: the bundle isn't calibrated, the footage has another shape, or no frame of
         the held-out footage gets a score.
     """
-    prepared = prepare_check(held_out, training_clips, fps, bundle.config.context, seed=seed)
+    prepared = prepare_check(
+        held_out,
+        training_clips,
+        fps,
+        bundle.config.context,
+        seed=seed,
+        scenes_a_kind=scenes_a_kind,
+    )
     return check_prepared(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
 
 
@@ -142,6 +149,7 @@ def prepare_check(
     context: int,
     *,
     seed: int = 0,
+    scenes_a_kind: int = SCENES_A_KIND,
 ) -> PreparedCheck:
     """Make the scenes, and play them to frame difference: the same for all models of a camera.
 
@@ -151,7 +159,7 @@ def prepare_check(
     """
     if max(map(len, held_out), default=0) <= context:
         raise ValueError("no frame of the held-out footage gets a score: it is too short")
-    scenes = tuple(make_scenes(held_out, fps, CHECK_SEED + seed, scenes_a_kind=SCENES_A_KIND))
+    scenes = tuple(make_scenes(held_out, fps, CHECK_SEED + seed, scenes_a_kind=scenes_a_kind))
     return PreparedCheck(
         scenes=scenes,
         normal=tuple(take_evenly(held_out, MOST_NORMAL_FRAMES)),
@@ -207,12 +215,10 @@ def check_prepared(
     findings = Findings(
         auc=checked.auc.auc,
         frame_difference_auc=basic.auc.auc,
-        lead_low=estimate_lead(checked, basic),
         current_auc=None if other is None else other.auc.auc,
         found=len(known_delays),
         scenes=len(scenes),
         false_events=counts,
-        normal_s=normal_s,
         high_share=_measure_high_share(usual, player.threshold),
         kinds=kinds,
     )

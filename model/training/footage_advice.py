@@ -66,15 +66,15 @@ def give_advice(coverage: Coverage) -> str:
         return f"only {length} of {whole} can be used: see what was left out"
     if not coverage.moving_share:
         return f"{length}, but nothing has moved yet: wait until people come by"
+    if coverage.used_s < LEAST_S:
+        return f"{length} so far: at least {describe_length(LEAST_S)} are needed"
     if coverage.moving_s < LEAST_MOVING_S:
         moving = describe_length(coverage.moving_s)
         needed = describe_length(LEAST_MOVING_S)
-        return f"{length}, but movement in only {moving} of it: wait until there are {needed}"
+        return f"{length}, but something moved in only {moving} of it: wait until it is {needed}"
     half = find_empty_half(coverage)
     if half is not None and coverage.used_s < HALF_WAIT_S:
         return f"{length}, but nothing has crossed the {half} half yet"
-    if coverage.used_s < LEAST_S:
-        return f"{length} so far: at least {describe_length(LEAST_S)} are needed"
     return f"enough: {length}, movement in {100.0 * coverage.moving_share:.0f} % of the time"
 
 

@@ -41,10 +41,14 @@ TORCHLESS = (
     "scene.stillness",
     "scoring.zones",
     "events.tails",
+    "training.footage_review",
 )
 
 PUBLIC = {
     "bundles.bundle": ("Bundle", "load", "save"),
+    "training.footage_review": ("FootageReview", "review_footage"),
+    "evaluation.model_check": ("ModelCheck", "check_model"),
+    "evaluation.check_report": ("save_report",),
     "training.bundle_calibration": ("calibrate", "split_clips", "measure_clips", "score_causally"),
     "bundles.calibration_config": ("Calibration",),
     "detect.camera_state": ("CameraState",),
