@@ -65,6 +65,9 @@ class LearningJob(_Message):
     flip: bool = False
     epochs: int | None = None
     """None takes the preset's."""
+    start: str = "auto"
+    """The weights to begin with: `auto` for an included bundle's, `none` for random ones, or a
+    bundle's name."""
     current_model: str | None = None
     """The bundle that the stream uses; the new one is compared with it."""
     train_anyway: bool = False

@@ -28,3 +28,14 @@ def choose_model(name: str | None, settings: Settings) -> str | None:
         known = ", ".join(names) or "none"
         raise BadInput("model", chosen, f"no such model; there are: {known}")
     return chosen
+
+
+def check_start(start: str, settings: Settings) -> None:
+    """Refuse a learning's start that is neither a word for one nor a bundle.
+
+    Raises: BadInput: there is no such bundle.
+    """
+    names = [info.name for info in list_bundles(settings)]
+    if start not in ("auto", "none", *names):
+        known = ", ".join(names)
+        raise BadInput("start", start, f"must be auto, none or one of the models: {known}")

@@ -12,10 +12,10 @@ from model.footage.locations import Location
 from service.api.context import Context
 from service.api.error_answers import refuse_field
 from service.api.idents import IDENT
-from service.api.schemas.learning_schemas import LearningIn, LearningOut, describe_learning
+from service.api.schemas.learning_schemas import LearningIn, LearningOut, describe_learning_row
 from service.api.source_checks import check_content, check_source
 from service.errors import BadInput, NotFound
-from service.learn_keeper.learning_keeper import lock_learning
+from service.learn_keeper.learning_keeper import lock_learning_row
 from service.learn_keeper.learning_rows import UNDER_WAY
 from service.learn_keeper.model_folders import has_bundle, list_pictures
 from service.messages import UPLOAD
@@ -26,7 +26,7 @@ DEFAULT_FPS = 10.0
 HIGHEST_FPS = 60.0
 
 
-def find_learning(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow]:
+def find_learning_row(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow]:
     """Return a learning with its stream. Raises: NotFound."""
     learning = session.get(LearningRow, learning_id) if IDENT.fullmatch(learning_id) else None
     stream = None if learning is None else session.get(StreamRow, learning.stream_id)
@@ -35,19 +35,19 @@ def find_learning(session: Session, learning_id: str) -> tuple[StreamRow, Learni
     return stream, learning
 
 
-def lock(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow]:
+def lock_row(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow]:
     """Return a learning with its stream, locked until the transaction ends. Raises: NotFound."""
-    found = lock_learning(session, learning_id) if IDENT.fullmatch(learning_id) else None
+    found = lock_learning_row(session, learning_id) if IDENT.fullmatch(learning_id) else None
     if found is None:
         raise NotFound("learning", learning_id)
     return found
 
 
-def describe(context: Context, stream: StreamRow, row: LearningRow) -> LearningOut:
+def describe_row(context: Context, stream: StreamRow, row: LearningRow) -> LearningOut:
     """Return the answer about a learning, with what lies in its model's folder."""
     models = context.settings.user_models
     has_model = has_bundle(models, row.bundle)
-    return describe_learning(
+    return describe_learning_row(
         row,
         has_model=has_model,
         pictures=list_pictures(models / row.bundle) if has_model else [],

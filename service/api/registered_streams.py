@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from service.api.context import Context
 from service.api.idents import IDENT, check_ids
 from service.api.model_facts import ModelFacts, find_warnings, read_model_facts
-from service.api.registered_learnings import describe, load_under_way
+from service.api.registered_learnings import describe_row, load_under_way
 from service.api.schemas.stream_schemas import StreamOut, describe_status, describe_stream
 from service.calibrate.stream_thresholds import choose_threshold
 from service.errors import NotFound
@@ -92,7 +92,7 @@ def _describe(
         row,
         describe_status(status, threshold),
         now,
-        learning=None if learning is None else describe(context, row, learning),
+        learning=None if learning is None else describe_row(context, row, learning),
         warnings=[] if facts is None else find_warnings(row, facts),
     )
 

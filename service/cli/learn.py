@@ -69,6 +69,10 @@ def learn(
     fps: Annotated[float | None, typer.Option(help="Frames a second to learn.")] = None,
     preset: Annotated[PresetName | None, typer.Option(help="Network size and schedule.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Weights to begin with: auto, none, or a model's name."),
+    ] = None,
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror half of the windows: both ways are normal here.")
     ] = False,
@@ -100,6 +104,7 @@ def learn(
         "fps": fps,
         "preset": preset,
         "epochs": epochs,
+        "start": start,
         "flip": flip or None,
         "train_anyway": train_anyway or None,
         "activate": activate,

@@ -22,7 +22,6 @@ from model.footage.clips import Clip
 from model.network.network_config import NetConfig
 from model.training.bundle_calibration import split_clips
 from model.training.trainer import PRESETS, Progress, Training, TrainingError
-from model.training.warm_start import AUTO as AUTO_START
 from model.training.warm_start import choose_start
 from service.errors import BadInput
 from service.infer.device import choose_threads
@@ -116,14 +115,14 @@ class JobTraining:
             most_steps=0 if job.epochs else config.most_steps,
             windows=replace(config.windows, flip=job.flip, crop=crop),
         )
-        start, makes_ahead = choose_start(AUTO_START, net), torch.get_num_threads() > 1
-        run = Training(net, config, clips, start=start, makes_ahead=makes_ahead)
+        start = choose_start(job.start, net, [self.order.models])
+        run = Training(net, config, clips, start=start, makes_ahead=True)
         if self.folder.checkpoint.exists():
             try:
                 run.resume(self.folder.checkpoint)
             except TrainingError as error:
                 log.warning("training starts again", learning=job.id, reason=str(error))
-                return Training(net, config, clips, start=start, makes_ahead=makes_ahead)
+                return Training(net, config, clips, start=start, makes_ahead=True)
         return run
 
     def _report_step(self, progress: Progress) -> None:

@@ -32,7 +32,7 @@ from service.learn_keeper.learning_rows import (
     is_newer,
     make_job,
 )
-from service.learn_keeper.model_folders import can_be_used
+from service.learn_keeper.model_folders import is_usable
 from service.learning_messages import LearningJob, LearningState, LearningStatus
 from service.metrics import Metrics
 from service.record.stream_configs import make_config
@@ -158,7 +158,7 @@ class LearningKeeper:
         """Write what is new of a learning, and decide on a ready model."""
         last = self._receive(row, status)
         if status is not None and is_newer(status, row):
-            if not self._is_worth_writing(row, status, last):
+            if not self._is_due(row, status, last):
                 return
             last.written_at = self._timer()
             self._change(row.id, lambda _, __, learning: self._copy(status, learning))
@@ -195,9 +195,7 @@ class LearningKeeper:
             return NOT_TAKEN if is_any else NO_LEARNER
         return row.reason
 
-    def _is_worth_writing(
-        self, row: LearningRow, status: LearningStatus, last: _LastReport
-    ) -> bool:
+    def _is_due(self, row: LearningRow, status: LearningStatus, last: _LastReport) -> bool:
         is_other = (row.state, row.learner) != (status.state.value, status.learner)
         return is_other or self._timer() - last.written_at >= PROGRESS_EVERY_S
 
@@ -207,7 +205,7 @@ class LearningKeeper:
 
     def _settle(self, row: LearningRow) -> None:
         """Put a ready model live, or reject it, once its folder is there."""
-        if can_be_used(self._models, row.bundle):
+        if is_usable(self._models, row.bundle):
             self._change(row.id, self._decide)
             return
         since = self._ready_since.setdefault(row.id, self._timer())
@@ -231,7 +229,7 @@ class LearningKeeper:
         """Change a learning that is still under way, in one transaction with its stream; publish
         the stream if it changed too."""
         with self._database.write() as session:
-            found = lock_learning(session, learning_id)
+            found = lock_learning_row(session, learning_id)
             if found is None:
                 return
             stream, learning = found
@@ -263,7 +261,7 @@ class LearningKeeper:
         )
 
 
-def lock_learning(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow] | None:
+def lock_learning_row(session: Session, learning_id: str) -> tuple[StreamRow, LearningRow] | None:
     """Lock a learning's stream, then the learning: always in this order. None: one is gone."""
     stream_id = session.scalar(select(LearningRow.stream_id).where(LearningRow.id == learning_id))
     if stream_id is None:

@@ -22,7 +22,7 @@ def has_bundle(models: Path, name: str) -> bool:
     return (models / name / DOCUMENT).is_file()
 
 
-def can_be_used(models: Path, name: str) -> bool:
+def is_usable(models: Path, name: str) -> bool:
     """Return whether there is a model of that name whose document can be read."""
     try:
         read_document(models / name)

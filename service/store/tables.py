@@ -104,6 +104,8 @@ class LearningRow(Base):
     preset: Mapped[str] = mapped_column(String(16))
     flip: Mapped[bool] = mapped_column(Boolean)
     epochs: Mapped[int | None] = mapped_column(Integer)
+    start: Mapped[str] = mapped_column(String(200), default="auto")
+    """The weights to begin with."""
     train_anyway: Mapped[bool] = mapped_column(Boolean)
     train_now: Mapped[bool] = mapped_column(Boolean, default=False)
     """Collect no more."""

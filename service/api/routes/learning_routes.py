@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.api.bundle_names import check_start
 from service.api.context import Context, Shared
 from service.api.error_answers import RequestRefused
 from service.api.file_answers import answer_with_file, describe_file_answers
@@ -19,15 +20,15 @@ from service.api.registered_learnings import (
     check_learnable,
     check_videos,
     choose_rate,
-    describe,
-    find_learning,
-    lock,
+    describe_row,
+    find_learning_row,
+    lock_row,
 )
 from service.api.registered_streams import find_last_frame, find_stream, publish_stream
 from service.api.schemas.learning_schemas import LearningIn, LearningOut, LearningsOut
 from service.learn_keeper import learning_rows
 from service.learn_keeper.learning_rows import NOT_TAKEN, find_under_way, finish
-from service.learn_keeper.model_folders import PICTURE_TYPES, can_be_used, find_picture
+from service.learn_keeper.model_folders import PICTURE_TYPES, find_picture, is_usable
 from service.learn_keeper.model_names import choose_bundle_name
 from service.learning_messages import LearningState
 from service.store.tables import LearningRow, StreamRow
@@ -47,7 +48,7 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {
     summary="Learn a model for a stream",
     responses={409: {"description": "The stream has a learning that is under way."}},
 )
-def start_learning(
+def learn_model(
     stream_id: str, context: Shared, response: Response, body: LearningIn = _DEFAULTS
 ) -> LearningOut:
     """A learner collects normal footage, trains, and checks the model (docs/learning.md). The
@@ -55,6 +56,7 @@ def start_learning(
     collected."""
     with context.database.read() as session:
         check_learnable(find_stream(session, stream_id), body.sources)
+    check_start(body.start, context.settings)
     sources = check_videos(body.sources, context.settings.media_dirs)
     for attempt in range(NAME_ATTEMPTS):
         try:
@@ -67,7 +69,7 @@ def start_learning(
             if attempt == NAME_ATTEMPTS - 1:
                 raise
     response.headers["Location"] = f"/learnings/{row.id}"
-    return describe(context, stream, row)
+    return describe_row(context, stream, row)
 
 
 def _add(
@@ -96,7 +98,7 @@ def _add(
         learner="",
         progress=0.0,
         created_at=time.time(),
-        **body.model_dump(include={"seconds", "preset", "flip", "epochs"}),
+        **body.model_dump(include={"seconds", "preset", "flip", "epochs", "start"}),
         **body.model_dump(include={"train_anyway", "activate"}),
     )
     session.add(row)
@@ -114,26 +116,26 @@ def list_learnings(
     with context.database.read() as session:
         stream = find_stream(session, stream_id)
         rows = session.scalars(query).all()
-    return LearningsOut(items=[describe(context, stream, row) for row in rows])
+    return LearningsOut(items=[describe_row(context, stream, row) for row in rows])
 
 
 @router.get("/learnings/{learning_id}", summary="Read a learning")
-def read_learning(learning_id: str, context: Shared) -> LearningOut:
+def read_progress(learning_id: str, context: Shared) -> LearningOut:
     """Its state, progress, footage, check, and model."""
     with context.database.read() as session:
-        stream, row = find_learning(session, learning_id)
-    return describe(context, stream, row)
+        stream, row = find_learning_row(session, learning_id)
+    return describe_row(context, stream, row)
 
 
 @router.post("/learnings/{learning_id}/cancel", summary="Cancel a learning", responses=_CONFLICT)
-def cancel_learning(learning_id: str, context: Shared) -> LearningOut:
+def cancel(learning_id: str, context: Shared) -> LearningOut:
     """Its learner stops, and deletes what it has recorded."""
     with context.database.write() as session:
-        stream, row = lock(session, learning_id)
-        _refuse_finished(row)
+        stream, row = lock_row(session, learning_id)
+        _check_under_way(row)
         finish(row, LearningState.CANCELLED, "somebody cancelled it", time.time())
     context.metrics.learnings.labels(LearningState.CANCELLED.value).inc()
-    return describe(context, stream, row)
+    return describe_row(context, stream, row)
 
 
 @router.post(
@@ -144,10 +146,10 @@ def cancel_learning(learning_id: str, context: Shared) -> LearningOut:
 def train_anyway(learning_id: str, context: Shared) -> LearningOut:
     """Its learner collects no more, even if the footage is judged to be too little."""
     with context.database.write() as session:
-        stream, row = lock(session, learning_id)
-        _refuse_finished(row)
+        stream, row = lock_row(session, learning_id)
+        _check_under_way(row)
         row.train_anyway = row.train_now = True
-    return describe(context, stream, row)
+    return describe_row(context, stream, row)
 
 
 @router.post(
@@ -155,22 +157,22 @@ def train_anyway(learning_id: str, context: Shared) -> LearningOut:
     summary="Put a learning's model live",
     responses=_CONFLICT,
 )
-def activate_learning(learning_id: str, context: Shared) -> LearningOut:
+def put_model_live(learning_id: str, context: Shared) -> LearningOut:
     """Also one that was rejected, or an earlier version, to roll back. The stream's calibration
     starts again."""
     with context.database.write() as session:
-        stream, row = lock(session, learning_id)
-        if not can_be_used(context.settings.user_models, row.bundle):
+        stream, row = lock_row(session, learning_id)
+        if not is_usable(context.settings.user_models, row.bundle):
             raise RequestRefused(
                 409, f"this learning ({row.state}) has no model, or it was deleted: {row.bundle}"
             )
         learning_rows.activate(session, stream, row, time.time())
         last_frame = find_last_frame(session, stream.id)
     publish_stream(context, stream, last_frame)
-    return describe(context, stream, row)
+    return describe_row(context, stream, row)
 
 
-def _refuse_finished(row: LearningRow) -> None:
+def _check_under_way(row: LearningRow) -> None:
     if row.finished_at is not None:
         raise RequestRefused(409, f"this learning is over: it is {row.state}")
 
@@ -184,7 +186,7 @@ def _refuse_finished(row: LearningRow) -> None:
 def read_report(learning_id: str, picture: str, context: Shared, request: Request) -> Response:
     """The names are in the learning's `pictures`. 404 for any other."""
     with context.database.read() as session:
-        _, row = find_learning(session, learning_id)
+        _, row = find_learning_row(session, learning_id)
     path = find_picture(context.settings.user_models / row.bundle, picture)
     try:
         if path is not None:

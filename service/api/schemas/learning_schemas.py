@@ -58,6 +58,13 @@ class LearningIn(BaseModel):
     epochs: int | None = Field(
         None, ge=1, le=1000, description="Passes over the footage. Null takes the preset's."
     )
+    start: str = Field(
+        "auto",
+        min_length=1,
+        max_length=200,
+        description="The weights to begin with: `auto` for an included model's, `none` for random "
+        "ones, or a model's name.",
+    )
     train_anyway: bool = Field(
         False, description="Train even if the footage is judged to be too little."
     )
@@ -78,6 +85,7 @@ class LearningRequestOut(BaseModel):
     preset: str
     flip: bool
     epochs: int | None
+    start: str
     train_anyway: bool
     activate: Activate
 
@@ -115,7 +123,7 @@ class LearningsOut(BaseModel):
     items: list[LearningOut]
 
 
-def describe_learning(
+def describe_learning_row(
     row: LearningRow, *, has_model: bool, pictures: list[str], stream_model: str | None
 ) -> LearningOut:
     """Return the answer about a row.

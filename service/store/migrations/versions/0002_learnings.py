@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("preset", sa.String(length=16), nullable=False),
         sa.Column("flip", sa.Boolean(), nullable=False),
         sa.Column("epochs", sa.Integer(), nullable=True),
+        sa.Column("start", sa.String(200), nullable=False),
         sa.Column("train_anyway", sa.Boolean(), nullable=False),
         sa.Column("train_now", sa.Boolean(), nullable=False),
         sa.Column("activate", sa.String(length=16), nullable=False),
