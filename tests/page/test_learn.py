@@ -1,4 +1,4 @@
-"""Learning on the page: from a new camera to its model, back to an earlier one, and what it says."""
+"""Learning on the page: from a new camera to its model, and back to an earlier one."""
 
 from __future__ import annotations
 
@@ -81,11 +81,8 @@ def _check_layout(page: Page) -> None:
     page.set_viewport_size(size)
 
 
-def test_a_new_camera_learns_its_model(
-    scene: Scene, browser: Browser, learner: PlayedLearner
-) -> None:
-    page = scene.open(browser)
-    page.goto(scene.url)
+def _add_on_page(page: Page) -> str:
+    """Add a camera by the dialog; return its id."""
     page.get_by_role("button", name="Add camera").first.click()
     dialog = page.locator("#add-dialog")
     dialog.get_by_label("Name").fill("Front door")
@@ -100,7 +97,15 @@ def test_a_new_camera_learns_its_model(
     # Learning is the next step.
     expect(page.locator("#learn-form")).to_be_visible()
     assert page.url.endswith("/learn")
-    stream_id = page.url.split("/")[-2]
+    return str(page.url.split("/")[-2])
+
+
+def test_a_new_camera_learns_its_model(
+    scene: Scene, browser: Browser, learner: PlayedLearner
+) -> None:
+    page = scene.open(browser)
+    page.goto(scene.url)
+    stream_id = _add_on_page(page)
     _display(scene, stream_id, StreamState.LEARNING)
     expect(page.locator("#picture")).to_be_visible()
     _check_layout(page)

@@ -70,6 +70,7 @@ export class Detail {
     byId("detail").dataset.view = view;
     this.zones.begin(stream);
     this.learn.begin(isLearn ? stream : null);
+    if (document.activeElement === byId("reason-learn")) byId("to-learn").focus();
     for (const [id, of] of [["to-watch", "watch"], ["to-learn", "learn"]]) {
       byId(id).href = stream === null ? "" : routeTo(stream.id, of);
       if (of === view) byId(id).setAttribute("aria-current", "page");

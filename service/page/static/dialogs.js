@@ -13,8 +13,8 @@ export function setUpAdding({ onAdded }) {
     const isUpload = form.kind.value === "upload";
     byId("source-field").hidden = isUpload;
     byId("upload-note").hidden = !isUpload;
+    explainModel(form);
   });
-  form.model.addEventListener("change", () => explainModel(form));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = form.querySelector("[type=submit]");
@@ -68,7 +68,9 @@ function explainModel(form) {
   byId("model-note").className = value ? "warning" : "muted";
   byId("model-note").textContent = value
     ? `A model knows one camera only: the one it was trained with${rate}. To it, any other camera looks abnormal.`
-    : "Its picture is shown at once. Learning what is normal there is the next step.";
+    : form.kind.value === "upload"
+      ? "It learns from videos first, then it accepts pictures."
+      : "Its picture is shown at once. Learning what is normal there is the next step.";
 }
 
 function readForm(form) {

@@ -1,17 +1,16 @@
 // A learning under way: its step, progress, footage, and what can be done.
 
 import { byId, duration, element, figures, setText } from "./dom.js";
-import { STEPS, capitalise, describeLeft, listFootage, listSkipped, titleOf } from "./learn_texts.js";
+import { STEPS, capitalise, describeLeft, isMeasured, listFootage, listSkipped, titleOf } from "./learn_texts.js";
 
 /** Show a learning. */
 export function showProgress(learning) {
   const { state, footage, reason } = learning;
   setText(byId("learn-title"), titleOf(learning));
-  setText(byId("learn-left"), state === "waiting" ? "" : describeLeft(learning));
+  setText(byId("learn-left"), isMeasured(learning) ? describeLeft(learning) : "");
   showSteps(state);
-  const bar = byId("learn-progress");
-  if (state === "waiting") bar.removeAttribute("value");
-  else bar.value = learning.progress;
+  byId("learn-progress").hidden = !isMeasured(learning);
+  byId("learn-progress").value = learning.progress;
   const advice = footage?.advice ?? "";
   setText(byId("learn-reason"), reason === advice ? "" : capitalise(reason));
   byId("learn-reason").hidden = !byId("learn-reason").textContent;

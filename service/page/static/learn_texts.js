@@ -14,6 +14,7 @@ const TITLES = {
   failed: "Learning failed",
   cancelled: "Cancelled",
 };
+const MEASURED = new Set(["collecting", "training", "checking"]);
 const SHORT = { waiting: "waiting", collecting: "collecting footage", ready: "ready" };
 const SKIPPED = {
   dead: "no picture, or a frozen one",
@@ -45,8 +46,7 @@ export function isUnderWay(learning) {
 /** A few words for the list of cameras. */
 export function describeState({ state, progress }) {
   const name = SHORT[state] ?? state;
-  const hasProgress = ["collecting", "training", "checking"].includes(state);
-  return hasProgress ? `${name}, ${percent(progress)}` : name;
+  return MEASURED.has(state) ? `${name}, ${percent(progress)}` : name;
 }
 
 export function titleOf({ state, is_in_use: isInUse, finished_at: finishedAt }) {
@@ -54,6 +54,11 @@ export function titleOf({ state, is_in_use: isInUse, finished_at: finishedAt }) 
   if (state === "live") return "Was in use";
   if (state === "ready" && finishedAt) return "Ready to be put live";
   return TITLES[state] ?? state;
+}
+
+/** Is true in states that have progress. */
+export function isMeasured({ state }) {
+  return MEASURED.has(state);
 }
 
 /** Progress and time left of the present step. */

@@ -18,7 +18,8 @@ export class LearnView {
     this.learnings = null; // until they are known
     this.chosen = null; // the id of the learning whose report is asked for
     this.isFormOpen = false;
-    this.listed = "";
+    this.listed = ""; // what the list was asked for
+    this.isFocusDue = false;
     this.turn = 0;
     this.map = new MovedMap({ picture });
     this.report = new LearnReport();
@@ -72,15 +73,27 @@ export class LearnView {
 
   async list(key) {
     const turn = ++this.turn;
+    this.listed = key;
     try {
       const { items } = await get(`/streams/${this.stream.id}/learnings`);
       if (turn !== this.turn) return;
       this.learnings = items;
-      this.listed = key;
       this.render();
+      this.keepFocus();
     } catch (error) {
-      if (turn === this.turn && error.status !== 0) this.fail(error.message); // the banner reports 0
+      if (turn !== this.turn) return;
+      this.listed = ""; // asked for again with the next state of the stream
+      if (error.status !== 0) this.fail(error.message); // the banner reports 0
     }
+  }
+
+  /** Where a button was pressed that is gone now, go to the title of what took its place. */
+  keepFocus() {
+    const { activeElement } = document;
+    const isLost = activeElement === document.body || !activeElement.checkVisibility();
+    const title = ["learn-title", "done-title"].map(byId).find((place) => place.checkVisibility());
+    if (this.isFocusDue && isLost) title?.focus({ preventScroll: true });
+    this.isFocusDue = false;
   }
 
   set(changes) {
@@ -139,6 +152,7 @@ export class LearnView {
   async reload(changes) {
     Object.assign(this, changes);
     this.listed = "";
+    this.isFocusDue = true;
     await this.onChange();
   }
 

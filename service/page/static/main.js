@@ -12,15 +12,17 @@ import { describeState } from "./learn_texts.js";
 import { setUpReceivers } from "./receivers.js";
 import { readRoute, routeTo } from "./routes.js";
 
-const REFRESH_MS = 1000;
-const EVENTS_EVERY = 2; // turns
+const CAMERAS_EVERY_MS = 1000;
+const EVENTS_EVERY_MS = 2000;
+const AGES_EVERY_MS = 500;
 
 let streams = null;
 let route = readRoute();
 let openEvents = new Set();
 let drawn = "";
-let turns = 0;
 
+const turns = { cameras: 0, events: 0 };
+const failures = new Map();
 const freshness = new Freshness();
 const detail = new Detail({ onChange: refresh, onDeleted: () => go(routeTo("")), onRoute: go });
 const events = new Events({ onChoose: (id) => go(routeTo(id)) });
@@ -130,31 +132,50 @@ function cameraButton(stream) {
   return button;
 }
 
+/** Ask for cameras and events at once, after a change. */
 async function refresh() {
-  const turn = ++turns;
-  try {
-    const isForEvents = turn % EVENTS_EVERY === 1;
-    const [found, open] = await Promise.all([
-      getDated("/streams"),
-      isForEvents ? get("/events?open=true&limit=1000") : null,
-    ]);
-    if (turn !== turns) return; // a later answer is on its way
-    streams = found.body.items;
-    freshness.note(streams, found.madeAt);
-    if (open) openEvents = new Set(open.items.map((event) => event.stream_id));
-    render();
-    if (isForEvents) await events.refresh();
-    byId("banner").hidden = true;
-  } catch (error) {
-    setText(byId("banner"), error.status === 0 ? `${error.message} Trying again…` : error.message);
-    byId("banner").hidden = false;
-  }
+  await Promise.all([refreshCameras(), refreshEvents()]);
 }
 
-async function run() {
+async function refreshCameras() {
+  const turn = ++turns.cameras;
+  await attempt("cameras", async () => {
+    const { body, madeAt } = await getDated("/streams");
+    if (turn !== turns.cameras) return; // a later answer is on its way
+    streams = body.items;
+    freshness.note(streams, madeAt);
+    render();
+  });
+}
+
+async function refreshEvents() {
+  const turn = ++turns.events;
+  await attempt("events", async () => {
+    const { items } = await get("/events?open=true&limit=1000");
+    if (turn !== turns.events) return;
+    openEvents = new Set(items.map((event) => event.stream_id));
+    renderAges();
+    await events.refresh();
+  });
+}
+
+/** Do something; the banner says what went wrong until it works again. */
+async function attempt(name, work) {
+  try {
+    await work();
+    failures.delete(name);
+  } catch (error) {
+    failures.set(name, error.status === 0 ? `${error.message} Trying again…` : error.message);
+  }
+  const [text = ""] = failures.values();
+  setText(byId("banner"), text);
+  byId("banner").hidden = !text;
+}
+
+async function repeat(work, everyMs) {
   for (;;) {
-    if (!document.hidden) await refresh();
-    await new Promise((resolve) => { setTimeout(resolve, REFRESH_MS); });
+    if (!document.hidden) await work();
+    await new Promise((resolve) => { setTimeout(resolve, everyMs); });
   }
 }
 
@@ -169,5 +190,6 @@ setUpAdding({
 });
 window.addEventListener("hashchange", followRoute);
 document.addEventListener("visibilitychange", () => !document.hidden && refresh());
-setInterval(renderAges, 500);
-run();
+setInterval(renderAges, AGES_EVERY_MS);
+repeat(refreshCameras, CAMERAS_EVERY_MS);
+repeat(refreshEvents, EVENTS_EVERY_MS);
