@@ -92,7 +92,7 @@ class CameraCollecting:
         source = self._find_camera()
         if source is None:
             return None
-        recording = self._folder.open_recording()
+        recording = TrainingRecording(self._folder.recording)
         with self._folder.lock(), recording.lock():
             camera = self._examine(recording, source)
             if camera is None or self._stop.is_set():

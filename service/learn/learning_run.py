@@ -13,12 +13,10 @@ from service.learn.job_process import JobProcess
 from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import CollectedFootage, LearningFolder
 from service.learn.work_order import JobStep, WorkOrder
-from service.learning_messages import FINAL, LearningJob, LearningState, LearningStatus
+from service.learning_messages import DONE, LearningJob, LearningState, LearningStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
-DONE = FINAL | {LearningState.READY}
-"""Nothing is left for a learner to do in these."""
 MOST_DEATHS = 3
 """A process that dies so often without progress isn't started again."""
 RESTART_S = 1.0
