@@ -25,7 +25,7 @@ from model.evaluation.check_players import (
     FrameDifferencePlayer,
     open_player,
 )
-from model.evaluation.check_verdict import Findings, give_verdict, is_passed
+from model.evaluation.check_verdict import Findings, give_verdict, may_go_live
 from model.evaluation.event_figures import estimate_false_rate, measure_events
 from model.evaluation.synthetic_anomalies import SyntheticScene, make_scenes
 from model.events.event_detection import EventRules
@@ -139,7 +139,7 @@ def check_model(
         seed=seed,
         scenes_a_kind=scenes_a_kind,
     )
-    return check_prepared(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
+    return run_check(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
 
 
 def prepare_check(
@@ -169,7 +169,7 @@ def prepare_check(
     )
 
 
-def check_prepared(
+def run_check(
     bundle: Bundle,
     prepared: PreparedCheck,
     *,
@@ -236,7 +236,7 @@ def check_prepared(
         normal_s=normal_s,
         false_events_per_day_high=_bound_false_events(counts, normal_s),
         kinds=kinds,
-        is_passed=is_passed(findings),
+        is_passed=may_go_live(findings),
         verdict=give_verdict(findings),
         threshold=player.threshold,
         fps=fps,
