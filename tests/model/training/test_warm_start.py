@@ -146,7 +146,7 @@ def test_little_training_from_a_bundle_is_ahead_of_as_much_from_noise(tmp_path: 
     for start in (None, load_start(tmp_path / "taught", NET)):
         reported: list[float] = []
         Training(NET, CONFIG, CLIPS, start=start).run(
-            on_step=lambda progress, add=reported.append: add(progress.frame)  # type: ignore[misc]
+            on_step=lambda progress, add=reported.append: add(progress.frame)
         )
         losses.append(reported[-1])
     assert losses[1] < losses[0]
