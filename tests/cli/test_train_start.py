@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from model.bundles.catalog import read_document
+from model.training.warm_start import AUTO
+from service.cli.train import AUTO_START
 from tests.support.commands import outcome, refusal
 from tests.support.footage import draw_clip
 
@@ -65,3 +67,7 @@ def test_a_start_that_does_not_fit_is_refused_in_one_line(
     for word in words:
         assert word in line
     assert not out.exists()
+
+
+def test_the_default_is_that_of_the_model() -> None:
+    assert AUTO_START == AUTO
