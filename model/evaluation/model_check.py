@@ -131,6 +131,7 @@ def check_model(
     Raises: ValueError: the bundle isn't calibrated, the footage has another shape, or no frame of
         the held-out footage gets a score.
     """
+    _require_shape(bundle, [*held_out, *training_clips])
     prepared = prepare_check(
         held_out,
         training_clips,
@@ -179,10 +180,7 @@ def run_check(
 ) -> ModelCheck:
     """Check a model on what was prepared; see `check_model`."""
     scenes, fps, basic = prepared.scenes, prepared.fps, prepared.basic
-    for clip in prepared.normal:
-        if clip.frames.shape[1:] != bundle.frame_shape.array_shape:
-            found, needed = clip.frames.shape[1:], bundle.frame_shape.array_shape
-            raise ValueError(f"clip {clip.name} has frames of {found}, the model takes {needed}")
+    _require_shape(bundle, prepared.normal)
     rival = _choose_rival(bundle, current, fps)
     scene_frames = sum(len(each.clip) for each in scenes)
     progress = _Progress(
@@ -248,6 +246,15 @@ def run_check(
         ),
         learned=prepared.learned,
     )
+
+
+def _require_shape(bundle: Bundle, clips: Sequence[Clip]) -> None:
+    """Raises: ValueError: a clip's frames don't fit the network."""
+    needed = bundle.frame_shape.array_shape
+    for clip in clips:
+        found = clip.frames.shape[1:]
+        if found != needed:
+            raise ValueError(f"clip {clip.name} has frames of {found}, the model takes {needed}")
 
 
 class _Progress:

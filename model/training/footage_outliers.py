@@ -25,8 +25,10 @@ LEAST_THINGS = 100
 """With fewer things nothing is said to be unlike them."""
 BANDS = 6
 """Things are compared with those in the same band of heights."""
-LEAST_DEVIATION = 0.1
-"""In logarithms of sizes and speeds. Things never differ by less."""
+LEAST_DEVIATION = 0.2
+"""In logarithms of sizes and speeds: where all things are alike, a fifth more is one deviation."""
+LEAST_SPREAD = 0.5
+"""In such deviations: the looks of footage never differ by less."""
 MOST_DEVIATIONS = 3.0
 """Outliers are so many deviations above the median of all looks, size and speed together."""
 MOST_SHARE = 0.05
@@ -54,7 +56,8 @@ def find_outliers(
     smooth = np.array([_find_near_median(strangeness, rated, at) for at in range(len(rated))])
     middle = float(np.median(smooth))
     deviation = 1.4826 * float(np.median(np.abs(smooth - middle)))
-    limit = max(middle + MOST_DEVIATIONS * deviation, float(np.quantile(smooth, 1.0 - MOST_SHARE)))
+    spread = max(deviation, LEAST_SPREAD)
+    limit = max(middle + MOST_DEVIATIONS * spread, float(np.quantile(smooth, 1.0 - MOST_SHARE)))
     outliers[rated[smooth > limit]] = True
     return outliers
 

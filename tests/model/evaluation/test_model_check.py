@@ -116,7 +116,7 @@ def test_the_report_holds_pictures_and_a_page_of_its_own(check: ModelCheck, tmp_
 
 def test_footage_that_does_not_fit_is_refused(bundle: Bundle, clip: Clip) -> None:
     with pytest.raises(ValueError, match="has frames of"):
-        check_model(bundle, [Clip("wide", clip.frames[:, :, :40])], [], FPS)
+        check_model(bundle, [Clip("wide", clip.frames[:20, :, :40])], [clip], FPS)
     with pytest.raises(ValueError, match="too short"):
         check_model(bundle, [Clip("short", clip.frames[:4])], [], FPS)
     with pytest.raises(ValueError, match="isn't calibrated"):
