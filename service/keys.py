@@ -19,6 +19,10 @@ LEARNINGS = "nw:learnings"
 LEARNING_STATUSES = "nw:learning_statuses"
 """Hash of LearningStatus (JSON) by the learning's id; its learner writes its field."""
 
+LEARNERS = "nw:learners"
+"""Hash of the time it was last seen (seconds since 1970) by learner id; a learner writes its own
+field about every second."""
+
 
 def learner(learning_id: str) -> str:
     """String with a time to live: the learner that works on a learning."""

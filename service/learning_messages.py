@@ -41,6 +41,9 @@ FINAL = frozenset(
 )
 """Nothing happens in these any more, unless somebody puts a rejected model live."""
 
+DONE = FINAL | {LearningState.READY}
+"""Nothing is left for a learner to do in these."""
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -65,10 +68,15 @@ class LearningJob(_Message):
     flip: bool = False
     epochs: int | None = None
     """None takes the preset's."""
+    start: str = "auto"
+    """The weights to begin with: `auto` for an included bundle's, `none` for random ones, or a
+    bundle's name."""
     current_model: str | None = None
     """The bundle that the stream uses; the new one is compared with it."""
     train_anyway: bool = False
     """Train even if the footage is judged to be too little."""
+    train_now: bool = False
+    """Don't wait for `seconds`: train with what there is."""
     is_cancelled: bool = False
     created_at: float
 

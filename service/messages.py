@@ -25,6 +25,8 @@ class StreamState(StrEnum):
     WARMING = "warming"
     """Frames come, but there are too few yet, or there is no normal range: no score, no alert."""
     LIVE = "live"
+    LEARNING = "learning"
+    """It has no model yet: its picture is shown. No score, no alert."""
     MISFIT = "misfit"
     """Scores come, but nearly all are abnormal from the first: the model doesn't know the camera.
     No alert."""
@@ -49,6 +51,8 @@ PAUSED = "somebody paused it, on the page or by the API"
 """Why a paused stream has no scores."""
 NOT_TAKEN = "no worker has taken it yet"
 """Why a stream is pending."""
+NO_MODEL = "it has no model yet: let it learn, or choose one"
+"""Why a stream is learning."""
 
 
 class DropReason(StrEnum):
@@ -70,6 +74,8 @@ class DropReason(StrEnum):
     """It was the same picture as those before it, of a frozen camera."""
     CLOSED = "closed"
     """Its source was closed before its turn: paused, changed, or handed to another worker."""
+    NO_MODEL = "no_model"
+    """The stream has no model yet: the frame was only displayed."""
 
 
 class _Message(BaseModel):
@@ -91,8 +97,8 @@ class StreamConfig(_Message):
     """Rises with every change."""
     source: str
     """A URL with its credentials, `upload`, or an absolute path."""
-    model: str
-    """A bundle's name or path."""
+    model: str | None = None
+    """A bundle's name or path; None: it has none yet, and is shown, but not scored."""
     gamma: float | None = None
     memory_rule: str | None = None
     """The rule of `UPDATE_RULES` by which the memory learns; None takes the worker's."""
@@ -159,6 +165,9 @@ class StreamStatus(_Message):
     since: float
     worker: str = ""
     epoch: int = 0
+    model: str | None = None
+    """The bundle that scores its frames now; None: none does. It differs from the configured one
+    while that one is loading, or can't be loaded."""
     captured: int = 0
     scored: int = 0
     still: int = 0
@@ -193,6 +202,8 @@ class NoteKind(StrEnum):
     """The stream's state is another one now."""
     SCENE_CHANGED = "scene.changed"
     """The light changed as a whole: the stream warms up again, and no event is made of it."""
+    MODEL_CHANGED = "model.changed"
+    """Another model scores the stream from now on, or one can't: the reason says which."""
 
 
 class StreamNote(_Message):

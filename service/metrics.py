@@ -89,6 +89,11 @@ class Metrics:
             "normwatch_normal_footage_bytes",
             "Clips of events called normal on this front end's disk.",
         )
+        self.learnings = self._counter(
+            "normwatch_learnings_total",
+            "Learnings that ended, by their state; and rounds of their keeper that failed (error).",
+            "outcome",
+        )
         self.deliveries = self._counter(
             "normwatch_deliveries_total", "Attempts to deliver a message.", "outcome"
         )

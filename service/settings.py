@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     max_image_pixels: int = Field(16_000_000, ge=1024)
     max_video_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    max_model_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    """Bytes of a model's archive that the API takes."""
     max_upload_frames: int = Field(3000, ge=1)
     """Uploaded frames of one stream that may wait for the worker."""
     max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
@@ -127,6 +129,8 @@ class Settings(BaseSettings):
     """Bytes of pictures and clips of events; the oldest are deleted first."""
     normal_footage_bytes: int = Field(2 * 1024**3, ge=0)
     """Bytes of clips that are kept for training because their events were called normal."""
+    learning_bytes: int = Field(10 * 1024**3, ge=0)
+    """Bytes of frames that are recorded for learnings, until their models are trained."""
     false_alarms_per_day: float = Field(1.0, ge=0.001, le=1000, allow_inf_nan=False)
     """Rate that thresholds are set for, of each stream that has none of its own."""
 

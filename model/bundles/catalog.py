@@ -4,6 +4,7 @@ without loading it. `model.bundles.bundle` loads the bundles themselves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from model.scoring.score_config import ErrorKind, ScoreConfig
 
 DOCUMENT = "bundle.json"
 WEIGHTS = "weights.safetensors"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Names that bundles may get in a folder of models."""
 SHIPPED = Path(__file__).parent / "shipped"
 """Bundles that come with the program; each folder's name is the bundle's."""
 

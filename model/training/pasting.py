@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from model.training.cutouts import Alpha, Mask, MovingThing, Picture
 
@@ -106,12 +107,31 @@ def paste(pictures: list[Picture], thing: Thing, centre: tuple[float, float]) ->
     rows, columns = thing.alphas[0].shape
     middle = linear @ np.array([0.5 * columns - 0.5, 0.5 * rows - 0.5])
     cover = np.zeros((height, width), np.float32)
+    corners = linear @ np.array([[0, columns, 0, columns], [0, 0, rows, rows]], float)
     for index, (source, mask) in enumerate(zip(thing.pictures, thing.alphas, strict=True)):
         before = index - (len(pictures) - 1)
         place = np.array(centre) + before * np.array(thing.shift) - middle
-        matrix = np.hstack([linear, place[:, None]])
-        moved = cv2.warpAffine(source, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        cover = np.asarray(cv2.warpAffine(mask, matrix, (width, height)), np.float32)
+        here = _find_box(corners + place[:, None], height, width)
+        cover[...] = 0.0
+        if here is None:
+            continue
+        # Only the box that the thing covers: a picture is many times as large.
+        top, left = here[0].start, here[1].start
+        size = (here[1].stop - left, here[0].stop - top)
+        matrix = np.hstack([linear, (place - (left, top))[:, None]])
+        moved = cv2.warpAffine(source, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+        cover[here] = cv2.warpAffine(mask, matrix, size)
         pixels = np.clip(moved * thing.gain, 0.0, 255.0)
-        pictures[index] += _match_axes(cover, pictures[index]) * (pixels - pictures[index])
+        part = pictures[index][here]
+        part += _match_axes(cover[here], part) * (pixels - part)
     return cover
+
+
+def _find_box(corners: NDArray[np.float64], height: int, width: int) -> tuple[slice, slice] | None:
+    """Find the rows and columns of a picture in which corners (2, N), x and y, enclose something;
+    None if they lie outside of it."""
+    left, top = np.floor(corners.min(axis=1)).astype(int) - 1
+    right, bottom = np.ceil(corners.max(axis=1)).astype(int) + 2
+    rows = slice(max(0, int(top)), min(height, int(bottom)))
+    columns = slice(max(0, int(left)), min(width, int(right)))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None

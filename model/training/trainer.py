@@ -23,7 +23,9 @@ from model.network.losses import LossParts, LossTerms, LossWeights, judgement_lo
 from model.network.network_config import NetConfig, Task
 from model.network.unet import MemoryNetwork, build_network
 from model.scoring.score_config import NormForm
+from model.training.batches_ahead import make_ahead
 from model.training.pseudo_anomalies import PseudoConfig
+from model.training.warm_start import WarmStart
 from model.training.windows import TrainingBatch, WindowConfig, Windows
 
 CHECKPOINT_VERSION = 1
@@ -48,6 +50,9 @@ class TrainConfig:
     """The settings of a run besides the network's; the defaults are the reference's."""
 
     epochs: int = 60
+    most_steps: int = 0
+    """A run that begins with a bundle's weights ends here even if its epochs aren't done; 0 sets no
+    limit."""
     batch: int = 4
     learning_rate: float = 2e-4
     warmup: float = 0.0
@@ -71,6 +76,8 @@ class TrainConfig:
             raise ValueError(f"warmup must be from 0 to below 1, got {self.warmup!r}")
         if self.judgement_weight < 0.0:
             raise ValueError(f"judgement_weight must be 0 or more, got {self.judgement_weight!r}")
+        if self.most_steps < 0:
+            raise ValueError(f"most_steps must be 0 or more, got {self.most_steps!r}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed!r}")
 
@@ -106,11 +113,19 @@ def _make_judging_preset(
     )
 
 
+FAST_STEPS = 4000
+"""Steps from a bundle's weights: at 0.2 s each, 13 minutes of a core (docs/studies/training.md)."""
+
+
+def _limit_steps(preset: Preset, most_steps: int) -> Preset:
+    return replace(preset, train=replace(preset.train, most_steps=most_steps))
+
+
 PRESETS = {
     "paper": Preset(64, TrainConfig()),
     "medium": _make_judging_preset(32, 16, 1e-3),
     "small": _make_judging_preset(16, 16, 1e-3),
-    "fast": _make_judging_preset(16, 40, 1e-3, patch=2),
+    "fast": _limit_steps(_make_judging_preset(16, 40, 1e-3, patch=2), FAST_STEPS),
     "tiny": _make_judging_preset(8, 20, 2e-3),
 }
 
@@ -150,8 +165,14 @@ class Training:
         config: TrainConfig,
         clips: Sequence[Clip],
         called_normal: Sequence[Clip] = (),
+        *,
+        start: WarmStart | None = None,
+        makes_ahead: bool = False,
     ) -> None:
-        """Args: called_normal: clips that scored as abnormal, and were marked normal.
+        """Args:
+            called_normal: clips that scored as abnormal, and were marked normal.
+            start: the weights to begin with; None begins with random ones.
+            makes_ahead: make batches in a thread of their own; the result is the same.
 
         Raises: TrainingError: the clips don't suffice, or the settings don't fit each other.
         """
@@ -167,19 +188,30 @@ class Training:
             self.windows = Windows(clips, net, config.windows, called_normal)
         except ValueError as error:
             raise TrainingError(str(error)) from None
-        self.network: MemoryNetwork = build_network(net).channels_last()
+        self.start = start
+        self.makes_ahead = makes_ahead
+        self.network: MemoryNetwork = build_network(net)
+        if start is not None:
+            self.network.load_state_dict(dict(start.tensors))
+        self.network.channels_last()
         self.memory = self.network.memory
-        self.items = self.memory.draw_items(
-            net.memory_items, net.memory_channels, torch.Generator().manual_seed(config.seed)
+        self.items = (
+            self.memory.draw_items(
+                net.memory_items, net.memory_channels, torch.Generator().manual_seed(config.seed)
+            )
+            if start is None
+            else start.items.clone()
         )
         self.steps_an_epoch = -(-len(self.windows) // config.batch)
         self.steps = self.steps_an_epoch * config.epochs
+        if start is not None and config.most_steps:
+            self.steps = min(self.steps, config.most_steps)
         self.step = 0
         self.elapsed_s = 0.0
         learned: list[Tensor] = list(self.network.parameters())
         if not self.memory.adapts:
             learned.append(self.items.requires_grad_())
-        self.optimiser = torch.optim.Adam(learned, config.learning_rate)
+        self.optimiser = torch.optim.Adam(learned, config.learning_rate, fused=True)
         self.schedule: LRScheduler = self._make_schedule()
         self.uses_bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
 
@@ -195,8 +227,13 @@ class Training:
         return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
 
     @property
+    def epochs(self) -> int:
+        """Return the number of epochs that the run begins."""
+        return -(-self.steps // self.steps_an_epoch)
+
+    @property
     def is_done(self) -> bool:
-        """Returns whether all epochs are done."""
+        """Returns whether all steps are done."""
         return self.step >= self.steps
 
     def run(
@@ -215,7 +252,8 @@ class Training:
         last = saved = time.monotonic()
         first_step, first_elapsed = self.step, self.elapsed_s
         while not self.is_done and not stop():
-            for batch in self._iterate_batches():
+            batches = self._iterate_batches()
+            for batch in make_ahead(batches) if self.makes_ahead else batches:
                 learning_rate = float(self.optimiser.param_groups[0]["lr"])
                 parts, used = self._take_step(batch)
                 now = time.monotonic()
@@ -234,10 +272,11 @@ class Training:
             self.save(checkpoint)
 
     def _iterate_batches(self) -> Iterator[TrainingBatch]:
-        """Yield the remaining batches of the present epoch."""
+        """Yield the remaining batches of the present epoch, up to the run's last step."""
         epoch, done = divmod(self.step, self.steps_an_epoch)
+        end = (self.steps - epoch * self.steps_an_epoch) * self.config.batch
         order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.windows))
-        for start in range(done * self.config.batch, len(order), self.config.batch):
+        for start in range(done * self.config.batch, min(end, len(order)), self.config.batch):
             random = np.random.default_rng((self.config.seed, epoch, start))
             yield self.windows.make_batch(order[start : start + self.config.batch].tolist(), random)
 
@@ -338,7 +377,8 @@ class Training:
 
     def _identity(self) -> str:
         """Describe what two runs must share for one to continue the other."""
-        return repr((asdict(self.net), asdict(self.config), len(self.windows)))
+        start = self.start.digest if self.start else None
+        return repr((asdict(self.net), asdict(self.config), len(self.windows), start))
 
 
 def default_weights(task: Task) -> LossWeights:

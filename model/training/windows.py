@@ -190,22 +190,21 @@ def _group_by_frame(cutouts: Sequence[Cutout]) -> dict[tuple[int, int], list[Cut
 
 
 def _to_tensors(composed: Sequence[ComposedWindow]) -> TrainingBatch:
-    inputs = [
-        _merge_channels(each.window[:-1] if len(each.window) > 1 else each.window)
-        for each in composed
-    ]
-    targets = [_merge_channels(each.target[None]) for each in composed]
+    inputs = [each.window[:-1] if len(each.window) > 1 else each.window for each in composed]
+    targets = [each.target[None] for each in composed]
     abnormal = np.stack([each.abnormal[None] for each in composed]).astype(np.float32)
     return TrainingBatch(_to_tensor(inputs), _to_tensor(targets), torch.from_numpy(abnormal))
 
 
-def _merge_channels(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Convert (T, H, W, 3) to (T*3, H, W), and leave (T, H, W) as it is."""
-    if pictures.ndim == 3:
-        return pictures
-    return pictures.transpose(0, 3, 1, 2).reshape(-1, *pictures.shape[1:3])
-
-
-def _to_tensor(arrays: Sequence[NDArray[np.float32]]) -> Tensor:
-    tensor = torch.from_numpy(np.stack(arrays)) / 127.5 - 1.0
+def _to_tensor(windows: Sequence[NDArray[np.float32]]) -> Tensor:
+    """Convert windows (T, H, W[, 3]) in grey levels to (B, T*C, H, W) in [-1, 1], channels last."""
+    stacked = torch.from_numpy(np.stack([_merge_channels(each) for each in windows]))
+    tensor = stacked.div_(127.5).sub_(1.0).permute(0, 3, 1, 2)
     return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _merge_channels(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convert (T, H, W, 3) to (H, W, T*3), and (T, H, W) to (H, W, T)."""
+    if pictures.ndim == 3:
+        return pictures.transpose(1, 2, 0)
+    return pictures.transpose(1, 2, 0, 3).reshape(*pictures.shape[1:3], -1)

@@ -34,6 +34,7 @@ from service.api.routes import (
     event_routes,
     frame_routes,
     health_routes,
+    learning_routes,
     model_routes,
     normal_clip_routes,
     receiver_routes,
@@ -48,6 +49,7 @@ from service.bus.registry import Registry
 from service.bus.scores import Scores
 from service.bus.uploads import Uploads
 from service.errors import BadInput
+from service.learn_keeper.learning_keeper import LearningKeeper
 from service.media.media_collector import MediaCollector
 from service.media.media_retention import MediaRetention
 from service.media.normal_clips import FOLDER as NORMAL_FOLDER
@@ -152,6 +154,7 @@ def _add_routes(app: FastAPI) -> None:
     protected = [Security(bearer), Security(api_key), Depends(refuse_unknown_input)]
     for router in (
         stream_routes.router,
+        learning_routes.router,
         frame_routes.router,
         score_routes.router,
         event_routes.router,
@@ -205,16 +208,21 @@ def _make_parts(context: Context) -> dict[str, Callable[[threading.Event], None]
         context.redis, context.shelf, settings, metrics, on_clip=normal_keeper.notice
     )
     retention = MediaRetention(context.database, context.shelf, settings, metrics)
+    owner = f"{socket.gethostname()}:{os.getpid()}"
     recorder = Recorder(
         context.database,
         context.redis,
         settings,
         metrics,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=owner,
         on_recorded=keeper.follow,
+    )
+    learning_keeper = LearningKeeper(
+        context.database, context.redis, settings, metrics, owner=owner
     )
     return {
         "recorder": recorder.run,
+        "learnings": learning_keeper.run,
         "keeper": keeper.run,
         "retention": retention.run,
         "normal footage": normal_keeper.run,

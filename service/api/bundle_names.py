@@ -13,21 +13,29 @@ def list_bundles(settings: Settings) -> list[BundleInfo]:
     return catalog.list_bundles([settings.user_models])
 
 
-def choose_model(name: str | None, settings: Settings) -> str:
-    """Return an existing bundle's name; None takes the default, or the user's own if there is one.
+def choose_model(name: str | None, settings: Settings) -> str | None:
+    """Return an existing bundle's name.
 
-    Raises: BadInput: there is no such bundle, or none to choose without a name.
+    None takes the operator's default, or no model: every bundle was trained on another camera.
+
+    Raises: BadInput: there is no such bundle.
     """
-    found = list_bundles(settings)
-    names = [info.name for info in found]
     chosen = name if name is not None else settings.default_model
-    known = ", ".join(names) or "none"
     if chosen is None:
-        # Shipped bundles are trained on other cameras: none is chosen without being named.
-        own = [info.name for info in found if not info.shipped]
-        if len(own) == 1:
-            return own[0]
-        raise BadInput("model", None, f"must be named; there are: {known}")
+        return None
+    names = [info.name for info in list_bundles(settings)]
     if chosen not in names:
+        known = ", ".join(names) or "none"
         raise BadInput("model", chosen, f"no such model; there are: {known}")
     return chosen
+
+
+def check_start(start: str, settings: Settings) -> None:
+    """Refuse a learning's start that is neither a word for one nor a bundle.
+
+    Raises: BadInput: there is no such bundle.
+    """
+    names = [info.name for info in list_bundles(settings)]
+    if start not in ("auto", "none", *names):
+        known = ", ".join(names)
+        raise BadInput("start", start, f"must be auto, none or one of the models: {known}")

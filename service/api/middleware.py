@@ -106,13 +106,20 @@ class BodyLimit:
             max(settings.max_video_bytes, settings.max_upload_bytes, settings.max_image_bytes)
             + MULTIPART_SLACK_BYTES
         )
+        self._model_bytes = settings.max_model_bytes
+
+    def _choose_limit(self, method: str, path: str) -> int:
+        if path.endswith("/frames"):
+            return self._upload_bytes
+        is_model = method == "POST" and path.startswith("/models/")
+        return self._model_bytes if is_model else MAX_JSON_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with a `receive` that counts."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._upload_bytes if scope["path"].endswith("/frames") else MAX_JSON_BYTES
+        limit = self._choose_limit(scope["method"], scope["path"])
         message = f"the body is larger than {limit} bytes"
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:

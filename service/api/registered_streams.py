@@ -10,16 +10,16 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from model.bundles.catalog import BundleError, read_document
-from service.api.bundle_names import list_bundles
 from service.api.context import Context
 from service.api.idents import IDENT, check_ids
+from service.api.model_facts import ModelFacts, find_warnings, read_model_facts
+from service.api.registered_learnings import describe_row, load_under_way
 from service.api.schemas.stream_schemas import StreamOut, describe_status, describe_stream
 from service.calibrate.stream_thresholds import choose_threshold
 from service.errors import NotFound
 from service.messages import NOT_TAKEN, PAUSED, StreamState, StreamStatus
 from service.record.stream_configs import make_config
-from service.store.tables import CursorRow, ReceiverRow, StreamRow
+from service.store.tables import CursorRow, LearningRow, ReceiverRow, StreamRow
 
 log = structlog.get_logger(__name__)
 
@@ -62,18 +62,39 @@ def describe_streams(context: Context, rows: Sequence[StreamRow]) -> list[Stream
         reason = NOT_TAKEN
     except RedisError:
         statuses, reason = {}, REDIS_AWAY
-    thresholds = read_model_thresholds(context, {row.model for row in rows})
+    facts = read_model_facts(context, rows)
+    with context.database.read() as session:
+        learnings = load_under_way(session, [row.id for row in rows])
+    now = time.time()
     return [
-        describe_stream(
+        _describe(
+            context,
             row,
-            describe_status(
-                _find_status(row, statuses.get(row.id), reason),
-                choose_threshold(row, thresholds.get(row.model))[0],
-            ),
-            time.time(),
+            _find_status(row, statuses.get(row.id), reason),
+            facts.get(row.id),
+            learnings.get(row.id),
+            now,
         )
         for row in rows
     ]
+
+
+def _describe(
+    context: Context,
+    row: StreamRow,
+    status: StreamStatus,
+    facts: ModelFacts | None,
+    learning: LearningRow | None,
+    now: float,
+) -> StreamOut:
+    threshold, _ = choose_threshold(row, None if facts is None else facts.threshold)
+    return describe_stream(
+        row,
+        describe_status(status, threshold),
+        now,
+        learning=None if learning is None else describe_row(context, row, learning),
+        warnings=[] if facts is None else find_warnings(row, facts),
+    )
 
 
 def _find_status(row: StreamRow, reported: StreamStatus | None, reason: str) -> StreamStatus:
@@ -82,18 +103,3 @@ def _find_status(row: StreamRow, reported: StreamStatus | None, reason: str) -> 
     if row.paused and reason != REDIS_AWAY:
         return StreamStatus(state=StreamState.PAUSED, reason=PAUSED, since=0.0)
     return StreamStatus(state=StreamState.PENDING, reason=reason, since=0.0)
-
-
-def read_model_thresholds(context: Context, models: set[str]) -> dict[str, float]:
-    """Return bundles' thresholds by name, without those of bundles that can't be read."""
-    found: dict[str, float] = {}
-    for info in list_bundles(context.settings) if models else []:
-        if info.name in models:
-            try:
-                document = read_document(info.path)
-            except BundleError:  # it went between the listing and now
-                continue
-            threshold = document.calibration.thresholds.get(document.score.name)
-            if threshold is not None:
-                found[info.name] = threshold
-    return found

@@ -23,6 +23,7 @@ class RecorderLock:
     """A courtesy that saves work; what makes two recorders safe is the cursor's version."""
 
     def __init__(self, redis: Redis, owner: str, hold_s: float = 5.0) -> None:
+        self._redis = redis
         self._owner = owner
         self._hold_ms = int(1000 * hold_s)
         self._hold = redis.register_script(_HOLD)
@@ -31,6 +32,10 @@ class RecorderLock:
     def hold(self) -> bool:
         """Take or keep the lock; False while another front end has it."""
         return bool(self._hold([keys.RECORDER], [self._owner, self._hold_ms]))
+
+    def is_held(self) -> bool:
+        """Return whether this front end has the lock; it isn't kept for any longer by asking."""
+        return self._redis.get(keys.RECORDER) == self._owner.encode()
 
     def release(self) -> None:
         """Let another front end record now."""

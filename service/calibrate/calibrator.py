@@ -7,7 +7,7 @@ database.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -95,14 +95,21 @@ class Calibrator:
         self._timer = timer
         self._visited: dict[str, float] = {}
         self._allowed: dict[str, float | None] = {}
+        self._foreign: frozenset[str] = frozenset()
+        self._to_restart: set[str] = set()
+        """Streams with scores of another model since their calibration began."""
         self._labelled_at = time.time()
 
-    def visit_due(self, stream_ids: Iterable[str]) -> None:
+    def visit_due(self, stream_ids: Collection[str], foreign: Collection[str] = ()) -> None:
         """Visit the streams whose turn it is, for `BUDGET_S` or a little more.
 
         What fails is logged and tried again: recording doesn't wait for it.
+
+        Args: foreign: streams that another model scores than the one that is configured.
         """
         began = self._timer()
+        self._foreign = frozenset(foreign)
+        self._to_restart = (self._to_restart | self._foreign) & set(stream_ids)
         self._visited = {key: self._visited.get(key, began - VISIT_EVERY_S) for key in stream_ids}
         for key in self._find_changed() & self._visited.keys():
             self._visited[key] = began - VISIT_EVERY_S
@@ -149,14 +156,17 @@ class Calibrator:
         with self._database.read() as session:
             stream = session.get(StreamRow, stream_id)
             cursor = session.get(CursorRow, stream_id)
-            if stream is None or cursor is None:
+            if stream is None or stream.model is None or cursor is None:
                 return False
             row = _newest_stretch(session, stream_id)
             found = None
-            if row is not None and row.basis == compute_basis(stream):
+            is_own = stream_id not in self._to_restart
+            if row is not None and row.basis == compute_basis(stream) and is_own:
                 found = self._read(session, row, cursor.last_frame)
         if found is None:
             self._start(stream, row, cursor.last_frame)
+            if stream_id not in self._foreign:
+                self._to_restart.discard(stream_id)
             return stream.revision == 1
         if found.scores:
             self._collect(found)

@@ -137,6 +137,8 @@ def load_evidence(session: Session, stream: StreamRow) -> tuple[list[Stretch], l
 def make_threshold_row(
     stream: StreamRow, found: FoundThreshold, *, per_day: float, labelled: int, now: float
 ) -> ThresholdRow:
+    if stream.model is None:
+        raise ValueError("a stream without a model has no scores to calibrate from")
     fit: dict[str, object] = {**asdict(found.tail), "highest": found.highest}
     return ThresholdRow(
         stream_id=stream.id,

@@ -47,6 +47,8 @@ class Probe:
     """Of its first picture."""
     is_live: bool = False
     """Whether it has no end."""
+    is_refused: bool = False
+    """It rejects the user name and password."""
 
 
 def probe(location: str, timeout_s: float) -> Probe:
@@ -95,7 +97,9 @@ def look(text: str, timeout_s: float) -> Probe:
             return Probe(ProbeVerdict.VIDEO, "", fps, has_colour, video.is_live)
     except FootageError as error:
         is_away = error.fault is not SourceFault.NOT_VIDEO
-        return Probe(ProbeVerdict.UNREACHABLE if is_away else ProbeVerdict.NOT_VIDEO, error.reason)
+        verdict = ProbeVerdict.UNREACHABLE if is_away else ProbeVerdict.NOT_VIDEO
+        is_refused = error.fault is SourceFault.REFUSED
+        return Probe(verdict, error.reason, is_refused=is_refused)
 
 
 def _first_picture(video: Video) -> VideoPicture | None:

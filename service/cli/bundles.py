@@ -161,6 +161,7 @@ def quantise(
     from model.bundles.catalog import SHIPPED
     from model.footage.clips import open_frame_store
     from model.training.bundle_quantisation import quantise_bundle
+    from service.learn.bundle_making import describe_int8
 
     path = find_bundle(bundle)
     if out is not None:
@@ -182,20 +183,6 @@ def quantise(
             raise BadInput("FOOTAGE", " ".join(footage), str(error)) from None
     save(done, out or path)
     console.print(f"{out or path}: {describe_int8(done)}")
-
-
-def describe_int8(bundle: Bundle) -> str:
-    """Describe how a bundle's scores in 8 bits agree with those in fp32."""
-    from model.engines.choice import LEAST_RANK_CORRELATION
-
-    if bundle.int8 is None:
-        return "no 8-bit ranges"
-    found = bundle.int8.rank_correlation
-    used = "is used" if found >= LEAST_RANK_CORRELATION else "isn't used"
-    return (
-        f"8 bits: rank correlation of {bundle.int8.frames} scores with fp32 {found:.4f} "
-        f"(at least {LEAST_RANK_CORRELATION}): openvino-int8 {used}"
-    )
 
 
 @app.command("pack")

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from service.errors import BadInput
-
 if TYPE_CHECKING:
     from model.footage.clips import FrameStore
     from model.footage.footage_search import Source
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 LISTED = 10
 """At most so many of the files that are left out are listed."""
-PROBE_TIMEOUT_S = 15.0
 
 
 def find_sources(console: Console, locations: Sequence[str]) -> list[Source]:
@@ -35,31 +32,6 @@ def find_sources(console: Console, locations: Sequence[str]) -> list[Source]:
     if len(found.left_out) > LISTED:
         console.print(f"left out {len(found.left_out) - LISTED} more")
     return found.sources
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What is known of a source before its frames are read."""
-
-    fps: float | None
-    """Frames a second that the source declares."""
-    has_colour: bool
-    is_live: bool
-    """True for a camera, which has no end."""
-
-
-def examine_source(source: Source) -> SourceInfo:
-    """Find out about a source. Raises: FootageError, BadInput: it can't be read."""
-    from model.footage.footage_reader import has_colour, read_frame_rate
-    from service.capture.probe import ProbeVerdict, probe
-
-    if not source.is_live:
-        return SourceInfo(read_frame_rate(source), has_colour(source), False)
-    # A process of its own can be given up if it hangs on the network.
-    seen = probe(str(source.location), PROBE_TIMEOUT_S)
-    if seen.verdict is not ProbeVerdict.VIDEO:
-        raise BadInput("SOURCES", source.name, seen.reason)
-    return SourceInfo(seen.fps, seen.has_colour, seen.is_live)
 
 
 def add_recordings(
@@ -133,6 +105,7 @@ def read_frames(
     Raises: FootageError, BadInput: nothing can be read. SourceError: a camera went away.
     """
     from model.footage.footage_error import FootageError
+    from service.learn.source_examination import examine_source
 
     failure: FootageError | None = None
     any_read = False
@@ -152,7 +125,7 @@ def read_frames(
 
 
 def _capture_frames(_: Console, source: Source, request: FrameRequest) -> Iterator[FittedFrame]:
-    from service.cli.camera_recording import capture_frames
+    from service.learn.camera_recording import capture_frames
 
     first_at: float | None = None
     captured = capture_frames(source, request.shape, request.fps, request.stop)

@@ -18,6 +18,7 @@ from service.cli import (
     doctor,
     evaluate,
     imports,
+    learn,
     listen,
     score_command,
     serve,
@@ -52,6 +53,7 @@ def _options(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("learn")(learn.learn)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check_command.check)
 app.command("score")(score_command.score)
@@ -63,6 +65,8 @@ app.command("doctor")(doctor.doctor)
 app.command("listen")(listen.listen)
 app.command("api")(serve.api)
 app.command("worker")(serve.worker)
+app.command("learner")(serve.learner)
+app.command("learn-job", hidden=True)(serve.learn_job)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`normwatch serve`, `api` and `worker`: the long-running commands."""
+"""`normwatch serve`, `api`, `worker` and `learner`: the long-running commands."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ DataDir = Annotated[
     Path | None, typer.Option(help="Folder of the database, Redis's file and your models.")
 ]
 
+_LEARNER = [sys.executable, "-P", "-m", "service.learn", "learner"]
+
 
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Run everything: Redis (embedded unless REDIS_URL is given), front end, one worker."""
+    """Run everything: Redis (embedded unless REDIS_URL is given), front end, worker, learner."""
     settings = _make_settings(host, port, data_dir)
     logs.configure(settings.log_level, as_json=settings.log_json)
     console = Console(highlight=False)
@@ -91,6 +93,26 @@ def worker(
     raise typer.Exit(run_worker(settings))
 
 
+def learner(data_dir: DataDir = None) -> None:
+    """Run one learner alone: it trains models of cameras. Needs REDIS_URL."""
+    settings = _require_redis(_make_settings(None, None, data_dir))
+    # The process begins again without the other commands, which take memory.
+    os.environ["NORMWATCH_DATA_DIR"] = str(settings.data_dir)
+    sys.stdout.flush()
+    os.execv(sys.executable, _LEARNER)
+
+
+def learn_job(folder: Path) -> None:
+    """Run a learner's process for one learning; its order comes on standard input."""
+    restart_with_tunables()
+    settings = Settings()
+    logs.configure(settings.log_level, as_json=settings.log_json)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from service.learn.learn_job import run_learn_job
+
+    raise typer.Exit(run_learn_job(folder))
+
+
 def _make_settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
     given = {"host": host, "port": port, "data_dir": data_dir}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -99,7 +121,7 @@ def _make_settings(host: str | None, port: int | None, data_dir: Path | None) ->
 
 def _require_redis(settings: Settings) -> Settings:
     if settings.redis_url is None:
-        raise BadInput("REDIS_URL", None, "must be set for a front end or worker that runs alone")
+        raise BadInput("REDIS_URL", None, "must be set for a process that runs alone")
     return settings
 
 
@@ -159,6 +181,7 @@ def _list_programs(settings: Settings, overrides: Mapping[str, str]) -> list[Sup
     programs = [
         SupervisedProgram("api", [*own, "api"], environment, lambda: _is_api_ready(settings)),
         SupervisedProgram("worker", [*own, "worker"], environment),
+        SupervisedProgram("learner", _LEARNER, environment),
     ]
     if settings.redis_url is None:
         command = embedded.command(settings.data_dir)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,27 +14,30 @@ from rich.console import Console
 
 from model.network.network_config import MemoryKind, Task
 from service.cli.allocator import restart_with_tunables
-from service.cli.bundles import describe_int8
-from service.cli.camera_recording import OUTAGE_S, TrainingRecording
-from service.cli.input_footage import SourceInfo
 from service.cli.outputs import check_bundle_folder
 from service.cli.stream_clips import NormalClips, find_normal_clips
 from service.cli.train_footage import find_training_footage, record_cameras
 from service.cli.training_run import show_run
 from service.errors import BadInput
+from service.learn.camera_recording import OUTAGE_S
+from service.learn.frame_recording import TrainingRecording
+from service.learn.source_info import SourceInfo
+from service.learn.work_order import HELD_OUT
 from service.settings import Settings
 from service.signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from model.bundles.bundle import Bundle
-    from model.bundles.catalog import Provenance
     from model.footage.clips import Clip
+    from model.network.network_config import NetConfig
     from model.training import trainer as training
+    from model.training.warm_start import WarmStart
 
 MOST_ITEMS = MOST_CHANNELS = 65_536
 """Far more than is useful, and less than would fill the machine's memory with one tensor."""
 CALLED_SHARE = 0.25
 """Default of `WindowConfig`, whose module would load torch here."""
+AUTO_START = "auto"
+"""`model.training.warm_start.AUTO`, whose module would load torch here."""
 MOST_SEED = 2**63 - 1
 """Largest seed of PyTorch's generators."""
 
@@ -99,7 +101,21 @@ def train(
         int,
         typer.Option(help="Channels of an item; 0 is 8 x base width.", min=0, max=MOST_CHANNELS),
     ] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="Weights to begin with: a bundle's name or folder, `none` for random ones, or "
+            "`auto` for those of an included bundle with such a network, if there is one."
+        ),
+    ] = AUTO_START,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the footage; unless given, the preset's, of which much footage "
+            "takes fewer.",
+            min=1,
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Windows a step.", min=1)] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate.", min=1e-8)
@@ -131,7 +147,7 @@ def train(
     ] = CALLED_SHARE,
     hold_out: Annotated[
         float, typer.Option(help="Share of the footage held out for ranges, γ and thresholds.")
-    ] = 0.125,
+    ] = HELD_OUT,
     fps: Annotated[
         float | None,
         typer.Option(help="Frames a second to take of videos; the frame rate of images.", min=0.1),
@@ -155,9 +171,11 @@ def train(
 ) -> None:
     """Train a bundle on normal footage of a camera."""
     restart_with_tunables()
+    from model.bundles.bundle import save
     from model.frames import FrameShape
     from model.network.network_config import PATCHES, NetConfig
     from model.training import trainer as training
+    from service.learn.bundle_making import make_bundle, make_provenance
 
     console = Console(highlight=False, soft_wrap=True)
     chosen = training.PRESETS[preset.value]
@@ -166,6 +184,7 @@ def train(
         seed=seed,
         weights=training.default_weights(task),
         epochs=epochs or chosen.train.epochs,
+        most_steps=0 if epochs else chosen.train.most_steps,
         batch=batch or chosen.train.batch,
         learning_rate=learning_rate or chosen.train.learning_rate,
     )
@@ -199,6 +218,7 @@ def train(
     footage = find_training_footage(console, sources, max_frames, recording)
     net = replace(net, channels=_choose_channels(colour, footage.first))
     shape = FrameShape(net.height, net.width, net.channels)
+    begins_with = _choose_start(start, net)
     _use_threads(threads)
     if not resume and footage.cameras:
         # A checkpoint belongs to its frames: a resumed run records no more.
@@ -208,13 +228,21 @@ def train(
     called = find_normal_clips(console, stream, rate) if stream is not None else None
     clips = footage.read(console, shape, fps)
     training_clips, held_out = _split(clips, hold_out, net.context)
-    run = training.Training(net, config, training_clips, called.read(shape) if called else [])
+    run = training.Training(
+        net,
+        config,
+        training_clips,
+        called.read(shape) if called else [],
+        start=begins_with,
+        makes_ahead=threads != 1,
+    )
     if resume:
         run.resume(checkpoint)
     _run(console, run, checkpoint, held_out_frames=sum(map(len, held_out)))
-    bundle = _finish(
-        console, run, held_out, out, _make_provenance(run, held_out, footage.names, rate, called)
-    )
+    names, settings = _list_origins(footage.names, called, stream_share)
+    origin = make_provenance(run, held_out, names, rate, settings)
+    bundle = make_bundle(run, held_out, out.name, origin, console.print)
+    save(bundle, out)
     checkpoint.unlink(missing_ok=True)
     recording.delete()
     limit = bundle.calibration.thresholds[bundle.score.name]
@@ -269,6 +297,18 @@ def _choose_channels(colour: ColourChoice, first: SourceInfo) -> int:
     return 3 if colour is ColourChoice.RGB else 1
 
 
+def _choose_start(choice: str, net: NetConfig) -> WarmStart | None:
+    from model.bundles.catalog import BundleError
+    from model.training.warm_start import choose_start
+
+    try:
+        return choose_start(choice, net, [Settings().user_models])
+    except BundleError:
+        raise
+    except ValueError as error:
+        raise BadInput("--start", choice, str(error)) from None
+
+
 def _use_threads(threads: int) -> None:
     if threads:
         import torch
@@ -300,7 +340,8 @@ def _run(
     """Train to the end. Raises: Exit: the user interrupted it, and can resume."""
     console.print(
         f"{run.windows.frames} frames to train on, {held_out_frames} held out, "
-        f"{run.steps} steps, {'bf16' if run.uses_bf16 else 'fp32'}"
+        f"{run.steps} steps from {run.start.bundle if run.start else 'random'} weights, "
+        f"{'bf16' if run.uses_bf16 else 'fp32'}"
     )
     stop = threading.Event()
     with stop_on_signals(stop):
@@ -310,86 +351,15 @@ def _run(
         raise typer.Exit(130)
 
 
-def _make_provenance(
-    run: training.Training,
-    held_out: Sequence[Clip],
-    sources: Sequence[str],
-    rate: float | None,
-    called: NormalClips | None,
-) -> Provenance:
-    from model.bundles.catalog import Provenance
-
-    config = run.config
-    settings: dict[str, str | int | float | bool | None] = {
-        "batch": config.batch,
-        "learning_rate": config.learning_rate,
-        "warmup": config.warmup,
-        "crop": config.windows.crop,
-        "flip": config.windows.flip,
-        "pseudo_anomalies": config.windows.pseudo is not None,
+def _list_origins(
+    sources: Sequence[str], called: NormalClips | None, share: float
+) -> tuple[list[str], dict[str, str | int | float | bool | None]]:
+    """List the names of the footage, and what the bundle keeps about a stream's clips in it."""
+    if called is None:
+        return list(sources), {}
+    return [*sources, called.provenance], {
+        "stream": called.stream_id,
+        "stream_clips": len(called.clips),
+        "stream_s": round(called.seconds, 1),
+        "stream_share": share,
     }
-    names = list(sources)
-    if called is not None:
-        names.append(called.provenance)
-        settings |= {
-            "stream": called.stream_id,
-            "stream_clips": len(called.clips),
-            "stream_s": round(called.seconds, 1),
-            "stream_share": config.windows.called_share,
-        }
-    return Provenance(
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        sources=tuple(names),
-        frames=run.windows.frames,
-        held_out_frames=sum(map(len, held_out)),
-        frame_rate=rate,
-        epochs=config.epochs,
-        steps=run.step,
-        seed=config.seed,
-        training_s=round(run.elapsed_s, 1),
-        settings=settings,
-    )
-
-
-def _finish(
-    console: Console,
-    run: training.Training,
-    held_out: Sequence[Clip],
-    out: Path,
-    origin: Provenance,
-) -> Bundle:
-    from model.bundles import bundle as bundles
-    from model.bundles.calibration_config import Calibration
-    from model.scoring.score_config import JUDGED, LIVE
-    from model.training.bundle_calibration import calibrate
-
-    console.print("measuring the held-out footage")
-    trained = bundles.Bundle(
-        name=out.name,
-        config=run.net,
-        network=run.network.eval().requires_grad_(False),
-        items=run.items.detach(),
-        calibration=Calibration(error_form=run.config.error_form),
-        score=JUDGED if run.net.judges else LIVE,
-        provenance=origin,
-    )
-    calibrated = calibrate(trained, held_out)
-    if calibrated.provenance.composition is not None:
-        console.print(calibrated.provenance.composition.describe())
-    measured = _quantise(console, calibrated, held_out)
-    bundles.save(measured, out)
-    return measured
-
-
-def _quantise(console: Console, bundle: Bundle, held_out: Sequence[Clip]) -> Bundle:
-    """Add 8-bit ranges where OpenVINO is installed to test them; a bundle works without them."""
-    from model.engines.engine import EngineError
-    from model.training.bundle_quantisation import quantise_bundle
-
-    try:
-        measured = quantise_bundle(bundle, held_out)
-    except (EngineError, ValueError) as error:
-        console.print(f"no 8-bit ranges: {error}")
-        return bundle
-    console.print(describe_int8(measured))
-    return measured

@@ -12,9 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from service.cli.camera_recording import CameraRecording, TrainingRecording
-from service.cli.input_footage import SourceInfo, add_recordings, examine_source, find_sources
+from service.cli.input_footage import add_recordings, find_sources
 from service.errors import BadInput, SourceError
+from service.learn.camera_recording import CaptureOptions, record_camera
+from service.learn.frame_recording import FrameRecording, TrainingRecording
+from service.learn.source_info import SourceInfo
 from service.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 class TrainingFootage:
     """The sources of a training run."""
 
-    cameras: Sequence[CameraRecording]
+    cameras: Sequence[FrameRecording]
     """Live cameras, which have to be recorded."""
     recordings: Sequence[Source]
     first: SourceInfo
@@ -70,15 +72,16 @@ def find_training_footage(
     Raises: FootageError, BadInput: there is no footage, or `max_frames` is missing.
     """
     from model.footage.locations import Location
+    from service.learn.source_examination import examine_source
 
-    cameras: list[CameraRecording] = []
+    cameras: list[FrameRecording] = []
     recordings: list[Source] = []
     first: SourceInfo | None = None
     for source in find_sources(console, locations):
         if not source.is_live:
             recordings.append(source)
             continue
-        camera = recording.open_camera(source)
+        camera = recording.open_source(source)
         # Only over HTTP may it be a recording.
         if camera.info is None and (
             max_frames is not None or Location.parse(str(source.location)).is_http
@@ -103,6 +106,7 @@ def find_training_footage(
 def _first_readable(sources: Sequence[Source]) -> SourceInfo:
     """Examine the first recording that can be read; the ones before it will be left out."""
     from model.footage.footage_error import FootageError
+    from service.learn.source_examination import examine_source
 
     for source in sources[:-1]:
         with suppress(FootageError):
@@ -142,7 +146,7 @@ def record_cameras(
         console.print(f"{short}; going on with these")
 
 
-def _record_camera(console: Console, camera: CameraRecording, limit: int, outage_s: float) -> str:
+def _record_camera(console: Console, camera: FrameRecording, limit: int, outage_s: float) -> str:
     """Record one camera; returns why the recording ended. Raises: Exit: the user interrupted it."""
     stop = threading.Event()
     reason = "the source has ended"
@@ -150,7 +154,7 @@ def _record_camera(console: Console, camera: CameraRecording, limit: int, outage
     with bar, stop_on_signals(stop):
         task = bar.add_task(f"recording {camera.source.name}", total=limit)
         try:
-            for count in camera.record(limit, stop, outage_s):
+            for count in record_camera(camera, limit, stop, CaptureOptions(outage_s)):
                 bar.update(task, completed=count)
         except SourceError as error:
             reason = str(error)
@@ -163,5 +167,5 @@ def _record_camera(console: Console, camera: CameraRecording, limit: int, outage
     return reason
 
 
-def _describe_kept(camera: CameraRecording) -> str:
+def _describe_kept(camera: FrameRecording) -> str:
     return f"they are kept in {camera.folder.parent}: run the command again to record the rest"

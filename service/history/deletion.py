@@ -17,6 +17,7 @@ from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import (
     CursorRow,
     EventRow,
+    LearningRow,
     MinuteRow,
     ScoreRow,
     SecondRow,
@@ -36,11 +37,11 @@ def hide_stream(session: Session, stream: StreamRow, now: float) -> None:
     """Take the stream out of every answer; `erase_some` deletes what is left of it, step by step.
 
     Without its cursor nothing more is recorded for it: a recorder that has just read it is rolled
-    back.
+    back. Its learnings are deleted at once, and so their learners stop; their models stay.
     """
     stream.deleted_at = now
     stream.source = ""
-    for table in (CursorRow, StreamHealthRow):
+    for table in (CursorRow, StreamHealthRow, LearningRow):
         session.execute(delete(table).where(table.stream_id == stream.id))
 
 

@@ -13,7 +13,7 @@ from model.scene.stillness import REFRESH_S
 from model.stages import Stage, StageTimes
 from service.infer.batches import MOST_BATCHES, CameraFrame, FrameBatch, RunningBatches
 from service.infer.model_pool import LoadedModel
-from service.infer.scheduler import BatchSizes, FairTurns, ReadyCamera, Refreshes
+from service.infer.scheduler import BatchSizes, FairTurns, ReadyCamera, Refreshes, Shortage
 from service.infer.worker_camera import Camera
 from service.timers import Clock, Timer
 
@@ -22,6 +22,8 @@ log = structlog.stdlib.get_logger(__name__)
 MAX_FAULTS = 200
 """Frames in a row that fail, of any camera, before the process ends; it is then started again."""
 LOG_EVERY_S = 10.0
+SAVE_EVERY_S = 1.0
+"""While time is short, cameras are asked so often to save it."""
 BATCH_WAIT_S = 0.05
 """How long to wait for a batch where no other can start before it is done."""
 
@@ -66,6 +68,8 @@ class BatchScorer:
         self._turns = FairTurns()
         self._sizes = BatchSizes()
         self._refreshes = Refreshes()
+        self._shortage = Shortage()
+        self._save_timer = Timer(SAVE_EVERY_S)
         self._faults = FaultLimit()
 
     @property
@@ -86,8 +90,13 @@ class BatchScorer:
 
     def adapt(self, cameras: Cameras, now_s: float) -> None:
         """Adapt to the load and to the models in use. Args: now_s: monotonic."""
-        self._refreshes.observe(sum(each.counts.unscored for each in cameras.values()), now_s)
-        self._sizes.keep_only({each.model.weights for each in cameras.values() if each.model})
+        totals = {key: each.counts.totals for key, each in cameras.items()}
+        self._refreshes.observe(sum(each.unscored for each in totals.values()), now_s)
+        self._shortage.observe(totals, now_s)
+        if self._shortage.lacks_time and self._save_timer.restart_if_due():
+            for camera in cameras.values():
+                camera.source.save_time()
+        self._sizes.keep_only({each.model.key for each in cameras.values() if each.model})
 
     def score_batch(self, cameras: Cameras) -> bool:
         """Have a frame scored of each camera whose turn it is.
@@ -149,9 +158,9 @@ class BatchScorer:
         score are appended without one."""
         now, ready = self._clock(), {}
         for stream_id, camera in cameras.items():
-            if camera.model is None or self.is_scoring(camera):
+            if camera.model is None or camera.is_held or self.is_scoring(camera):
                 continue
-            group = camera.model.weights
+            group = camera.model.key
             done_at = now + self._sizes.expected_s(group)
             camera.append_stale(done_at - self._max_frame_age_s, now)
             if waiting := camera.count_waiting():
@@ -163,7 +172,7 @@ class BatchScorer:
     ) -> Callable[[str], int]:
         """Choose the most cameras in a batch: none takes what the other batch could have."""
         models = [camera.model for camera in cameras.values() if camera.model is not None]
-        shares = {model.weights: model.detector.batches for model in models}
+        shares = {model.key: model.detector.batches for model in models}
         counts = Counter(each.group for each in ready.values())
 
         def limit(group: str) -> int:
@@ -175,11 +184,13 @@ class BatchScorer:
         turns: dict[str, tuple[LoadedModel, list[CameraFrame]]] = {}
         for camera in cameras.values():
             model = camera.model
-            if model is None or not camera.count_waiting() or self.is_scoring(camera):
+            if model is None or not camera.count_waiting():
+                continue
+            if camera.is_held or self.is_scoring(camera):
                 continue
             frame = camera.pop_still(self._refreshes.every_s)
             if frame is not None:
-                turns.setdefault(model.weights, (model, []))[1].append((camera, frame))
+                turns.setdefault(model.key, (model, []))[1].append((camera, frame))
         return [FrameBatch(model, of_model) for model, of_model in turns.values()]
 
     def _observe(self, batch: FrameBatch, refresh_s: float = REFRESH_S) -> None:
@@ -205,7 +216,7 @@ class BatchScorer:
         computed = sum(each.computed for each in seen)
         # Next to another one a batch takes longer, and no less is done in that time.
         alone_s = batch.took_s / batch.model.detector.batches
-        self._sizes.learn(batch.model.weights, computed, alone_s)
+        self._sizes.learn(batch.model.key, computed, alone_s)
         self.totals.inference_s += batch.took_s
         self.totals.batches += 1
         self.totals.frames += len(batch.turns)

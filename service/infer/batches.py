@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from model.detect.observation import Observation
 from model.scene.stillness import REFRESH_S
 from model.stages import Stage, StageTimes
+from service.infer.frame_scores import find_features
 from service.infer.frame_sources import SourceFrame
 from service.infer.model_pool import LoadedModel
-from service.infer.worker_camera import Camera, find_features
+from service.infer.worker_camera import Camera
 
 MOST_BATCHES = 2
 """Batches that run at a time, of all models together."""

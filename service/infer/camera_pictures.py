@@ -53,6 +53,13 @@ class CameraPictures:
             return None
         return PreviewPicture(pictured.preview, heat, pictured.frame, pictured.captured_at)
 
+    def display(self, frame: SourceFrame) -> PreviewPicture | None:
+        """Return the picture of a frame without a model as a preview, if one is due. It isn't kept:
+        there are no events without scores."""
+        if frame.preview is None or not self._preview_timer.restart_if_due():
+            return None
+        return PreviewPicture(frame.preview, None, frame.frame, frame.captured_at)
+
     def forget_pending(self) -> None:
         """Display no picture of the frames before: the source is another one now."""
         self._pending = None

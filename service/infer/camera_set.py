@@ -17,6 +17,9 @@ from service.infer.worker_camera import Camera
 from service.settings import Settings
 from service.timers import Clock
 
+MOST_ROUNDS_MISSED = 20
+"""About a second: the state of a camera is no older than that."""
+
 
 @dataclass(slots=True, kw_only=True)
 class CameraSet:
@@ -40,15 +43,24 @@ class CameraSet:
         owned = self.ownership.owned.list_all()
         for stream_id, camera in list(self.by_id.items()):
             now_owned = owned.get(stream_id)
-            if self.scorer.is_scoring(camera):
+            if now_owned is not None and now_owned.tenure == camera.owned.tenure:
                 continue
-            if now_owned is None or now_owned.tenure != camera.owned.tenure:
+            if self.scorer.is_scoring(camera):
+                camera.is_held = True
+            else:
                 self._let_go(stream_id)
         for stream_id, each in owned.items():
             camera = self.by_id.get(stream_id) or self._take(each)
-            if not self.scorer.is_scoring(camera):  # else its turn comes when the frame is out
+            if self.scorer.is_scoring(camera):
+                # Its turn comes when the frame is out. An overloaded camera's next one begins at
+                # once: that one waits where something changes, and otherwise now and then.
+                camera.rounds_missed += 1
+                is_overdue = camera.rounds_missed >= MOST_ROUNDS_MISSED
+                camera.is_held = is_overdue or camera.has_change(each, self.models)
+            else:
+                camera.is_held, camera.rounds_missed = False, 0
                 self._advance(camera, each)
-        used = {camera.config.model for camera in self.by_id.values()}
+        used = {name for camera in self.by_id.values() for name in camera.list_models()}
         self.models.keep_only(used | self.ownership.models)
         # Another worker's cameras may be this one's in a moment.
         self.models.preload(self.ownership.models)
@@ -67,9 +79,10 @@ class CameraSet:
             if camera.leave():
                 self.ownership.give_up(owned.config.id)
             return
-        camera.tend(self.models, self.sources.open_source)
+        now = self.clock()
+        camera.tend(self.models, self.sources.open_source, now)
         camera.save_snapshot()
-        camera.advance(self.clock())
+        camera.advance(now)
 
     def _take(self, owned: OwnedCamera) -> Camera:
         stream_id = owned.config.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,8 @@ class LoadedModel:
     weights: str
     """Checksum, which distinguishes bundles of the same name."""
     detector: Detector
+    key: str
+    """Stands for all of the bundle, with its calibration: only what has the same goes together."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,11 @@ class ModelPool:
             entry = self._begin_loading(name)
             self._entries[name] = entry
         return entry.future.result() if entry.future.done() else None
+
+    def can_give(self, name: str) -> bool:
+        """Return whether `get` returns the model now."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.future.done() and not _has_failed(entry)
 
     def forget_failure(self, name: str) -> None:
         """Try a model that failed again at the next `get`."""
@@ -132,8 +140,10 @@ class ModelPool:
     def _load(self, name: str) -> LoadedModel:
         try:
             path = find_bundle(name, self._folders)
-            weights = read_document(path).weights_sha256
+            document = read_document(path)
             bundle = bundles.load(path)
+            if read_document(path) != document:
+                raise BundleError(f"model {name!r} was replaced while it was read")
             engine = self._choose_engine(bundle)
             detector = Detector(
                 bundle, device=self._device, engine=engine, threads=self._threads, times=self._times
@@ -148,7 +158,8 @@ class ModelPool:
             log.exception("a model can't be loaded", model=name)
             raise BundleError(f"model {name!r} can't be loaded: {type(error).__name__}") from None
         log.info("a model is loaded", model=name, device=self._device, engine=detector.engine)
-        return LoadedModel(name, weights, detector)
+        key = hashlib.sha256(document.model_dump_json().encode()).hexdigest()
+        return LoadedModel(name, document.weights_sha256, detector, key)
 
     def _choose_engine(self, bundle: Bundle) -> EngineName:
         """Raises: EngineError: there is none, or not the one that is required."""

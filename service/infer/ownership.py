@@ -83,7 +83,8 @@ class Ownership:
         before = self.owned.list_all()
         self._renewal.check_redis()
         configs = self._registry.streams()
-        self.models = frozenset(config.model for config in configs.values())
+        named = (config.model for config in configs.values())
+        self.models = frozenset(name for name in named if name is not None)
         self.captures = any(config.source != UPLOAD for config in configs.values())
         for stream_id, camera in self._renewal.renew(before, configs).items():
             self.owned.put(stream_id, camera)

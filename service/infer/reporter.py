@@ -92,12 +92,14 @@ def build_stream_status(camera: Camera, now: float, share: float) -> StreamStatu
     dropped = totals.dropped + outbox.dropped
     dropped[DropReason.FAULT] += counts.faults
     dropped[DropReason.OVERLOAD] += counts.unscored
+    dropped[DropReason.NO_MODEL] += counts.displayed
     return StreamStatus(
         state=life.state,
         reason=life.reason,
         since=life.since,
         worker=camera.worker_id,
         epoch=camera.owned.epoch,
+        model=camera.model_name,
         captured=totals.captured,
         scored=outbox.scored,
         still=counts.still,

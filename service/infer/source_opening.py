@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from model.frames import FrameShape
 from service.bus.uploads import QueuedFrame
 from service.capture.camera_capture import CameraCapture
 from service.capture.capture_messages import CaptureJob
@@ -19,8 +20,13 @@ from service.messages import UPLOAD, StreamConfig
 from service.settings import Settings
 
 MOST_RING_FRAMES = 500
+BURST_S, BURST_SHARE = 0.3, 0.6
+"""While time is short, frames gather for so long, and no longer than this share of the age at which
+they are left out."""
 CLOSERS = 64
 """Sources that are closed at a time, each of which may hang."""
+DISPLAYED_SHAPE = FrameShape(256, 256, 1)
+"""The shape of the frames of a camera without a model: only its previews are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +34,19 @@ class SourceRequest:
     """All that a camera's source is opened with."""
 
     config: StreamConfig
-    model: LoadedModel
+    model: LoadedModel | None
+    """None: its frames are only displayed."""
     fps: float | None
     """Frames a second to capture; None: all that come."""
     first_frame: int
     """The number of the first frame."""
     discard: Callable[[QueuedFrame], object]
     """Called with each upload that can't be used."""
+
+    @property
+    def shape(self) -> FrameShape:
+        """The shape of the frames that it gives."""
+        return DISPLAYED_SHAPE if self.model is None else self.model.detector.bundle.frame_shape
 
 
 OpenSource = Callable[[SourceRequest, Callable[[], object]], FrameSource]
@@ -44,7 +56,7 @@ OpenSource = Callable[[SourceRequest, Callable[[], object]], FrameSource]
 def open_configured(
     request: SourceRequest, on_frame: Callable[[], object], *, settings: Settings, feeder: Feeder
 ) -> FrameSource:
-    config, shape = request.config, request.model.detector.bundle.frame_shape
+    config, shape = request.config, request.shape
     if config.source == UPLOAD:
         source = UploadSource(config.id, request.first_frame, request.discard)
         feeder.feed(source, shape)
@@ -57,8 +69,12 @@ def open_configured(
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
         preview_width=settings.preview_width,
-        preview_every_s=settings.quiet_picture_every_s,
+        preview_every_s=settings.preview_every_s
+        if request.model is None
+        else settings.quiet_picture_every_s,
         close_preview_every_s=settings.picture_every_s,
+        few_preview_every_s=settings.preview_every_s,
+        burst_s=min(BURST_S, BURST_SHARE * settings.max_frame_age_s),
         transport=config.transport,
         decode=config.decode,
         freeze_after_s=settings.freeze_after_s,
@@ -73,6 +89,13 @@ def _choose_ring_frames(fps: float | None, settings: Settings) -> int:
     the next ones' windows."""
     aging = math.ceil(2.0 * settings.max_frame_age_s * (fps or 0.0))
     return max(settings.capture_ring_frames, min(aging, MOST_RING_FRAMES))
+
+
+def list_playback(config: StreamConfig) -> tuple[object, ...]:
+    """List the settings whose change needs the source to be opened again."""
+    if config.source == UPLOAD:
+        return (config.paused,)
+    return config.paused, config.fps, config.loop, config.transport, config.decode
 
 
 class SourceHandler:

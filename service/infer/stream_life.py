@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from model.detect.camera_state import CameraState
 from model.detect.observation import Observation, Withheld
 from service.capture.camera_capture import CaptureState
-from service.messages import MODEL_LOADING, NOT_TAKEN, PAUSED, StreamState, StreamStatus
+from service.messages import MODEL_LOADING, NO_MODEL, NOT_TAKEN, PAUSED, StreamState, StreamStatus
 
 CONNECTING = "connecting to the source"
 OPENING = "the source is being opened"
@@ -42,6 +42,10 @@ class Facts:
     paused: bool = False
     failure: str = ""
     """Why it can't work as configured."""
+    learning: bool = False
+    """It has no model yet: it is only displayed."""
+    uploaded: bool = False
+    """Its pictures are uploaded: there is nothing to connect to."""
     loaded: bool = True
     """Its model is there."""
     source: CaptureState | None = None
@@ -57,6 +61,8 @@ class Facts:
     """Why its scores mean nothing, although they come."""
     overload: str = ""
     """Why not all of its frames are scored."""
+    swap: str = ""
+    """Why another model scores them than the configured one."""
     ended: bool = False
     """It had been played to its end before this worker took it."""
     retried: bool = False
@@ -69,7 +75,7 @@ class Life:
 
     state: StreamState = StreamState.PENDING
     reason: str = NOT_TAKEN
-    """Empty only where scores come, and all of them."""
+    """Empty only where scores come, all of them and by the configured model."""
     since: float = 0.0
     """Seconds since 1970."""
 
@@ -95,7 +101,11 @@ def _quote_source(otherwise: str) -> Callable[[Facts], str]:
 
 
 def _explain_warming(facts: Facts) -> str:
-    return "; ".join(filter(None, (facts.warming, facts.overload)))
+    return "; ".join(filter(None, (facts.warming, facts.overload, facts.swap)))
+
+
+def _explain_live(facts: Facts) -> str:
+    return "; ".join(filter(None, (facts.overload, facts.swap)))
 
 
 def _is_playing(facts: Facts) -> bool:
@@ -107,13 +117,18 @@ _RULES = (
     _Rule(lambda f: f.paused, StreamState.PAUSED, lambda _: PAUSED),
     _Rule(lambda f: bool(f.failure), StreamState.FAILED, lambda f: f.failure),
     _Rule(lambda f: f.ended, StreamState.ENDED, lambda _: ENDED),
-    _Rule(lambda f: not f.loaded, StreamState.CONNECTING, lambda _: MODEL_LOADING),
+    _Rule(
+        lambda f: f.learning and (f.uploaded or _is_playing(f)),
+        StreamState.LEARNING,
+        lambda _: NO_MODEL,
+    ),
+    _Rule(lambda f: not (f.loaded or f.learning), StreamState.CONNECTING, lambda _: MODEL_LOADING),
     _Rule(
         lambda f: _is_playing(f) and bool(f.obscured), StreamState.OBSCURED, lambda f: f.obscured
     ),
     _Rule(lambda f: _is_playing(f) and bool(f.misfit), StreamState.MISFIT, lambda f: f.misfit),
     _Rule(lambda f: _is_playing(f) and bool(f.warming), StreamState.WARMING, _explain_warming),
-    _Rule(_is_playing, StreamState.LIVE, lambda f: f.overload),
+    _Rule(_is_playing, StreamState.LIVE, _explain_live),
     _Rule(lambda f: f.source is CaptureState.STALLED, StreamState.STALLED, _quote_source(STALLED)),
     _Rule(lambda f: f.source is CaptureState.FROZEN, StreamState.FROZEN, _quote_source(FROZEN)),
     _Rule(lambda f: f.source is CaptureState.DOWN, StreamState.DOWN, _quote_source(UNREADABLE)),

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from model.bundles.catalog import BundleError
 from model.detect.camera_state import CameraState
 from model.detect.observation import CameraOptions, Observation
-from model.scene.features import Features, extract
+from model.scene.features import Features
 from model.scoring.cause import Cause
 from service.capture.camera_capture import CaptureState
 from service.infer.camera_outbox import CameraOutbox
 from service.infer.camera_pictures import CameraPictures, is_unusual
 from service.infer.counted_source import CountedSource
 from service.infer.frame_counts import FrameCounts
+from service.infer.frame_scores import build_frame_score, find_features
 from service.infer.frame_sources import FrameSource, SourceFrame
 from service.infer.model_fit import ModelFit, misfit_reason
 from service.infer.model_pool import LoadedModel, ModelPool
+from service.infer.model_swap import ModelSwap, OwnSettings, find_difference, find_target_fps
 from service.infer.options import build_options
 from service.infer.owned_cameras import OwnedCamera
 from service.infer.snapshots import SnapshotKeeper
-from service.infer.source_opening import SourceRequest
+from service.infer.source_opening import SourceRequest, list_playback
 from service.infer.stream_life import CameraLife, Facts, overload_reason
-from service.messages import UPLOAD, FrameScore, NoteKind, StreamConfig, StreamNote, StreamState
+from service.messages import UPLOAD, NoteKind, StreamConfig, StreamNote
 
-_MEASURES = (
-    "psnr",
-    "distance",
-    "gate_error",
-    "score",
-    "standing",
-    "cause",
-    "threshold",
-    "region",
-)
+log = structlog.stdlib.get_logger(__name__)
+
+DISPLAYED_FPS = 2.0
+"""Frames a second that are captured, at most, of a camera without a model: for its picture."""
 
 
 class Camera:
@@ -62,10 +60,18 @@ class Camera:
         self.source = CountedSource(owned.first_frame, close_source)
         self.counts = FrameCounts()
         self.life = CameraLife(owned.last_status)
+        self.is_held = False
+        """No frame may be scored until the camera was tended."""
+        self.rounds_missed = 0
+        """Rounds in a row in which it couldn't be tended, for a frame was being scored."""
+        self._swap: ModelSwap | None = None
         self._fit = ModelFit()
         self._memory_rule = memory_rule
         self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
         self._failure = ""
+        self._moving: tuple[Features | None, float] = (None, 0.0)
+        """The last frame that wasn't still, with the time that it was asked for. While it waits,
+        nothing changes that could make it still."""
         self._ended = False
         self._cut = True
         """No score of the run that the next frame belongs to has been sent."""
@@ -78,10 +84,24 @@ class Camera:
     @property
     def target_fps(self) -> float | None:
         """Frames a second to score, where there is a target; uploads come as they come."""
-        if self.config.source == UPLOAD:
-            return None
-        trained = self.model.detector.bundle.provenance.frame_rate if self.model else None
-        return self.config.fps or trained
+        model = self.model
+        return None if model is None else find_target_fps(self.config, model)
+
+    @property
+    def model_name(self) -> str | None:
+        """The model that scores the frames now. Any thread may read it."""
+        model = self.model
+        return None if model is None else model.name
+
+    def list_models(self) -> list[str]:
+        """List the models that are in use, or will be."""
+        return [name for name in (self.config.model, self.model_name) if name is not None]
+
+    def has_change(self, owned: OwnedCamera, models: ModelPool) -> bool:
+        """Return whether the camera is to be changed before its next frame."""
+        if self.owned is not owned or owned.leaving:
+            return True
+        return self._swap is not None and models.can_give(self._swap.name)
 
     def update(self, owned: OwnedCamera, models: ModelPool) -> None:
         """Take a new configuration or epoch over. Memory stays, unless source or model changed."""
@@ -97,31 +117,56 @@ class Camera:
             self.source.next_frame = max(self.source.next_frame, owned.first_frame)
         if before.revision == after.revision:
             return
-        models.forget_failure(after.model)
+        if after.model is not None:
+            models.forget_failure(after.model)
+        self._change_model(before)
         self._configure()
-        is_other = (before.source, before.model) != (after.source, after.model)
-        if is_other or _list_playback(before) != _list_playback(after):
-            self.life.is_reconfigured = True
-            self._close_source()
-            self._ended = False
-        if is_other:
-            self.model = self.state = None
-            self._fit = ModelFit()
-            self._snapshots.forget_inherited()
+        if list_playback(before) != list_playback(after):
+            self._reopen()
+
+    def _change_model(self, before: StreamConfig) -> None:
+        """Begin with another source or model, or keep the model in use until the next is loaded."""
+        config, in_use = self.config, self.model
+        if before.source != config.source or in_use is None or config.model is None:
+            self._swap = None
+            if (before.source, before.model) != (config.source, config.model):
+                self._reopen()
+                self.model = self.state = None
+                self._fit = ModelFit()
+                self._snapshots.forget_inherited()
+        elif config.model == in_use.name:
+            self._swap = None
+        elif self._swap is None or self._swap.name != config.model:
+            own = OwnSettings.of_config(before) if self._swap is None else self._swap.own
+            self._swap = ModelSwap(config.model, own, self.state)
+
+    def _reopen(self) -> None:
+        """Close the source, so that it is opened as it is configured now."""
+        self.life.is_reconfigured = True
+        self._close_source()
+        self._ended = False
 
     def _configure(self) -> None:
         self._failure = ""
         shape = self.model.detector.bundle.frame_shape if self.model else None
+        config = self.config if self._swap is None else self._swap.own.apply(self.config)
         try:
-            self.options = build_options(self.config, self._memory_rule, shape)
+            self.options = build_options(config, self._memory_rule, shape)
         except ValueError as error:
             self._failure = str(error)
 
-    def tend(self, models: ModelPool, open_source: Callable[[SourceRequest], FrameSource]) -> None:
+    def tend(
+        self, models: ModelPool, open_source: Callable[[SourceRequest], FrameSource], now: float
+    ) -> None:
         """Bring the camera a step further: model, then state, then source."""
         if self.config.paused:
             self._close_source()
             return
+        if self.config.model is None:
+            self._display_frames(open_source)
+            return
+        if self._swap is not None:
+            self._advance_swap(self._swap, models, now)
         if self.model is None:
             try:
                 self.model = models.get(self.config.model)
@@ -136,14 +181,71 @@ class Camera:
             self.state, self._ended = restored.state, restored.ended
             self._fit = ModelFit(restored.fits)
         if not self.source.is_open and not self._ended:
-            request = SourceRequest(
-                self.config,
-                self.model,
-                self.target_fps,
-                self.source.next_frame,
-                self.outbox.discards.append,
-            )
-            self.source.open(open_source(request))
+            self._open_source(open_source, self.target_fps)
+
+    def _open_source(
+        self, open_source: Callable[[SourceRequest], FrameSource], fps: float | None
+    ) -> None:
+        discard = self.outbox.discards.append
+        request = SourceRequest(self.config, self.model, fps, self.source.next_frame, discard)
+        self.source.open(open_source(request))
+
+    def _display_frames(self, open_source: Callable[[SourceRequest], FrameSource]) -> None:
+        """Have the picture of a camera without a model displayed. Its uploads stay in Redis."""
+        if self.config.source == UPLOAD:
+            return
+        if not self.source.is_open and not self._ended:
+            fps = min(self.config.fps or DISPLAYED_FPS, DISPLAYED_FPS)
+            self._open_source(open_source, fps)
+        while (frame := self.source.pop()) is not None:
+            self.source.finish_frame()
+            self.counts.displayed += 1
+            if (preview := self.pictures.display(frame)) is not None:
+                self.outbox.put_preview(preview)
+
+    def _advance_swap(self, swap: ModelSwap, models: ModelPool, now: float) -> None:
+        """Put the next model in place of the one in use, once it is loaded."""
+        before = self.model
+        if before is None:
+            self._swap = None
+            return
+        try:
+            model = models.get(swap.name)
+        except BundleError as error:
+            if swap.problem != str(error):
+                swap.problem = str(error)
+                self._log_model(now, swap.describe(before.name))
+            return
+        if model is not None:
+            self._swap = None
+            self._put_model(swap, before, model, now)
+
+    def _put_model(
+        self, swap: ModelSwap, before: LoadedModel, model: LoadedModel, now: float
+    ) -> None:
+        """Score by another model from the next frame on.
+
+        The source stays open where the new model takes its frames as they are: then none is missed.
+        """
+        reason = f"model {model.name!r} scores from now on, {before.name!r} did before"
+        status = self.source.status()
+        if difference := find_difference(self.config, before, model):
+            reason += f"; the source is opened again, because {difference}"
+        if difference or self._ended or (status and status.state is CaptureState.ENDED):
+            self._reopen()
+        # What the old one has learned means nothing to the new one, but for the last frames.
+        old, self.model, self.state = self.state, model, model.detector.start()
+        if old is not None:
+            swap.fill_window(self.state, old)
+        self._fit = ModelFit()
+        self._snapshots.forget_inherited()
+        self._snapshots.mark_changed()
+        self._configure()
+        self._log_model(now, reason)
+
+    def _log_model(self, now: float, reason: str) -> None:
+        log.info("a stream's model", stream=self.config.id, reason=reason)
+        self._log(NoteKind.MODEL_CHANGED, now, reason)
 
     def leave(self) -> bool:
         """Take no more frames, and get ready for another owner. Returns whether all is sent."""
@@ -174,16 +276,19 @@ class Camera:
         return Facts(
             paused=self.config.paused,
             failure=self._failure,
+            learning=self.config.model is None,
+            uploaded=self.config.source == UPLOAD,
             loaded=self.model is not None,
             source=status.state if status else None,
             source_reason=status.reason if status else "",
-            waiting=self.source.count_waiting() > 0,
+            waiting=self.model is not None and self.source.count_waiting() > 0,
             warming=self.life.explain_warming(self.state),
             obscured=self.life.obscured,
             misfit=self._explain_misfit(now),
             overload=overload_reason(counts.compute_fps(now), self.target_fps)
             if is_degraded
             else "",
+            swap=self._swap.describe(self.model.name) if self._swap and self.model else "",
             ended=status is None and self._ended,
             retried=not self.life.is_reconfigured,
         )
@@ -196,7 +301,17 @@ class Camera:
         return misfit_reason(trained, None if is_slowed else self.counts.compute_fps(now))
 
     def count_waiting(self) -> int:
-        return 0 if self.state is None else self.source.count_waiting()
+        """Count the frames that could be scored now."""
+        if self.state is None or self._awaits_model:
+            return 0
+        return self.source.count_waiting()
+
+    @property
+    def _awaits_model(self) -> bool:
+        """Uploads wait for the next model: none is lost meanwhile, and the client finds all
+        frames that it sends after the change scored by the model that it chose."""
+        swap = self._swap
+        return swap is not None and not swap.problem and self.config.source == UPLOAD
 
     def append_stale(self, before: float, now: float) -> None:
         """Append, without scores, the frames that have waited since before a time. The frame that
@@ -207,7 +322,10 @@ class Camera:
             if frame.cut:
                 self.state.cut()
                 self._cut = True
-            self.state.append_unscored(frame.pixels, find_features(frame))
+            features = find_features(frame)
+            self.state.append_unscored(frame.pixels, features)
+            if self._swap is not None:
+                self._swap.add_frame(frame.pixels, features)
             self.counts.add_unscored(now)
             self.pictures.add_unscored(frame)
 
@@ -220,12 +338,18 @@ class Camera:
         state, model, options = self.state, self.model, self.options
         if state is None or model is None:
             return None
-        detector = model.detector
-        return self._begin(
-            self.source.pop_if(
-                lambda features: detector.is_still(state, features, options, refresh_s)
-            )
-        )
+        detector, moving = model.detector, self._moving
+
+        def is_still(features: Features) -> bool:
+            # The same frame is looked at again and again while it waits for the network.
+            if features is moving[0] and refresh_s == moving[1]:
+                return False
+            if detector.is_still(state, features, options, refresh_s):
+                return True
+            self._moving = features, refresh_s
+            return False
+
+        return self._begin(self.source.pop_if(is_still))
 
     def _begin(self, frame: SourceFrame | None) -> SourceFrame | None:
         if frame is not None:
@@ -238,6 +362,8 @@ class Camera:
         # What stands still says nothing about the model.
         predicted = seen.score if seen.cause is Cause.MOTION else None
         self._fit.observe(frame.captured_at, predicted, seen.threshold)
+        if self._swap is not None:
+            self._swap.add_frame(frame.pixels, find_features(frame))
         self._snapshots.mark_changed()
         self.counts.add_scored(frame, seen, now)
         score = build_frame_score(
@@ -300,46 +426,3 @@ class Camera:
         self.life.begin_run()
         self._cut = True
         self.pictures.forget_pending()
-
-
-def build_frame_score(
-    frame: SourceFrame,
-    seen: Observation,
-    *,
-    epoch: int,
-    cut: bool,
-    scored_at: float,
-    is_misfit: bool = False,
-) -> FrameScore:
-    """Build the message; while the camera warms up it holds no measures and no score.
-
-    Args:
-        cut: no score of the frame's run was sent before.
-        is_misfit: the model doesn't know the camera.
-    """
-    state, measures = StreamState.OBSCURED if seen.obscured else StreamState.WARMING, {}
-    if not seen.warming:
-        state = StreamState.MISFIT if is_misfit else StreamState.LIVE
-        measures = {name: getattr(seen, name) for name in _MEASURES}
-    return FrameScore(
-        frame=frame.frame,
-        epoch=epoch,
-        captured_at=frame.captured_at,
-        scored_at=scored_at,
-        memory_updated=seen.memory_updated,
-        state=state,
-        cut=cut,
-        **measures,
-    )
-
-
-def find_features(frame: SourceFrame) -> Features:
-    """Return the features that came with a frame, or else extract them now."""
-    return frame.features or extract(frame.pixels, frame.captured_at)
-
-
-def _list_playback(config: StreamConfig) -> tuple[object, ...]:
-    """List the settings whose change needs the source to be opened again."""
-    if config.source == UPLOAD:
-        return (config.paused,)
-    return config.paused, config.fps, config.loop, config.transport, config.decode

@@ -57,13 +57,14 @@ class Members:
         }
         return {self._own_id: self._capacity, **others}
 
-    def may_be_given(self, worker_id: str, model: str, now: float) -> bool:
-        """Return whether another worker has been there for a while, and has a model loaded."""
+    def may_be_given(self, worker_id: str, model: str | None, now: float) -> bool:
+        """Return whether another worker has been there for a while, and has a model loaded; None:
+        none is needed."""
         seen = self._seen.get(worker_id)
         return (
             seen is not None
             and seen.beats > 0
             and now - seen.changed_at <= self._silence_s
             and now - seen.since >= self._settled_s
-            and model in seen.beat.models
+            and (model is None or model in seen.beat.models)
         )

@@ -79,6 +79,8 @@ class OutageWatch:
         self._rules = OutageRules(settings.down_after_s, settings.recovered_after_s)
         self._statuses: dict[str, _LastStatus] = {}
         self._lost: dict[str, _LostScores] = {}
+        self.models: Mapping[str, str | None] = {}
+        """The model that scores each stream, as its owner reports."""
         self._updated_at: float | None = None
         self._cleared_at: float | None = None
 
@@ -89,6 +91,7 @@ class OutageWatch:
         """
         notes = self._notes.read(list(paused), READ_NOTES)
         statuses = self._registry.statuses(list(paused))
+        self.models = {key: status.model for key, status in statuses.items()}
         with self._database.read() as session:
             before = stream_log.load_outages(session)
         self._receive(paused, statuses, now)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from service.messages import MODEL_LOADING, StreamState
 
 LOADING_S = 120.0
-WATCHED = frozenset({StreamState.LIVE, StreamState.WARMING})
+WATCHED = frozenset({StreamState.LIVE, StreamState.WARMING, StreamState.LEARNING})
+"""The camera's pictures come, as far as its owner expects them to be watched: without a model they
+know that it isn't yet."""
 INTENDED = frozenset({StreamState.PAUSED, StreamState.ENDED})
 """Nobody expects pictures in these states: an outage that ends so is dropped without a report."""
 

@@ -140,7 +140,12 @@ class Recorder:
             self._watch.update({key: row.paused for key, row in streams.items()}, self._clock())
             self._watch_timer.restart()
         if self._calibrate_timer.restart_if_due():
-            self._calibrator.visit_due(streams)
+            foreign = [
+                key
+                for key, name in self._watch.models.items()
+                if name is not None and key in streams and name != streams[key].model
+            ]
+            self._calibrator.visit_due(streams, foreign)
         self._retention.take_turn(self._clock(), recorded)
         self._more = any(len(found) >= READ_SCORES for found in waiting.values())
         return recorded

@@ -30,6 +30,7 @@ class LogKind(StrEnum):
 
     STATE = NoteKind.STATE.value
     SCENE_CHANGED = NoteKind.SCENE_CHANGED.value
+    MODEL_CHANGED = NoteKind.MODEL_CHANGED.value
     DOWN = EventType.DOWN.value
     """Receivers were notified that the stream is down."""
     RECOVERED = EventType.RECOVERED.value

@@ -51,7 +51,8 @@ class StreamRow(Base):
     name: Mapped[str] = mapped_column(String(200))
     source: Mapped[str] = mapped_column(Text)
     """It holds credentials: no answer and no log line contains it."""
-    model: Mapped[str] = mapped_column(String(500))
+    model: Mapped[str | None] = mapped_column(String(500))
+    """A bundle's name; None: it has none yet, and isn't scored."""
     gamma: Mapped[float | None] = mapped_column(Float)
     memory_rule: Mapped[str | None] = mapped_column(String(20))
     appearance_weight: Mapped[float | None] = mapped_column(Float)
@@ -80,6 +81,52 @@ class StreamRow(Base):
     created_at: Mapped[float] = mapped_column(Float)
     deleted_at: Mapped[float | None] = mapped_column(Float)
     """No answer contains it any more; `service.history` deletes what is left of it."""
+
+
+class LearningRow(Base):
+    """A model that is learned for a stream, or was: what was asked for, and how it is doing."""
+
+    __tablename__ = "learnings"
+    __table_args__ = (
+        Index("learnings_by_stream", "stream_id", "created_at"),
+        Index("learnings_by_end", "finished_at"),
+        UniqueConstraint("bundle", name="learnings_bundle_once"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
+    bundle: Mapped[str] = mapped_column(String(100))
+    """The name that its model has, or gets."""
+    seconds: Mapped[float] = mapped_column(Float)
+    sources: Mapped[list[str] | None] = mapped_column(JSON)
+    """Videos to learn from, with credentials; None: the stream's own source."""
+    fps: Mapped[float] = mapped_column(Float)
+    preset: Mapped[str] = mapped_column(String(16))
+    flip: Mapped[bool] = mapped_column(Boolean)
+    epochs: Mapped[int | None] = mapped_column(Integer)
+    start: Mapped[str] = mapped_column(String(200), default="auto")
+    """The weights to begin with."""
+    train_anyway: Mapped[bool] = mapped_column(Boolean)
+    train_now: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Collect no more."""
+    activate: Mapped[str] = mapped_column(String(16))
+    """Whether the model goes live: `if_better`, `always` or `never`."""
+    state: Mapped[str] = mapped_column(String(16))
+    """A `service.learning_messages.LearningState`."""
+    reason: Mapped[str] = mapped_column(Text, default="")
+    learner: Mapped[str] = mapped_column(String(200), default="")
+    progress: Mapped[float] = mapped_column(Float, default=0.0)
+    remaining_s: Mapped[float | None] = mapped_column(Float)
+    loss: Mapped[float | None] = mapped_column(Float)
+    footage: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    """A `FootageSummary`."""
+    check_summary: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    """A `CheckSummary`."""
+    reported_at: Mapped[float | None] = mapped_column(Float)
+    """The time of the newest report, by its learner's clock."""
+    created_at: Mapped[float] = mapped_column(Float)
+    finished_at: Mapped[float | None] = mapped_column(Float)
+    """None while it is under way: a stream has one such learning at most."""
 
 
 class ScoreRow(Base):

@@ -60,7 +60,8 @@ def test_without_redis_the_database_is_still_read(
 ) -> None:
     settings = make_settings(tmp_path / "data", own_redis.url, models_dir)
     with client(settings) as api:
-        stream_id = api.post("/streams", json={"name": "a", "source": "upload"}).json()["id"]
+        body = {"name": "a", "source": "upload", "model": "small"}
+        stream_id = api.post("/streams", json=body).json()["id"]
         database = Database(settings.database)
         add_scores(database, stream_id, [0.1])
         database.close()

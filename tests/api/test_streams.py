@@ -35,13 +35,14 @@ def test_a_stream_is_registered_and_published_to_the_workers(
     api: httpx.Client, redis: Redis
 ) -> None:
     answer = api.post(
-        "/streams", json={"name": " North gate ", "source": "upload", "threshold": 0.6}
+        "/streams",
+        json={"name": " North gate ", "source": "upload", "model": "small", "threshold": 0.6},
     )
     assert answer.status_code == 201
     made = answer.json()
     assert answer.headers["Location"] == f"/streams/{made['id']}"
     assert made["name"] == "North gate"
-    assert made["model"] == "small", "the only one of the user's own"
+    assert (made["model"], made["learning"], made["warnings"]) == ("small", None, [])
     assert made["status"]["state"] == "pending"
     assert made["status"]["threshold"] == 0.6
     assert api.get(f"/streams/{made['id']}").json() == made

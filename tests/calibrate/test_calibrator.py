@@ -304,6 +304,21 @@ def test_what_fails_for_one_stream_is_tried_again_and_keeps_nobody_back(camera: 
     assert camera.seconds() == pytest.approx(300.0, abs=20.0)
 
 
+def test_scores_of_the_model_before_are_no_footage_of_the_next(camera: Camera) -> None:
+    now = [0.0]
+    calibrator = Calibrator(camera.database, RULES, 1.0, timer=lambda: now[0])
+    for foreign in ((), ["cam"], ["cam"], ()):
+        camera.record(noise(300.0))
+        now[0] += 100.0
+        calibrator.visit_due(["cam"], foreign)
+    # What came since the visit before may still be of the old one.
+    assert camera.seconds() == 0.0
+    camera.record(noise(200.0))
+    now[0] += 100.0
+    calibrator.visit_due(["cam"])
+    assert camera.seconds() == pytest.approx(200.0, abs=70.0)
+
+
 def test_a_promise_or_a_label_counts_before_the_streams_turn(camera: Camera) -> None:
     add_stream(camera.database, "other")
     camera.record(noise(1500.0))

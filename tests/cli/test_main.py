@@ -85,6 +85,7 @@ def test_help_and_version_name_the_commands() -> None:
         "serve",
         "demo",
         "train",
+        "learn",
         "evaluate",
         "score",
         "import",
@@ -92,6 +93,7 @@ def test_help_and_version_name_the_commands() -> None:
         "listen",
         "api",
         "worker",
+        "learner",
     ):
         assert command in output
     assert _run("--version").stdout.strip()[0].isdigit()

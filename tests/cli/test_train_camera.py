@@ -16,9 +16,9 @@ from model.footage.footage_search import Source
 from model.frames import FrameShape
 from model.training.trainer import Training
 from service.cli import train
-from service.cli.camera_recording import TrainingRecording
-from service.cli.input_footage import SourceInfo
 from service.errors import BadInput
+from service.learn.frame_recording import TrainingRecording
+from service.learn.source_info import SourceInfo
 from service.tools.bench.rtsp import RtspServer
 from tests.support.commands import outcome, refusal
 from tests.support.footage import drawn_picture, jpeg, write_video
@@ -294,7 +294,7 @@ def test_a_recording_that_was_cut_off_while_it_was_written_goes_on(tmp_path: Pat
     shape, source = FrameShape(8, 8, 1), Source("camera", "rtsp://camera/one")
     recording = TrainingRecording(tmp_path / "m.recording")
     with recording.lock():
-        begun = recording.open_camera(source)
+        begun = recording.open_source(source)
         begun.info = SourceInfo(10.0, has_colour=False, is_live=True)
         begun.begin(shape, 10.0)
         with pytest.raises(BadInput, match="another run"), recording.lock():
@@ -302,16 +302,20 @@ def test_a_recording_that_was_cut_off_while_it_was_written_goes_on(tmp_path: Pat
     (begun.folder / "frames.bin").write_bytes(bytes(range(200)))
     entry = '{"captured_at": 1.0, "continues": true}\n'
     (begun.folder / "index.jsonl").write_text(entry * 3 + entry[:20])
-    again = TrainingRecording(tmp_path / "m.recording").open_camera(source)
+    again = TrainingRecording(tmp_path / "m.recording").open_source(source)
     assert again.count == 3
     (clip,) = again.read_clips()
     assert clip.frames.tobytes() == bytes(range(192))
-    assert (begun.folder / "index.jsonl").read_text() == entry * 3
+    with again.open_to_append() as append:
+        append(np.full((8, 8), 7, np.uint8), 2.0, True)
+    assert (begun.folder / "index.jsonl").read_text().startswith(entry * 3 + '{"captured_at":2.0')
+    assert (begun.folder / "frames.bin").read_bytes() == bytes(range(192)) + b"\7" * 64
+    assert TrainingRecording(tmp_path / "m.recording").open_source(source).recorded_s == 1.0
     with pytest.raises(BadInput, match=r"a recording with fps 10\.0 and not 5\.0"):
         again.begin(shape, 5.0)
     (begun.folder / "camera.json").write_text('{"form')
     with pytest.raises(BadInput, match="can't be read: delete it"):
-        TrainingRecording(tmp_path / "m.recording").open_camera(source)
+        TrainingRecording(tmp_path / "m.recording").open_source(source)
 
 
 def test_a_camera_without_a_number_of_frames_or_with_nothing_there_is_refused(

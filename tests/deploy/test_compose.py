@@ -27,7 +27,7 @@ def _lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("service", ["redis", "postgres", "api", "worker"])
+@pytest.mark.parametrize("service", ["redis", "postgres", "api", "worker", "learner"])
 def test_services_are_watched_restarted_and_confined(service: str) -> None:
     described = _services(MAIN)[service]
     assert described["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}

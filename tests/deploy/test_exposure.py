@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from service.api.auth import AccessGate
 from service.api.network_exposure import check_exposure
+from service.bus.learnings import Learnings
 from service.bus.registry import Registry
 from service.errors import BadInput
 from service.messages import WorkerStatus
@@ -91,6 +92,20 @@ def test_a_worker_is_well_while_it_reports(
     assert "no worker of box" in health.find_worker_problem("box")
 
 
+def test_a_learner_is_well_while_it_reports(
+    health: ModuleType,
+    redis: Redis,
+    valkey_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NORMWATCH_REDIS_URL", valkey_server.url)
+    assert "no learner of box" in health.find_learner_problem("box")
+    Learnings(redis).beat("box-7", time.time())
+    assert health.find_learner_problem("box") is None
+    Learnings(redis).beat("box-7", time.time() - 3600)
+    assert "no learner of box" in health.find_learner_problem("box")
+
+
 def test_parts_that_do_not_answer_are_not_well(
     health: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,4 +113,5 @@ def test_parts_that_do_not_answer_are_not_well(
     monkeypatch.setenv("NORMWATCH_REDIS_URL", f"redis://127.0.0.1:{port}/0")
     monkeypatch.setenv("NORMWATCH_PORT", str(port))
     assert "Redis does not answer" in health.find_worker_problem("box")
+    assert "Redis does not answer" in health.find_learner_problem("box")
     assert "is not ready" in health.find_api_problem()

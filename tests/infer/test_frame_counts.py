@@ -10,8 +10,8 @@ import pytest
 from model.detect.observation import Observation, Withheld
 from service.infer.batch_scorer import MAX_FAULTS, FaultLimit
 from service.infer.frame_counts import DEGRADED_S, FrameCounts
+from service.infer.frame_scores import build_frame_score
 from service.infer.frame_sources import SourceFrame
-from service.infer.worker_camera import build_frame_score
 from service.messages import FrameScore, StreamState
 
 FRAME = SourceFrame(7, 1000.0, np.zeros((8, 8), np.uint8), False)

@@ -18,7 +18,7 @@ CONFIG = StreamConfig(id="one", revision=1, source="rtsp://camera/1", model="sma
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[LoadedModel]:
-    yield LoadedModel("small", "checksum", Detector(small_bundle()))
+    yield LoadedModel("small", "checksum", Detector(small_bundle()), "key")
 
 
 def test_a_snapshot_is_packed_only_when_something_changed_and_it_is_due(model: LoadedModel) -> None:

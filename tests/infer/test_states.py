@@ -13,7 +13,7 @@ from model.detect.observation import Withheld
 from service.capture.camera_capture import CaptureState
 from service.infer import stream_life
 from service.infer.stream_life import LEAST_STAY_S, UNWATCHED, Facts, Life, LifeChange, step
-from service.messages import PAUSED, StreamState
+from service.messages import NO_MODEL, PAUSED, StreamState
 
 PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
 
@@ -52,6 +52,17 @@ PLAYING, LIVE = CaptureState.PLAYING, StreamState.LIVE
         (Facts(source=CaptureState.ENDED, waiting=True, warming=""), LIVE, ""),
         (Facts(source=CaptureState.ENDED), StreamState.ENDED, stream_life.ENDED),
         (Facts(ended=True), StreamState.ENDED, stream_life.ENDED),
+        (Facts(source=PLAYING, warming="", swap="x loads"), LIVE, "x loads"),
+        (Facts(source=PLAYING, warming="few", swap="x"), StreamState.WARMING, "few; x"),
+        (Facts(learning=True, loaded=False, source=PLAYING), StreamState.LEARNING, NO_MODEL),
+        (Facts(learning=True, loaded=False, uploaded=True), StreamState.LEARNING, NO_MODEL),
+        (Facts(learning=True, loaded=False), StreamState.CONNECTING, stream_life.OPENING),
+        (
+            Facts(learning=True, loaded=False, source=CaptureState.FROZEN, source_reason="x"),
+            StreamState.FROZEN,
+            "x",
+        ),
+        (Facts(learning=True, paused=True, source=PLAYING), StreamState.PAUSED, PAUSED),
     ],
 )
 def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState, reason: str) -> None:
@@ -63,7 +74,8 @@ def test_a_state_follows_from_the_facts(facts: Facts, state: StreamState, reason
 def test_every_state_without_scores_has_a_reason() -> None:
     reasons_by_state: dict[StreamState, set[str]] = {}
     names = ("warming", "obscured", "misfit", "overload")
-    for paused, failure, loaded, source, waiting, ended, retried, *texts in product(
+    for learning, paused, failure, loaded, source, waiting, ended, retried, *texts in product(
+        (False, True),
         (False, True),
         ("", "no such model"),
         (False, True),
@@ -74,6 +86,7 @@ def test_every_state_without_scores_has_a_reason() -> None:
         *[("", "why")] * len(names),
     ):
         facts = Facts(
+            learning=learning,
             paused=paused,
             failure=failure,
             loaded=loaded,

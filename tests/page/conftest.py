@@ -57,9 +57,10 @@ def scene(settings: Settings, redis: Redis) -> Iterator[Scene]:
     """A live upload stream with scores, events and a preview, and a second, quiet one."""
     database = Database(settings.database)
     with front_end(settings) as url:
-        body = {"name": "Loading bay", "source": "upload"}
+        body = {"name": "Loading bay", "source": "upload", "model": "small"}
         stream_id = httpx.post(f"{url}/streams", json=body).json()["id"]
-        quiet = {"name": "Stairwell <b>north</b>", "source": "rtsp://u:geheim@127.0.0.1:9/s"}
+        source = "rtsp://u:geheim@127.0.0.1:9/s"
+        quiet = {"name": "Stairwell <b>north</b>", "source": source, "model": "small"}
         httpx.post(f"{url}/streams", json=quiet)
         fill(database, redis, stream_id)
         made = Scene(url, database, redis, stream_id)

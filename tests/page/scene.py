@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,7 @@ class Scene:
 
     def _log_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.faults.append(message.text)
+            self.faults.append(f"{message.text} {message.location['url']}")
 
 
 def fill(database: Database, redis: Redis, stream_id: str) -> None:
@@ -77,6 +78,13 @@ def fill(database: Database, redis: Redis, stream_id: str) -> None:
     )
     worker = WorkerStatus(id="w", started_at=now, seen_at=now, streams=1, device="cpu")
     registry.report({stream_id: status}, worker)
+
+
+def find_axe_faults(page: Page) -> list[str]:
+    """What axe-core finds wrong with the page as it is, for people who can't see or point."""
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
 
 
 def shoot(page: Page, name: str) -> None:

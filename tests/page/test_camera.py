@@ -153,9 +153,10 @@ def test_a_camera_is_added_paused_and_deleted(scene: Scene, browser: Browser) ->
     dialog = page.locator("#add-dialog")
     dialog.get_by_label("Name").fill("Front door")
     dialog.get_by_text("Uploads").click()
-    # The user's own comes first, and is chosen; the shipped ones follow.
-    expect(dialog.locator("option").first).to_have_text("small (64×64, grey)")
-    expect(dialog.locator("option:checked")).to_have_text("small (64×64, grey)")
+    # No model is chosen; the user's own comes before the shipped ones.
+    expect(dialog.locator("option:checked")).to_have_text("None yet: let it learn")
+    expect(dialog.locator("option").nth(1)).to_have_text("small (64×64, grey)")
+    dialog.get_by_label("Model").select_option("small")
     shoot(page, "add")
     dialog.get_by_role("button", name="Add camera").click()
     expect(page.locator("#detail-name")).to_have_text("Front door")

@@ -18,7 +18,7 @@ def test_an_api_key_is_asked_for_and_kept_in_the_tab(
     locked = Settings(**(settings.model_dump() | {"api_keys": "open-sesame"}))
     key = {"X-API-Key": "open-sesame"}
     with front_end(locked) as url:
-        body = {"name": "Behind the door", "source": "upload"}
+        body = {"name": "Behind the door", "source": "upload", "model": "small"}
         made = httpx.post(f"{url}/streams", json=body, headers=key).json()
         database = Database(locked.database)
         fill(database, redis, made["id"])

@@ -53,6 +53,15 @@ LETTERS = {"l": StreamState.LIVE, "d": StreamState.DOWN, "w": StreamState.WARMIN
 STATES = LETTERS | {"p": StreamState.PAUSED, "c": StreamState.CONNECTING, "e": StreamState.ENDED}
 
 
+def test_a_camera_without_a_model_is_down_only_while_its_picture_is_away() -> None:
+    letters = STATES | {"n": StreamState.LEARNING}
+    found, outage = _observe(_every_second("n" * 60, letters))
+    assert (found, outage) == ([], None)
+    found, outage = _observe(_every_second("n" * 5 + "d" * 30 + "n" * 10, letters))
+    assert [type(change) for _, change in found] == [OutageStarted, OutageEnded]
+    assert outage is None
+
+
 @pytest.mark.parametrize("state", NOT_WATCHED)
 def test_an_outage_is_reported_once_and_so_is_its_end(state: StreamState) -> None:
     states = [(float(at), state) for at in range(40)]

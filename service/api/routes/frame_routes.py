@@ -100,6 +100,10 @@ def _find_upload_stream(context: Context, stream_id: str) -> StreamRow:
         )
     if row.paused:
         raise RequestRefused(409, "the stream is paused; resume it before uploading frames")
+    if row.model is None:
+        raise RequestRefused(
+            409, "the stream has no model yet; learn one, or choose one, before uploading frames"
+        )
     return row
 
 
@@ -159,7 +163,7 @@ def _is_video(part: UploadedFile, head: bytes) -> bool:
     return True
 
 
-def _find_trained_rate(known: list[BundleInfo], model: str) -> float | None:
+def _find_trained_rate(known: list[BundleInfo], model: str | None) -> float | None:
     return next((info.provenance.frame_rate for info in known if info.name == model), None)
 
 

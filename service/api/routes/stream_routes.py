@@ -14,6 +14,7 @@ from sqlalchemy import select
 from model.events.tails import LEAST_PEAKS
 from service.api.bundle_names import choose_model
 from service.api.context import Context, Shared
+from service.api.model_facts import read_model_facts
 from service.api.receiver_rows import forget_stream
 from service.api.registered_streams import (
     check_receivers,
@@ -21,7 +22,6 @@ from service.api.registered_streams import (
     find_last_frame,
     find_stream,
     publish_stream,
-    read_model_thresholds,
 )
 from service.api.schemas.stream_schemas import (
     StreamIn,
@@ -36,11 +36,11 @@ from service.api.source_checks import check_content, check_source
 from service.calibrate.stream_thresholds import (
     LEAST_FOOTAGE_S,
     choose_threshold,
-    compute_basis,
     find_newest_threshold,
     measure_footage,
 )
 from service.history.deletion import hide_stream
+from service.record.stream_changes import change_stream as apply_changes
 from service.store.tables import StreamLogRow, StreamRow, ThresholdRow
 
 log = structlog.get_logger(__name__)
@@ -112,15 +112,9 @@ def _apply(
 ) -> tuple[StreamRow, int]:
     with context.database.write() as session:
         row = find_stream(session, stream_id, locked=True)
-        before = compute_basis(row)
         if "receiver_ids" in changes:
             changes["receiver_ids"] = check_receivers(session, body.receiver_ids)
-        for name, value in changes.items():
-            setattr(row, name, value)
-        if compute_basis(row) != before:
-            row.calibrated_threshold = None
-        if session.is_modified(row):
-            row.revision += 1
+        apply_changes(session, row, changes)
         return row, find_last_frame(session, stream_id)
 
 
@@ -161,8 +155,8 @@ def read_threshold(
         row = find_stream(session, stream_id)
         last, at_hand = find_newest_threshold(session, row), measure_footage(session, row)
         rows = session.scalars(query.order_by(ThresholdRow.id.desc()).limit(limit)).all()
-    of_models = read_model_thresholds(context, {row.model})
-    threshold, origin = choose_threshold(row, of_models.get(row.model))
+    facts = read_model_facts(context, [row]).get(row.id)
+    threshold, origin = choose_threshold(row, None if facts is None else facts.threshold)
     return ThresholdOut(
         stream_id=row.id,
         threshold=threshold,

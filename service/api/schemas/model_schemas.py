@@ -5,6 +5,20 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from model.bundles.catalog import BundleInfo
+from service.api.schemas.copied_fields import copy_fields
+from service.learning_messages import CheckSummary
+
+
+class ModelCheckOut(BaseModel):
+    """What the check of a learned model found."""
+
+    verdict: str
+    is_passed: bool
+    auc: float
+    found: int
+    """Synthetic anomalies that it found, of `scenes`."""
+    scenes: int
+    false_events: int
 
 
 class ModelOut(BaseModel):
@@ -26,6 +40,10 @@ class ModelOut(BaseModel):
     frames: int
     results: dict[str, float]
     notes: str
+    check: ModelCheckOut | None
+    """Null where it wasn't checked."""
+    stream_id: str | None
+    """The stream that learned it here."""
 
 
 class ModelsOut(BaseModel):
@@ -34,7 +52,9 @@ class ModelsOut(BaseModel):
     items: list[ModelOut]
 
 
-def describe_model(info: BundleInfo, *, is_default: bool) -> ModelOut:
+def describe_model(
+    info: BundleInfo, *, is_default: bool, check: CheckSummary | None, stream_id: str | None
+) -> ModelOut:
     """Return the answer about a bundle, without its path."""
     return ModelOut(
         name=info.name,
@@ -52,4 +72,6 @@ def describe_model(info: BundleInfo, *, is_default: bool) -> ModelOut:
         frames=info.provenance.frames,
         results=info.provenance.results,
         notes=info.provenance.notes,
+        check=None if check is None else copy_fields(ModelCheckOut, check),
+        stream_id=stream_id,
     )

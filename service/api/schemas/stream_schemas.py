@@ -16,6 +16,7 @@ from pydantic import (
 from model.footage.locations import redact_text, redact_url
 from model.standing.rules import DWELL_S, MOST_DWELL_S
 from service.api.schemas.copied_fields import copy_fields
+from service.api.schemas.learning_schemas import LearningOut
 from service.api.schemas.zone_schemas import ZoneOut, Zones
 from service.api.times import TimeOut
 from service.characters import refuse_controls
@@ -162,7 +163,9 @@ class StreamIn(_GivenSettings):
         "the operator named in NORMWATCH_MEDIA_DIRS."
     )
     model: ModelName | None = Field(
-        None, description="A model's name. Null takes the default, or your own if there is one."
+        None,
+        description="A model's name. Null takes NORMWATCH_DEFAULT_MODEL, or none: the stream is "
+        "shown, and not scored, until it has learned one.",
     )
 
 
@@ -240,7 +243,8 @@ class StreamOut(StreamSettings):
     name: str
     source: str
     """It is without credentials."""
-    model: str
+    model: str | None
+    """Null: it has none yet, and isn't scored."""
     paused: bool
     zones: list[ZoneOut] | None
     """Null: the whole picture counts."""
@@ -249,6 +253,10 @@ class StreamOut(StreamSettings):
     revision: int
     created_at: TimeOut
     status: StatusOut
+    learning: LearningOut | None
+    """The learning that is under way."""
+    warnings: list[str]
+    """Sentences on settings that make scores useless."""
 
 
 class LogEntryOut(BaseModel):
@@ -292,7 +300,14 @@ def describe_status(status: StreamStatus, threshold: float | None) -> StatusOut:
     )
 
 
-def describe_stream(row: StreamRow, status: StatusOut, now: float) -> StreamOut:
+def describe_stream(
+    row: StreamRow,
+    status: StatusOut,
+    now: float,
+    *,
+    learning: LearningOut | None,
+    warnings: list[str],
+) -> StreamOut:
     """Return the answer about a row at this time."""
     return copy_fields(
         StreamOut,
@@ -301,6 +316,8 @@ def describe_stream(row: StreamRow, status: StatusOut, now: float) -> StreamOut:
         schedule=read_schedule(row.schedule),
         armed=is_armed(row.schedule, now),
         status=status,
+        learning=learning,
+        warnings=warnings,
     )
 
 

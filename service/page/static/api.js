@@ -1,7 +1,11 @@
-// Requests to the API: the key, errors as one kind, and server-sent events over fetch (EventSource
-// can't send a key).
+// Requests to the API: the key, time limits, errors as one kind, and server-sent events over fetch
+// (EventSource can't send a key).
 
 const STORED_KEY = "normwatch-key";
+const READ_LIMIT_MS = 8000;
+const CHANGE_LIMIT_MS = 60_000; // checking a camera takes some seconds
+const SILENCE_LIMIT_MS = 45_000; // of server-sent events; the service pings more often
+const AWAY = "normwatch does not answer.";
 
 export class ApiError extends Error {
   constructor(status, message, fields) {
@@ -33,10 +37,20 @@ async function newKey(refused) {
   await asking;
 }
 
-async function send(path, options = {}) {
+/** Fetch; an answer that doesn't come in time, or at all, is an error of status 0. */
+async function request(path, options, limit) {
+  try {
+    return await fetch(path, { signal: AbortSignal.timeout(limit), ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, AWAY, []);
+  }
+}
+
+async function send(path, options = {}, limit = READ_LIMIT_MS) {
   for (;;) {
     const used = sessionStorage.getItem(STORED_KEY);
-    const response = await fetch(path, { ...options, headers: headers(options.headers ?? {}) });
+    const response = await request(path, { ...options, headers: headers(options.headers ?? {}) }, limit);
     if (response.status === 401) {
       if (sessionStorage.getItem(STORED_KEY) === used) await newKey(used !== null);
       continue;
@@ -49,8 +63,24 @@ async function send(path, options = {}) {
   }
 }
 
+/** Read a body; one that stops in the middle is an error of status 0, too. */
+async function read(reading) {
+  try {
+    return await reading;
+  } catch {
+    throw new ApiError(0, AWAY, []);
+  }
+}
+
 export async function get(path) {
-  return (await send(path)).json();
+  return (await getDated(path)).body;
+}
+
+/** An answer with the service's time, to about a second; null where it gives none. */
+export async function getDated(path) {
+  const response = await send(path);
+  const date = response.headers.get("Date");
+  return { body: await read(response.json()), madeAt: date && new Date(date) };
 }
 
 export async function change(method, path, body) {
@@ -59,23 +89,25 @@ export async function change(method, path, body) {
     options.body = JSON.stringify(body);
     options.headers = { "Content-Type": "application/json" };
   }
-  const response = await send(path, options);
-  return response.status === 204 ? null : response.json();
+  const response = await send(path, options, CHANGE_LIMIT_MS);
+  return response.status === 204 ? null : read(response.json());
 }
 
 /** A picture as an object URL (to be revoked), with the headers that came with it. */
 export async function picture(path) {
   const response = await send(path);
-  return { url: URL.createObjectURL(await response.blob()), headers: response.headers };
+  return { url: URL.createObjectURL(await read(response.blob())), headers: response.headers };
 }
 
-/** Server-sent events until the signal aborts; resolves when the answer ends. */
+/** Server-sent events until the signal aborts; resolves when the answer ends, or nothing comes. */
 export async function follow(path, signal, onEvent) {
-  const response = await send(path, { signal });
+  const silence = new AbortController();
+  const response = await send(path, { signal: AbortSignal.any([signal, silence.signal]) });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const timer = setTimeout(() => silence.abort(), SILENCE_LIMIT_MS);
+    const { done, value } = await reader.read().finally(() => clearTimeout(timer));
     if (done) return;
     text += value.replaceAll("\r", "");
     const blocks = text.split("\n\n");

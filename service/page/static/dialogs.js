@@ -13,6 +13,7 @@ export function setUpAdding({ onAdded }) {
     const isUpload = form.kind.value === "upload";
     byId("source-field").hidden = isUpload;
     byId("upload-note").hidden = !isUpload;
+    explainModel(form);
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -33,23 +34,43 @@ export function setUpAdding({ onAdded }) {
 
 async function open(dialog, form) {
   form.reset();
+  showModels(form, []);
   form.dispatchEvent(new Event("change"));
   showErrors(form, []);
   dialog.showModal();
   try {
-    const { items } = await get("/models");
-    form.model.replaceChildren(
-      ...items.map((model) =>
-        element("option", {
-          value: model.name,
-          selected: model.is_default,
-          textContent: `${model.name} (${model.width}×${model.height}, ${model.channels === 1 ? "grey" : "colour"})`,
-        }),
-      ),
-    );
+    showModels(form, (await get("/models")).items);
   } catch (error) {
     showErrors(form, fieldsOf(error));
   }
+}
+
+function showModels(form, models) {
+  // Where the operator set a default, a camera can't be without a model.
+  const none = models.some((model) => model.is_default)
+    ? []
+    : [element("option", { value: "", selected: true, textContent: "None yet: let it learn" })];
+  const options = models.map(({ name, width, height, channels, frame_rate: fps, is_default: selected }) =>
+    element("option", {
+      value: name,
+      selected,
+      dataset: { fps: fps ?? "" },
+      textContent: `${name} (${width}×${height}, ${channels === 1 ? "grey" : "colour"})`,
+    }),
+  );
+  form.model.replaceChildren(...none, ...options);
+  explainModel(form);
+}
+
+function explainModel(form) {
+  const { value, dataset } = form.model.selectedOptions[0];
+  const rate = dataset.fps ? `, at ${Number(dataset.fps)} frames a second` : "";
+  byId("model-note").className = value ? "warning" : "muted";
+  byId("model-note").textContent = value
+    ? `A model knows one camera only: the one it was trained with${rate}. To it, any other camera looks abnormal.`
+    : form.kind.value === "upload"
+      ? "It learns from videos first, then it accepts pictures."
+      : "Its picture is shown at once. Learning what is normal there is the next step.";
 }
 
 function readForm(form) {
@@ -57,7 +78,7 @@ function readForm(form) {
     name: form.elements.namedItem("name").value,
     source: form.kind.value === "upload" ? "upload" : form.source.value.trim(),
   };
-  if (form.model.value) body.model = form.model.value;
+  body.model = form.model.value || null;
   return body;
 }
 

@@ -13,6 +13,11 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** Set a text only if it is another one, so that screen readers don't read it again. */
+export function setText(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
 const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
@@ -37,7 +42,8 @@ export function duration(seconds) {
 
 // Frames scored a second, and the target where there is no time for all of them.
 export function rate({ fps, target_fps: target, degraded }) {
-  return degraded && target ? `${fps.toFixed(1)} of ${target}` : fps.toFixed(1);
+  const text = fps.toFixed(1);
+  return degraded && target && Number(text) < target ? `${text} of ${target}` : text;
 }
 
 export function figures(list, entries) {

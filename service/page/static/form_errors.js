@@ -2,9 +2,17 @@
 
 import { ApiError } from "./api.js";
 
+const PLAINER = [
+  [/^String should have at least 1 character$/, "must not be empty"],
+  [/^String should have at most (\d+) characters$/, "must have no more than $1 characters"],
+  [/^Input should be /, "must be "],
+];
+
 /** Return the fields that an error names; a single one without a name where it names none. */
 export function fieldsOf(error) {
-  if (error instanceof ApiError && error.fields.length) return error.fields;
+  if (error instanceof ApiError && error.fields.length) {
+    return error.fields.map(({ field, reason }) => ({ field, reason: say(reason) }));
+  }
   return [{ field: "", reason: error.message }];
 }
 
@@ -21,6 +29,11 @@ export function showErrors(form, fields) {
     texts.get(own ?? places.at(-1)).push(rest ? `${rest}: ${reason}` : reason);
   }
   for (const [place, reasons] of texts) place.textContent = reasons.join("; ");
+}
+
+function say(reason) {
+  const [pattern, text] = PLAINER.find(([known]) => known.test(reason)) ?? [];
+  return pattern ? reason.replace(pattern, text) : reason;
 }
 
 function isWithin(field, name) {

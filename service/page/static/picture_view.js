@@ -8,7 +8,7 @@ const EVERY_MS = 1000;
 const WITHOUT_ONE_EVERY_MS = 5000;
 const MAX_EVENTS = 20;
 const HAS_PICTURES = new Set([
-  "connecting", "warming", "live", "misfit", "stalled", "frozen", "obscured", "down", "ended", "failed",
+  "connecting", "learning", "warming", "live", "misfit", "stalled", "frozen", "obscured", "down", "ended", "failed",
 ]);
 
 export class PictureView {

@@ -8,6 +8,7 @@ const EVERY_MS = 5000;
 const ENTRIES = 20;
 const TEXT = {
   "scene.changed": "light changed",
+  "model.changed": "model changed",
   "stream.down": "outage reported",
   "stream.recovered": "recovery reported",
   "scores.lost": "scores lost",

@@ -92,8 +92,9 @@ class NumberField {
     this.saved = "";
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (this.input.validity.badInput) this.fail([{ field, reason: "must be a number" }]);
-      else this.set(this.input.value === "" ? null : this.input.valueAsNumber);
+      // What isn't a number reads as empty: it must not take back what is set.
+      if (this.input.value === "") this.fail([{ field, reason: "must be a number" }]);
+      else this.set(this.input.valueAsNumber);
     });
     this.reset.addEventListener("click", () => this.set(null));
   }

@@ -53,6 +53,9 @@ class _MemorySource:
     def look_closely(self) -> None:
         """Do nothing: there are no pictures."""
 
+    def save_time(self) -> None:
+        """Do nothing: a frame costs no time."""
+
     def pop_if(self, is_wanted: Callable[[Features], bool]) -> SourceFrame | None:
         """Return None: the frames have no features."""
         return None
@@ -143,9 +146,9 @@ class Feed:
 
     def open(self, request: SourceRequest, on_frame: Callable[[], object]) -> FrameSource:
         """Open a camera whose frames have the shape that its model needs."""
-        detector = request.model.detector
-        self.engine = str(detector.engine)
-        shape = detector.bundle.frame_shape
+        if request.model is not None:
+            self.engine = str(request.model.detector.engine)
+        shape = request.shape
         if shape not in self._frames:
             self._frames[shape] = fit_drawn_frames(shape, FRAMES)
         frames = self._frames[shape]

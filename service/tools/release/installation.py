@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.bundles import bundle as bundles
-from model.bundles.catalog import SHIPPED, BundleError, read_document
+from model.bundles.catalog import NAME, SHIPPED, BundleError, read_document
 from service.errors import BadInput
 from service.tools.release import archive
 from service.tools.release.download import Fetcher, redact_url_query
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 

@@ -309,7 +309,8 @@ def test_the_ladder_goes_from_paper_to_live_one_step_a_rung() -> None:
 
 
 def test_each_named_score_and_each_form_is_in_the_docs() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "scoring.md").read_text()
+    docs = Path(__file__).parents[3] / "docs"
+    text = "".join((docs / page).read_text() for page in ("scoring.md", "studies/ranges.md"))
     for name in (*SCORES, *ErrorKind, *NormalisationKind):
         assert f"`{name}`" in text or f"error.kind: {name}" in text, name
     for step in (ErrorStep, Normalisation, ScoreConfig):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from model.network.losses import LossWeights
 from model.network.network_config import NetConfig, Task
 from model.scoring.score_config import NormForm
+from model.training.batches_ahead import make_ahead
 from model.training.pseudo_anomalies import PseudoConfig
 from model.training.trainer import (
     PRESETS,
@@ -84,6 +86,37 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
     assert seen == losses
     _assert_equal(run, whole)
     assert run.is_done
+
+
+def test_batches_made_ahead_train_the_same_network(tmp_path: Path) -> None:
+    whole, losses = _run_to_end(JUDGING, JUDGE)
+    path = tmp_path / "run.checkpoint"
+    seen: list[float] = []
+    for stop in (2, 4, whole.steps):
+        run = Training(JUDGE, JUDGING, CLIPS, makes_ahead=True)
+        if seen:
+            run.resume(path)
+        run.run(
+            on_step=lambda progress: seen.append(progress.total),
+            checkpoint=path,
+            stop=_stop_after(run, stop),
+        )
+    assert seen == losses
+    _assert_equal(run, whole)
+    assert not [each for each in threading.enumerate() if each.name.startswith("batches")]
+
+
+def test_what_fails_while_a_batch_is_made_ahead_stops_the_run() -> None:
+    def make() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise OSError("the footage is gone")
+
+    seen: list[int] = []
+    with pytest.raises(OSError, match="the footage is gone"):
+        seen.extend(make_ahead(make()))
+    assert list(make_ahead(iter(range(7)), 3)) == list(range(7))
+    assert list(make_ahead(iter(()))) == []
 
 
 def test_a_run_follows_from_its_seed() -> None:
@@ -244,6 +277,7 @@ def test_footage_without_a_window_is_refused() -> None:
         ("warmup", 1.0),
         ("warmup", math.nan),
         ("seed", -1),
+        ("most_steps", -1),
         ("judgement_weight", -0.5),
     ],
 )

@@ -1,0 +1,102 @@
+"""Where a learning keeps what it has, so that it goes on after any process is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel
+
+FRAMES = "frames.bin"
+"""Recorded frames, one after the other; of each source in a subfolder."""
+BUNDLES = ".learning"
+"""Below the user's models: bundles that aren't finished yet."""
+
+
+class CollectedFootage(BaseModel):
+    """A camera's footage to train on: these frames and no others."""
+
+    part: str
+    """The subfolder of the recording."""
+    frames: int
+
+
+class LearningFolder:
+    """The files of one learning, below `data_dir/learning`."""
+
+    def __init__(self, root: Path, learning_id: str) -> None:
+        self.path = root / learning_id
+        self.checkpoint = self.path / "checkpoint"
+        self.recording = self.path / "recording"
+        self._collected = self.path / "collected.json"
+        self._training_lock = root / "training.lock"
+
+    def create(self) -> None:
+        """Make the folder. Raises: OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def began_at(self) -> float:
+        """When the learning began here, in seconds since 1970."""
+        begun = self.path / "begun"
+        if not begun.exists():
+            begun.touch()
+        return begun.stat().st_mtime
+
+    def read_collected(self) -> CollectedFootage | None:
+        """Return how much was collected; None: not all yet."""
+        try:
+            return CollectedFootage.model_validate_json(self._collected.read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def write_collected(self, collected: CollectedFootage) -> None:
+        """Mark that the footage is complete."""
+        part = self._collected.with_suffix(".part")
+        part.write_text(collected.model_dump_json(), encoding="utf-8")
+        part.replace(self._collected)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait until no other process works on this learning, and keep others out."""
+        with (self.path / "work.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def open_training_lock(self) -> Iterator[IO[str]]:
+        """Open the file whose lock a process holds while it trains: one at a time on a machine."""
+        with self._training_lock.open("w") as file:
+            yield file
+
+    def delete(self) -> None:
+        """Remove all that the learning has."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def take_lock(file: IO[str]) -> bool:
+    """Try to lock an open file. Returns whether it is locked now."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def list_learnings(root: Path) -> list[str]:
+    """List the ids of the learnings that have a folder."""
+    if not root.is_dir():
+        return []
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+
+
+def measure_recordings(root: Path) -> int:
+    """Sum the bytes of all recorded frames."""
+    total = 0
+    for file in root.glob(f"*/recording/*/{FRAMES}"):
+        with suppress(OSError):  # it was deleted meanwhile
+            total += file.stat().st_size
+    return total
