@@ -129,3 +129,11 @@ def test_no_footage_and_a_wrong_rate() -> None:
     assert (empty.advice, empty.is_enough, empty.kept) == ("no footage yet", False, ())
     with pytest.raises(ValueError, match="fps must be above 0"):
         review_footage([], 0.0)
+
+
+def test_something_larger_and_faster_than_the_rest_is_left_out() -> None:
+    frames = _scene(LEAST_S + 20.0)
+    for index in range(400, 424):
+        left = 5 * index % 40
+        frames[index, 28:52, left : left + 24] = 20
+    _assert_left_out(_review(frames), LeftOutReason.UNUSUAL, 400, 424)
