@@ -7,7 +7,7 @@ don't depend on, and be grey where the new network's are in colour, or the other
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -81,7 +81,13 @@ def load_start(path: Path, net: NetConfig) -> WarmStart:
 
 def _have_same_architecture(one: NetConfig, other: NetConfig) -> bool:
     """Returns whether weights of one fit the other, but for the number of colours."""
-    return one == replace(other, height=one.height, width=one.width, channels=one.channels)
+    return _list_architecture(one) == _list_architecture(other)
+
+
+def _list_architecture(net: NetConfig) -> dict[str, object]:
+    """List the fields that weights depend on, without the colour."""
+    free = ("height", "width", "channels")
+    return {name: value for name, value in asdict(net).items() if name not in free}
 
 
 def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int) -> None:
@@ -92,7 +98,7 @@ def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int
     """
     cells = source.patch**2
     first = tensors[FIRST_LAYER]  # (out, T * colours * cells, 3, 3)
-    parts = first.unflatten(1, (-1, source.channels, cells))
+    parts = first.reshape(len(first), -1, source.channels, cells, *first.shape[2:])
     if channels == 1:
         parts = parts.sum(dim=2, keepdim=True)
     else:
@@ -100,7 +106,7 @@ def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int
     tensors[FIRST_LAYER] = parts.flatten(1, 3).contiguous()
     for kind in ("weight", "bias"):
         last = tensors[f"{LAST_LAYER}.{kind}"]  # ((colours + judges) * cells, ...)
-        colours = last[: source.channels * cells].unflatten(0, (source.channels, cells))
+        colours = last[: source.channels * cells].reshape(source.channels, cells, *last.shape[1:])
         grey = colours.mean(dim=0)
         tensors[f"{LAST_LAYER}.{kind}"] = torch.cat(
             (*(grey for _ in range(channels)), last[source.channels * cells :])
