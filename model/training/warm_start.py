@@ -7,7 +7,7 @@ don't depend on, and be grey where the new network's are in colour, or the other
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -81,7 +81,13 @@ def load_start(path: Path, net: NetConfig) -> WarmStart:
 
 def _have_same_architecture(one: NetConfig, other: NetConfig) -> bool:
     """Returns whether weights of one fit the other, but for the number of colours."""
-    return one == replace(other, height=one.height, width=one.width, channels=one.channels)
+    return _list_architecture(one) == _list_architecture(other)
+
+
+def _list_architecture(net: NetConfig) -> dict[str, object]:
+    """List the fields that weights depend on, without the colour."""
+    free = ("height", "width", "channels")
+    return {name: value for name, value in asdict(net).items() if name not in free}
 
 
 def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int) -> None:

@@ -151,6 +151,8 @@ def test_a_start_that_does_not_fit_or_is_not_there_is_refused(tmp_path: Path) ->
     with pytest.raises(BundleError, match="no bundle 'nowhere'"):
         choose_start("nowhere", NET)
     path = _make_bundle(tmp_path)
+    with pytest.raises(ValueError, match="start3 has another architecture"):
+        choose_start(str(path), replace(FAST, patch=4))  # whose height can't be the bundle's
     assert choose_start("none", FAST) is None
     by_name = choose_start(path.name, NET, [tmp_path])
     by_path = choose_start(str(path), NET)
