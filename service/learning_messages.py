@@ -41,6 +41,9 @@ FINAL = frozenset(
 )
 """Nothing happens in these any more, unless somebody puts a rejected model live."""
 
+DONE = FINAL | {LearningState.READY}
+"""Nothing is left for a learner to do in these."""
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -95,7 +95,7 @@ def draw_with_curve(picture: Drawing, curve: Curve) -> Drawing:
     return np.concatenate([picture, canvas])
 
 
-def draw_learned(clips: Sequence[Clip], fps: float) -> Drawing:
+def draw_footage(clips: Sequence[Clip], fps: float) -> Drawing:
     """Draw the mean picture of footage, red where something moves often."""
     total = sum(map(len, clips))
     step = max(1, total // LEARNED_LOOKS)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.check_drawing import Curve, draw_learned, draw_with_curve, outline
+from model.evaluation.check_drawing import Curve, draw_footage, draw_with_curve, outline
 from model.evaluation.model_check import CheckedScene, ModelCheck
 
 PEAKS = 3
@@ -39,7 +39,7 @@ def save_report(check: ModelCheck, folder: Path) -> None:
     `index.html`, needs nothing from outside the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [*_draw_learned(check), *_draw_scenes(check), *_draw_peaks(check)]
+    drawn = [*_draw_footage(check), *_draw_scenes(check), *_draw_peaks(check)]
     for each in drawn:
         done, encoded = cv2.imencode(".jpg", each.picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
@@ -48,10 +48,10 @@ def save_report(check: ModelCheck, folder: Path) -> None:
     (folder / PAGE).write_text(_make_page(check, drawn), encoding="utf-8")
 
 
-def _draw_learned(check: ModelCheck) -> list[_Drawn]:
+def _draw_footage(check: ModelCheck) -> list[_Drawn]:
     if not check.learned:
         return []
-    picture = draw_learned(check.learned, check.fps)
+    picture = draw_footage(check.learned, check.fps)
     return [
         _Drawn("learned", "What was learned: red is where something moved most often.", picture)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.evaluation.check_figures import KindFigures
+from model.evaluation.synthetic_anomalies import SyntheticKind
 
 LEAST_SCENES = 12
 """With fewer scenes nothing can be said; as for the choice of the score."""
@@ -15,6 +16,18 @@ LEAST_FOUND = 0.1
 """It must find this share of the scenes, at least."""
 CURRENT_MARGIN = 0.01
 """It may be worse than the model in use by so little: its interval is wider by far."""
+
+
+_PLURALS: dict[str, str] = {
+    SyntheticKind.STRANGER: "strangers",
+    SyntheticKind.REVERSED: "backward movement",
+    SyntheticKind.ACCELERATED: "fast movement",
+    SyntheticKind.STOPPED: "people who stop on their way",
+    SyntheticKind.RESIZED: "things of another size",
+    SyntheticKind.LYING: "people who lie down",
+    SyntheticKind.SMOKE: "smoke",
+}
+"""What a verdict calls the kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,7 @@ class Findings:
     kinds: Sequence[KindFigures]
 
 
-def is_passed(findings: Findings) -> bool:
+def may_go_live(findings: Findings) -> bool:
     """Return whether the model may go live by itself."""
     return _find_fault(findings) is None
 
@@ -43,10 +56,10 @@ def give_verdict(findings: Findings) -> str:
     if fault is not None:
         return fault
     found = f"it finds {findings.found} of {findings.scenes} made-up anomalies"
-    missed = [each.kind for each in findings.kinds if not each.found]
+    missed = [f"no {_PLURALS[each.kind]}" for each in findings.kinds if not each.found]
     if missed:
-        found += f", none of {' and '.join(missed)}"
-    return f"good: {found}, with {_count(findings.false_events)} in normal footage"
+        found += f", but {' and '.join(missed)}"
+    return f"good: {found}; with {_count(findings.false_events)} in normal footage"
 
 
 def _count(events: int) -> str:

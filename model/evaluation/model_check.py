@@ -25,7 +25,7 @@ from model.evaluation.check_players import (
     FrameDifferencePlayer,
     open_player,
 )
-from model.evaluation.check_verdict import Findings, give_verdict, is_passed
+from model.evaluation.check_verdict import Findings, give_verdict, may_go_live
 from model.evaluation.event_figures import estimate_false_rate, measure_events
 from model.evaluation.synthetic_anomalies import SyntheticScene, make_scenes
 from model.events.event_detection import EventRules
@@ -131,6 +131,7 @@ def check_model(
     Raises: ValueError: the bundle isn't calibrated, the footage has another shape, or no frame of
         the held-out footage gets a score.
     """
+    _require_shape(bundle, [*held_out, *training_clips])
     prepared = prepare_check(
         held_out,
         training_clips,
@@ -139,7 +140,7 @@ def check_model(
         seed=seed,
         scenes_a_kind=scenes_a_kind,
     )
-    return check_prepared(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
+    return run_check(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
 
 
 def prepare_check(
@@ -169,7 +170,7 @@ def prepare_check(
     )
 
 
-def check_prepared(
+def run_check(
     bundle: Bundle,
     prepared: PreparedCheck,
     *,
@@ -179,10 +180,7 @@ def check_prepared(
 ) -> ModelCheck:
     """Check a model on what was prepared; see `check_model`."""
     scenes, fps, basic = prepared.scenes, prepared.fps, prepared.basic
-    for clip in prepared.normal:
-        if clip.frames.shape[1:] != bundle.frame_shape.array_shape:
-            found, needed = clip.frames.shape[1:], bundle.frame_shape.array_shape
-            raise ValueError(f"clip {clip.name} has frames of {found}, the model takes {needed}")
+    _require_shape(bundle, prepared.normal)
     rival = _choose_rival(bundle, current, fps)
     scene_frames = sum(len(each.clip) for each in scenes)
     progress = _Progress(
@@ -236,7 +234,7 @@ def check_prepared(
         normal_s=normal_s,
         false_events_per_day_high=_bound_false_events(counts, normal_s),
         kinds=kinds,
-        is_passed=is_passed(findings),
+        is_passed=may_go_live(findings),
         verdict=give_verdict(findings),
         threshold=player.threshold,
         fps=fps,
@@ -248,6 +246,15 @@ def check_prepared(
         ),
         learned=prepared.learned,
     )
+
+
+def _require_shape(bundle: Bundle, clips: Sequence[Clip]) -> None:
+    """Raises: ValueError: a clip's frames don't fit the network."""
+    needed = bundle.frame_shape.array_shape
+    for clip in clips:
+        found = clip.frames.shape[1:]
+        if found != needed:
+            raise ValueError(f"clip {clip.name} has frames of {found}, the model takes {needed}")
 
 
 class _Progress:

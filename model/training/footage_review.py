@@ -18,7 +18,8 @@ from model.footage.clips import Clip
 from model.training.footage_advice import Coverage, give_advice, is_enough
 from model.training.footage_looks import Looks, look_at
 from model.training.footage_movement import find_movement
-from model.training.footage_scene import find_covered, find_dead, find_light_changes
+from model.training.footage_outliers import find_outliers
+from model.training.footage_scene import find_dead, find_light_changes, find_other_views
 
 LIGHT_MARGIN_S = 1.0
 """After a change of the light the camera's exposure takes so long to settle."""
@@ -36,7 +37,7 @@ class LeftOutReason(StrEnum):
     LIGHT = "light"
     """The light changes."""
     UNUSUAL = "unusual"
-    """What moves is unlike the rest; only people leave such stretches out so far."""
+    """What moves is much larger and faster than the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
     looks = look_at(clips, fps)
     flags = _flag_looks(looks, fps)
     is_kept = np.array([flag is None for flag in flags], np.bool_)
+    for index in np.flatnonzero(find_outliers(clips, looks, is_kept)):
+        flags[index] = LeftOutReason.UNUSUAL
+        is_kept[index] = False
     movement = find_movement(looks, is_kept)
     reasons = _spread_over_frames(looks, flags)
     kept, left_out = _cut(clips, reasons, fps)
@@ -104,7 +108,7 @@ def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
 def _flag_looks(looks: Looks, fps: float) -> list[LeftOutReason | None]:
     """Return why each look is left out; None: it isn't."""
     dead = find_dead(looks)
-    covered = find_covered(looks, ~dead)
+    covered = find_other_views(looks, ~dead)
     light = find_light_changes(looks, ~dead & ~covered)
     after = max(1, round(LIGHT_MARGIN_S * fps / looks.stride))
     for index in np.flatnonzero(light):

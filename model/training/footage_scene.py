@@ -48,7 +48,7 @@ def find_dead(looks: Looks) -> NDArray[np.bool_]:
     return dead
 
 
-def find_covered(looks: Looks, is_alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_other_views(looks: Looks, is_alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find pictures that lack the edges which the footage has as a whole."""
     covered = np.zeros(len(looks), np.bool_)
     alive = np.flatnonzero(is_alive)

@@ -51,8 +51,8 @@ class TrainConfig:
 
     epochs: int = 60
     most_steps: int = 0
-    """The run ends here even if its epochs aren't done: much footage takes no longer than some.
-    0 sets no limit."""
+    """A run that begins with a bundle's weights ends here even if its epochs aren't done; 0 sets no
+    limit."""
     batch: int = 4
     learning_rate: float = 2e-4
     warmup: float = 0.0
@@ -113,11 +113,19 @@ def _make_judging_preset(
     )
 
 
+FAST_STEPS = 4000
+"""Steps from a bundle's weights: at 0.2 s each, 13 minutes of a core (docs/studies/training.md)."""
+
+
+def _limit_steps(preset: Preset, most_steps: int) -> Preset:
+    return replace(preset, train=replace(preset.train, most_steps=most_steps))
+
+
 PRESETS = {
     "paper": Preset(64, TrainConfig()),
     "medium": _make_judging_preset(32, 16, 1e-3),
     "small": _make_judging_preset(16, 16, 1e-3),
-    "fast": _make_judging_preset(16, 40, 1e-3, patch=2),
+    "fast": _limit_steps(_make_judging_preset(16, 40, 1e-3, patch=2), FAST_STEPS),
     "tiny": _make_judging_preset(8, 20, 2e-3),
 }
 
@@ -195,14 +203,15 @@ class Training:
             else start.items.clone()
         )
         self.steps_an_epoch = -(-len(self.windows) // config.batch)
-        steps = self.steps_an_epoch * config.epochs
-        self.steps = min(steps, config.most_steps) if config.most_steps else steps
+        self.steps = self.steps_an_epoch * config.epochs
+        if start is not None and config.most_steps:
+            self.steps = min(self.steps, config.most_steps)
         self.step = 0
         self.elapsed_s = 0.0
         learned: list[Tensor] = list(self.network.parameters())
         if not self.memory.adapts:
             learned.append(self.items.requires_grad_())
-        self.optimiser = torch.optim.Adam(learned, config.learning_rate)
+        self.optimiser = torch.optim.Adam(learned, config.learning_rate, fused=True)
         self.schedule: LRScheduler = self._make_schedule()
         self.uses_bf16 = cpu_has_bf16() if config.bf16 is None else config.bf16
 

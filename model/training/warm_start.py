@@ -92,7 +92,7 @@ def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int
     """
     cells = source.patch**2
     first = tensors[FIRST_LAYER]  # (out, T * colours * cells, 3, 3)
-    parts = first.unflatten(1, (-1, source.channels, cells))
+    parts = first.reshape(len(first), -1, source.channels, cells, *first.shape[2:])
     if channels == 1:
         parts = parts.sum(dim=2, keepdim=True)
     else:
@@ -100,7 +100,7 @@ def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int
     tensors[FIRST_LAYER] = parts.flatten(1, 3).contiguous()
     for kind in ("weight", "bias"):
         last = tensors[f"{LAST_LAYER}.{kind}"]  # ((colours + judges) * cells, ...)
-        colours = last[: source.channels * cells].unflatten(0, (source.channels, cells))
+        colours = last[: source.channels * cells].reshape(source.channels, cells, *last.shape[1:])
         grey = colours.mean(dim=0)
         tensors[f"{LAST_LAYER}.{kind}"] = torch.cat(
             (*(grey for _ in range(channels)), last[source.channels * cells :])

@@ -32,7 +32,7 @@ from model.evaluation.accuracy import Labels, Scores
 from model.evaluation.check_players import open_player
 from model.evaluation.clip_bootstrap import estimate_auc
 from model.evaluation.event_figures import measure_events
-from model.evaluation.model_check import ModelCheck, check_prepared, prepare_check
+from model.evaluation.model_check import ModelCheck, prepare_check, run_check
 from model.events.event_detection import EventRules
 from model.footage.clips import Clip, read_clips
 from model.footage.footage_search import find_footage
@@ -47,7 +47,7 @@ HOLD_OUT = 0.125
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class LabelledCamera:
     """A labelled camera."""
 
     folder: str
@@ -60,8 +60,8 @@ class Camera:
 
 
 CAMERAS = {
-    "ped2": Camera("ped2", 1, 10.0, 1, 1),
-    "coffee": Camera("coffee-room", 3, 25.0 / 3.0, 3, 3),
+    "ped2": LabelledCamera("ped2", 1, 10.0, 1, 1),
+    "coffee": LabelledCamera("coffee-room", 3, 25.0 / 3.0, 3, 3),
 }
 
 
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         compare(options.out)
 
 
-def read_training_footage(camera: Camera, data: Path) -> list[Clip]:
+def read_training_footage(camera: LabelledCamera, data: Path) -> list[Clip]:
     """Read the camera's normal footage at the study's rate and size."""
     shape = FrameShape(SIDE, SIDE, camera.channels)
     folder = data / camera.folder / "training"
@@ -227,7 +227,7 @@ def measure(camera_name: str, data: Path, out: Path) -> None:
             continue
         bundle = load_candidate(name, out)
         began = time.process_time()
-        check = check_prepared(bundle, prepared, engine=EngineName.OPENVINO_FP32)
+        check = run_check(bundle, prepared, engine=EngineName.OPENVINO_FP32)
         checked_s = time.process_time() - began
         player = open_player(bundle, EngineName.OPENVINO_FP32)
         scores = player.play_on(clips, lambda: None)

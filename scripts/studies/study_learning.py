@@ -7,7 +7,8 @@ DATASET holds training/ and testing/ with labels, as for `normwatch evaluate`. A
 the training clips, one after the other; everything else goes through the HTTP API, as an owner
 would do it: register without a model, learn, wait until it is live. Then the test clips are played
 on the same stream. DIR keeps the service's data. Figures are printed, and written to
-DIR/figures.json. With `--watched`, other cameras play that video meanwhile; the age of their frames is reported.
+DIR/figures.json. With `--watched`, other cameras play that video meanwhile; the age of their
+frames is reported.
 """
 
 from __future__ import annotations

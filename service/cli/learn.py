@@ -113,6 +113,9 @@ def learn(
     with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False) as client:
         found = _find_stream(client, stream)
         if follow or cancel:
+            if body:
+                given_names = ", ".join(body)
+                raise BadInput("--follow, --cancel", given_names, "take no other options")
             if found.learning is None:
                 raise BadInput("STREAM", stream, "has no learning under way")
             under_way = found.learning

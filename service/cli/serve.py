@@ -36,6 +36,8 @@ DataDir = Annotated[
     Path | None, typer.Option(help="Folder of the database, Redis's file and your models.")
 ]
 
+_LEARNER = [sys.executable, "-P", "-m", "service.learn", "learner"]
+
 
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything: Redis (embedded unless REDIS_URL is given), front end, worker, learner."""
@@ -94,10 +96,10 @@ def worker(
 def learner(data_dir: DataDir = None) -> None:
     """Run one learner alone: it trains models of cameras. Needs REDIS_URL."""
     settings = _require_redis(_make_settings(None, None, data_dir))
-    logs.configure(settings.log_level, as_json=settings.log_json)
-    from service.learn.learner_main import run_learner
-
-    raise typer.Exit(run_learner(settings))
+    # The process begins again without the other commands, which take memory.
+    os.environ["NORMWATCH_DATA_DIR"] = str(settings.data_dir)
+    sys.stdout.flush()
+    os.execv(sys.executable, _LEARNER)
 
 
 def learn_job(folder: Path) -> None:
@@ -179,7 +181,7 @@ def _list_programs(settings: Settings, overrides: Mapping[str, str]) -> list[Sup
     programs = [
         SupervisedProgram("api", [*own, "api"], environment, lambda: _is_api_ready(settings)),
         SupervisedProgram("worker", [*own, "worker"], environment),
-        SupervisedProgram("learner", [*own, "learner"], environment),
+        SupervisedProgram("learner", _LEARNER, environment),
     ]
     if settings.redis_url is None:
         command = embedded.command(settings.data_dir)

@@ -17,6 +17,9 @@ from service.infer.worker_camera import Camera
 from service.settings import Settings
 from service.timers import Clock
 
+MOST_ROUNDS_MISSED = 20
+"""About a second: the state of a camera is no older than that."""
+
 
 @dataclass(slots=True, kw_only=True)
 class CameraSet:
@@ -49,10 +52,13 @@ class CameraSet:
         for stream_id, each in owned.items():
             camera = self.by_id.get(stream_id) or self._take(each)
             if self.scorer.is_scoring(camera):
-                # Its turn comes when the frame is out: for a change, before the next one.
-                camera.is_held = camera.is_changing(each, self.models)
+                # Its turn comes when the frame is out. An overloaded camera's next one begins at
+                # once: that one waits where something changes, and otherwise now and then.
+                camera.rounds_missed += 1
+                is_overdue = camera.rounds_missed >= MOST_ROUNDS_MISSED
+                camera.is_held = is_overdue or camera.has_change(each, self.models)
             else:
-                camera.is_held = False
+                camera.is_held, camera.rounds_missed = False, 0
                 self._advance(camera, each)
         used = {name for camera in self.by_id.values() for name in camera.list_models()}
         self.models.keep_only(used | self.ownership.models)

@@ -82,7 +82,8 @@ class ModelPool:
             self._entries[name] = entry
         return entry.future.result() if entry.future.done() else None
 
-    def is_loaded(self, name: str) -> bool:
+    def can_give(self, name: str) -> bool:
+        """Return whether `get` returns the model now."""
         entry = self._entries.get(name)
         return entry is not None and entry.future.done() and not _has_failed(entry)
 

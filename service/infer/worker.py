@@ -39,11 +39,14 @@ from service.infer.shot_sender import ShotSender
 from service.infer.source_opening import OpenSource, SourceHandler, open_configured
 from service.messages import WorkerStatus
 from service.settings import Settings
-from service.timers import Clock, Timer
+from service.timers import Clock
 
 log = structlog.stdlib.get_logger(__name__)
 
 IDLE_S = 0.05
+RECONCILE_SHARE, RECONCILE_MOST_S = 0.01, 0.25
+"""Many cameras are looked after less often: that takes about so much of a core, but it is done at
+least so often."""
 GATHER_S = 0.01
 """Frames that come within so long of each other are scored together."""
 RESTART_S = 1.0
@@ -77,7 +80,8 @@ class Worker:
         self._wake = threading.Event()
         self._halt = threading.Event()
         self._beat = time.monotonic()
-        self._reconcile_timer = Timer(IDLE_S)
+        self._reconcile_at_s = 0.0
+        """Monotonic: the cameras are looked after again from then on."""
         self._times = StageTimes()
         self._threads = BackgroundThreads(self._halt, longest_pause_s=RESTART_S)
         self._registry = Registry(redis)
@@ -167,8 +171,12 @@ class Worker:
                 # A detector that hangs counts as this thread's hanging.
                 self._beat = self._scorer.oldest_began_s or time.monotonic()
                 self._times.enter(Stage.LOOP)
-                if self._reconcile_timer.restart_if_due():
+                if time.monotonic() >= self._reconcile_at_s:
+                    began_s = time.thread_time()
                     self._reconcile()
+                    rest_s = (time.thread_time() - began_s) / RECONCILE_SHARE
+                    rest_s = min(max(rest_s, IDLE_S), RECONCILE_MOST_S)
+                    self._reconcile_at_s = time.monotonic() + rest_s
                 cameras = self._cameras.by_id
                 self._scorer.score_still(cameras)
                 if not self._scorer.score_batch(cameras):

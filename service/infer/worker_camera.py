@@ -9,6 +9,7 @@ import structlog
 from model.bundles.catalog import BundleError
 from model.detect.camera_state import CameraState
 from model.detect.observation import CameraOptions, Observation
+from model.scene.features import Features
 from model.scoring.cause import Cause
 from service.capture.camera_capture import CaptureState
 from service.infer.camera_outbox import CameraOutbox
@@ -60,12 +61,17 @@ class Camera:
         self.counts = FrameCounts()
         self.life = CameraLife(owned.last_status)
         self.is_held = False
-        """No frame may be scored until the camera was tended: something is to change."""
+        """No frame may be scored until the camera was tended."""
+        self.rounds_missed = 0
+        """Rounds in a row in which it couldn't be tended, for a frame was being scored."""
         self._swap: ModelSwap | None = None
         self._fit = ModelFit()
         self._memory_rule = memory_rule
         self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
         self._failure = ""
+        self._moving: tuple[Features | None, float] = (None, 0.0)
+        """The last frame that wasn't still, with the time that it was asked for. While it waits,
+        nothing changes that could make it still."""
         self._ended = False
         self._cut = True
         """No score of the run that the next frame belongs to has been sent."""
@@ -91,11 +97,11 @@ class Camera:
         """List the models that are in use, or will be."""
         return [name for name in (self.config.model, self.model_name) if name is not None]
 
-    def is_changing(self, owned: OwnedCamera, models: ModelPool) -> bool:
+    def has_change(self, owned: OwnedCamera, models: ModelPool) -> bool:
         """Return whether the camera is to be changed before its next frame."""
         if self.owned is not owned or owned.leaving:
             return True
-        return self._swap is not None and models.is_loaded(self._swap.name)
+        return self._swap is not None and models.can_give(self._swap.name)
 
     def update(self, owned: OwnedCamera, models: ModelPool) -> None:
         """Take a new configuration or epoch over. Memory stays, unless source or model changed."""
@@ -302,7 +308,7 @@ class Camera:
 
     @property
     def _awaits_model(self) -> bool:
-        """Whether uploads wait for the next model: none is lost meanwhile, and the client finds all
+        """Uploads wait for the next model: none is lost meanwhile, and the client finds all
         frames that it sends after the change scored by the model that it chose."""
         swap = self._swap
         return swap is not None and not swap.problem and self.config.source == UPLOAD
@@ -332,12 +338,18 @@ class Camera:
         state, model, options = self.state, self.model, self.options
         if state is None or model is None:
             return None
-        detector = model.detector
-        return self._begin(
-            self.source.pop_if(
-                lambda features: detector.is_still(state, features, options, refresh_s)
-            )
-        )
+        detector, moving = model.detector, self._moving
+
+        def is_still(features: Features) -> bool:
+            # The same frame is looked at again and again while it waits for the network.
+            if features is moving[0] and refresh_s == moving[1]:
+                return False
+            if detector.is_still(state, features, options, refresh_s):
+                return True
+            self._moving = features, refresh_s
+            return False
+
+        return self._begin(self.source.pop_if(is_still))
 
     def _begin(self, frame: SourceFrame | None) -> SourceFrame | None:
         if frame is not None:

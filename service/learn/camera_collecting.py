@@ -20,7 +20,7 @@ from service.learn.job_process import JobProcess
 from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import CollectedFootage, LearningFolder
 from service.learn.source_examination import describe_probe, probe_source
-from service.learn.work_order import Step, WorkOrder
+from service.learn.work_order import JobStep, WorkOrder
 from service.learning_messages import FootageSummary, LearningJob, LearningState, LearningStatus
 from service.logs import hide_secrets
 from service.messages import UPLOAD
@@ -54,7 +54,7 @@ class Reporting(Protocol):
     def take_status(self, status: LearningStatus) -> None:
         """Report a status."""
 
-    def make_order(self, step: Step, collected: CollectedFootage | None) -> WorkOrder:
+    def make_order(self, step: JobStep, collected: CollectedFootage | None) -> WorkOrder:
         """Make the order for a process."""
 
 
@@ -92,7 +92,7 @@ class CameraCollecting:
         source = self._find_camera()
         if source is None:
             return None
-        recording = self._folder.open_recording()
+        recording = TrainingRecording(self._folder.recording)
         with self._folder.lock(), recording.lock():
             camera = self._examine(recording, source)
             if camera is None or self._stop.is_set():
@@ -191,7 +191,7 @@ class CameraCollecting:
         self._review_decides = is_whole
         self._review = JobProcess(
             self._folder.path,
-            self._learning.make_order(Step.REVIEW, self._reviewed),
+            self._learning.make_order(JobStep.REVIEW, self._reviewed),
             self._take_summary,
         )
 

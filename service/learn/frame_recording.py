@@ -19,12 +19,12 @@ from pydantic import BaseModel
 from model.footage.clips import Clip
 from model.frames import Frame, FrameShape
 from service.errors import BadInput
+from service.learn.learning_folder import FRAMES
 from service.learn.source_info import SourceInfo
 
 if TYPE_CHECKING:
     from model.footage.footage_search import Source
 
-FRAMES = "frames.bin"
 AppendFrame = Callable[[Frame, float, bool], None]
 """Takes a frame, its time in seconds, and whether it follows the one before it."""
 

@@ -43,9 +43,9 @@ def load_footage(order: WorkOrder, folder: LearningFolder, reports: JobReports) 
     collected = order.collected
     if collected is not None:
         (source,) = find_footage(order.job.sources).sources
-        parts = [folder.open_part(collected.part, source)]
+        parts = [FrameRecording(folder.recording / collected.part, source)]
     else:
-        recording = folder.open_recording()
+        recording = TrainingRecording(folder.recording)
         with recording.lock():
             parts = _read_videos(order, recording, reports)
     limit = None if collected is None else collected.frames

@@ -84,7 +84,7 @@ class JobTraining:
         stop = threading.Event()
         with stop_on_signals(stop):
             run.run(
-                on_step=self._report_step,
+                on_step=lambda progress: self._report_step(progress, stop),
                 checkpoint=self.folder.checkpoint,
                 checkpoint_every_s=CHECKPOINT_EVERY_S,
                 stop=stop.is_set,
@@ -125,13 +125,17 @@ class JobTraining:
                 return Training(net, config, clips, start=start, makes_ahead=True)
         return run
 
-    def _report_step(self, progress: Progress) -> None:
-        self.reports.report_progress(
-            LearningState.TRAINING,
-            progress.step / progress.steps,
-            remaining_s=progress.remaining_s,
-            loss=progress.total,
-        )
+    def _report_step(self, progress: Progress, stop: threading.Event) -> None:
+        """Report a step. If the learner was killed, the checkpoint is to be saved all the same."""
+        try:
+            self.reports.report_progress(
+                LearningState.TRAINING,
+                progress.step / progress.steps,
+                remaining_s=progress.remaining_s,
+                loss=progress.total,
+            )
+        except BrokenPipeError:
+            stop.set()
 
     def _finish(self, run: Training, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
         job = self.order.job

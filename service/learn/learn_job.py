@@ -18,7 +18,7 @@ from service.learn.job_footage import JobFootage, load_footage
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import LearningFolder
 from service.learn.priority import lower_priority
-from service.learn.work_order import Step, WorkOrder
+from service.learn.work_order import JobStep, WorkOrder
 from service.learning_messages import FootageSummary, LearningState
 from service.logs import hide_secrets
 
@@ -36,7 +36,7 @@ def run_learn_job(path: Path) -> int:
     reports = JobReports(order.job.id, answers)
     folder = LearningFolder(path.parent, path.name)
     try:
-        if order.step is Step.REVIEW:
+        if order.step is JobStep.REVIEW:
             _review(order, folder, reports)
             return 0
         with folder.lock():

@@ -1,7 +1,8 @@
 """The learner: takes learnings from Redis, works them, and reports on them.
 
 Threads: this one speaks to Redis; each learning has one of its own. Several cameras are recorded at
-the same time; one learning at a time trains on a machine.
+the same time; one learning at a time trains on a machine. While there is none, a learner takes
+little memory: what reads pictures is imported with the first one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from redis import Redis
@@ -23,12 +25,14 @@ from service.bus.learnings import LEARNER_LEASE_S, Learnings
 from service.errors import Unavailable
 from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import BUNDLES, LearningFolder, list_learnings
-from service.learn.learning_run import DONE, LearningRun
 from service.learn.recording_space import RecordingSpace
 from service.learn.work_order import FRAME_SIDE
-from service.learning_messages import LearningJob, LearningState, LearningStatus
+from service.learning_messages import DONE, LearningJob, LearningState, LearningStatus
 from service.settings import Settings
 from service.timers import Timer
+
+if TYPE_CHECKING:
+    from service.learn.learning_run import LearningRun
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -141,6 +145,8 @@ class Learner:
             return
         if not self._learnings.claim(job.id, self.id):
             return
+        from service.learn.learning_run import LearningRun  # noqa: PLC0415 - it takes memory
+
         log.info("a learning begins", learning=job.id, stream=job.stream_id)
         self._first_seen.pop(job.id, None)
         run = LearningRun(job, LearningFolder(self._root, job.id), self._parts, status)

@@ -11,9 +11,8 @@ from typing import IO
 
 from pydantic import BaseModel
 
-from model.footage.footage_search import Source
-from service.learn.frame_recording import FRAMES, FrameRecording, TrainingRecording
-
+FRAMES = "frames.bin"
+"""Recorded frames, one after the other; of each source in a subfolder."""
 BUNDLES = ".learning"
 """Below the user's models: bundles that aren't finished yet."""
 
@@ -32,16 +31,13 @@ class LearningFolder:
     def __init__(self, root: Path, learning_id: str) -> None:
         self.path = root / learning_id
         self.checkpoint = self.path / "checkpoint"
+        self.recording = self.path / "recording"
         self._collected = self.path / "collected.json"
         self._training_lock = root / "training.lock"
 
     def create(self) -> None:
         """Make the folder. Raises: OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
-
-    def open_part(self, name: str, source: Source) -> FrameRecording:
-        """Open a part of the recording by its name, even if the source's URL has changed."""
-        return FrameRecording(self.open_recording().folder / name, source)
 
     @property
     def began_at(self) -> float:
@@ -50,10 +46,6 @@ class LearningFolder:
         if not begun.exists():
             begun.touch()
         return begun.stat().st_mtime
-
-    def open_recording(self) -> TrainingRecording:
-        """Open the recorded frames."""
-        return TrainingRecording(self.path / "recording")
 
     def read_collected(self) -> CollectedFootage | None:
         """Return how much was collected; None: not all yet."""

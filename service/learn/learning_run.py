@@ -12,13 +12,11 @@ from service.learn.camera_collecting import CameraCollecting
 from service.learn.job_process import JobProcess
 from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import CollectedFootage, LearningFolder
-from service.learn.work_order import Step, WorkOrder
-from service.learning_messages import FINAL, LearningJob, LearningState, LearningStatus
+from service.learn.work_order import JobStep, WorkOrder
+from service.learning_messages import DONE, LearningJob, LearningState, LearningStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
-DONE = FINAL | {LearningState.READY}
-"""Nothing is left for a learner to do in these."""
 MOST_DEATHS = 3
 """A process that dies so often without progress isn't started again."""
 RESTART_S = 1.0
@@ -114,7 +112,7 @@ class LearningRun:
             LearningStatus(id=self.job.id, state=state, reason=reason, updated_at=time.time())
         )
 
-    def make_order(self, step: Step, collected: CollectedFootage | None) -> WorkOrder:
+    def make_order(self, step: JobStep, collected: CollectedFootage | None) -> WorkOrder:
         """Make the order for a process."""
         settings = self._parts.settings
         return WorkOrder(
@@ -155,7 +153,7 @@ class LearningRun:
         deaths, reached = 0, self._status
         while not self._stop.is_set():
             process = JobProcess(
-                self._folder.path, self.make_order(Step.TRAIN, collected), self.take_status
+                self._folder.path, self.make_order(JobStep.TRAIN, collected), self.take_status
             )
             while not process.wait(TICK_S):
                 if self._stop.is_set():

@@ -16,7 +16,7 @@ HELD_OUT = 0.125
 FRAME_SIDE = 256
 
 
-class Step(StrEnum):
+class JobStep(StrEnum):
     """What a process of a learning does."""
 
     REVIEW = "review"
@@ -31,7 +31,7 @@ class WorkOrder(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     job: LearningJob
-    step: Step
+    step: JobStep
     collected: CollectedFootage | None = None
     """What was recorded of the camera; None: the sources are videos."""
     side: int = FRAME_SIDE

@@ -18,6 +18,8 @@ from service.store.tables import LearningRow, StreamRow
 
 NOT_TAKEN = "no learner has taken it yet"
 NO_LEARNER = "no learner runs: `normwatch serve` runs one, `normwatch learner` runs one alone"
+MOST_LETTERS = 200
+"""Letters of a learner's name that are kept."""
 UNDER_WAY: ColumnElement[bool] = LearningRow.finished_at.is_(None)
 """Selects the learnings that aren't over: at most one of each stream."""
 _BY_LEARNERS = frozenset(LearningState) - {LearningState.LIVE, LearningState.REJECTED}
@@ -59,14 +61,16 @@ def is_newer(status: LearningStatus, learning: LearningRow) -> bool:
         return False
     if learning.state == LearningState.READY.value and status.state not in FINAL:
         return False
-    return learning.reported_at is None or status.updated_at > learning.reported_at
+    # Clocks of two learners differ: only one learner's reports are ordered by their times.
+    is_another = status.learner[:MOST_LETTERS] != learning.learner
+    return is_another or learning.reported_at is None or status.updated_at > learning.reported_at
 
 
 def apply_status(learning: LearningRow, status: LearningStatus, now: float) -> None:
     """Write a learner's report into the row; one in a final state ends the learning."""
     learning.state = status.state.value
     learning.reason = hide_secrets(status.reason)
-    learning.learner = status.learner[:200]
+    learning.learner = status.learner[:MOST_LETTERS]
     learning.progress = status.progress
     learning.remaining_s = status.remaining_s
     learning.loss = status.loss

@@ -345,6 +345,7 @@ def test_only_pictures_of_the_report_are_answered(
         ({"sources": ["/nowhere/a.mp4"]}, "sources[0]", "NORMWATCH_MEDIA_DIRS"),
         ({"sources": [CAMERA, CAMERA]}, "sources[0]", "alone"),
         ({"sources": ["rtsp://***@h/1"]}, "sources[0]", "***"),
+        ({"start": "nobody"}, "start", "auto, none or one of the models: small"),
         ({"speed": 3}, "speed", "not permitted"),
     ],
 )

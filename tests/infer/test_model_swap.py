@@ -19,7 +19,7 @@ from model.frames import Frame, FrameShape, fit
 from model.scene.features import extract
 from service import keys
 from service.bus.log_entries import Notes
-from service.infer.model_pool import LoadedModel, ModelPool
+from service.infer.model_pool import ModelPool
 from service.infer.snapshots import Snapshot, compute_identity
 from service.messages import FrameScore, NoteKind, StreamState, StreamStatus
 from tests.infer.conftest import Bus
@@ -210,7 +210,7 @@ def test_a_worker_killed_between_two_models_leaves_neither_to_the_other(
     bus: Bus, tmp_path: Path
 ) -> None:
     source = draw_folder(tmp_path)
-    weights = {name: load_document(bus, name) for name in ("small", "other")}
+    weights = {name: load_weights(bus, name) for name in ("small", "other")}
 
     def read_identity() -> str | None:
         data = bus.redis.get(keys.snapshot("one"))
@@ -237,13 +237,14 @@ def test_a_worker_killed_between_two_models_leaves_neither_to_the_other(
     assert list_thresholds(scores) == [SMALL_AT, OTHER_AT]
 
 
-def load_document(bus: Bus, name: str) -> str:
+def load_weights(bus: Bus, name: str) -> str:
     """Return the checksum of a model's weights."""
     pool = ModelPool([bus.models_dir], "cpu", engine="torch-fp32")
-    found: list[LoadedModel] = []
-    wait_for(lambda: found.extend(filter(None, [pool.get(name)])) or bool(found), "the model")
+    wait_for(lambda: pool.get(name) is not None, "the model")
+    model = pool.get(name)
     pool.close()
-    return found[0].weights
+    assert model is not None
+    return model.weights
 
 
 def test_a_bundle_that_is_replaced_while_it_is_read_is_refused(bus: Bus) -> None:

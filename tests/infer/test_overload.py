@@ -20,10 +20,12 @@ from service.capture.camera_capture import CaptureState
 from service.infer.frame_sources import SourceFrame, SourceStatus
 from service.infer.source_opening import OpenSource
 from service.messages import DropReason, StreamState
+from service.tools.bench.in_memory_cameras import Feed
 from tests.infer.conftest import Bus
 from tests.support.bundles import small_bundle
 from tests.support.cameras import SHAPE, numbered_folder
 from tests.support.footage import drawn_picture, jpeg
+from tests.support.servers import wait_for
 
 FRAMES = [fit(drawn_picture(step), SHAPE) for step in range(32)]
 PREVIEW = jpeg(drawn_picture(0))
@@ -38,6 +40,8 @@ class Day:
     now_s: float = 0.0
     looks_s: list[float] = field(default_factory=list)
     """When a camera was asked for more pictures."""
+    saves_s: list[float] = field(default_factory=list)
+    """When a camera was asked to save time."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def time(self) -> float:
@@ -87,6 +91,10 @@ class DayCamera:
     def look_closely(self) -> None:
         """Note when it was asked."""
         self._day.looks_s.append(self._day.now_s)
+
+    def save_time(self) -> None:
+        """Note when it was asked."""
+        self._day.saves_s.append(self._day.now_s)
 
     def pop_if(self, fits: object) -> None: ...
 
@@ -171,6 +179,14 @@ def test_a_camera_that_is_given_up_on_now_and_then_says_so_while_it_lasts(bus: B
         assert (status.state, status.reason) == (StreamState.LIVE, "")
 
 
+def test_cameras_are_asked_to_save_time_while_it_is_short(bus: Bus) -> None:
+    day = Day(frame_s=1 / 5, ends_s=1e9)
+    bus.add("one", source="/cameras/one")
+    alone = _make_opener(day, alone=True)
+    with bus.worker(clock=day.time, open_source=alone, max_frame_age_s=0.5):
+        wait_for(lambda: len(day.saves_s) > 1, "requests to save time")
+
+
 @pytest.mark.parametrize("steps", [2, 3, 7])
 def test_frames_without_a_score_leave_the_others_what_they_were(steps: int) -> None:
     detector = Detector(small_bundle())
@@ -252,3 +268,13 @@ def test_a_break_in_the_footage_counts_for_what_is_scored_after_it(bus: Bus) -> 
     assert all(frame < 4 or 151 <= frame < 155 for frame in warming)
     assert any(frame >= 151 for frame in warming)
     assert len([score for score in scores if 100 < score.frame <= 200]) == pytest.approx(50, abs=6)
+
+
+def test_a_camera_that_always_has_a_frame_is_still_tended(bus: Bus) -> None:
+    feed = Feed(bus.settings, None, 1)
+    bus.add("one", source="memory")
+    # An engine that has two batches at a time.
+    with bus.worker(open_source=feed.open, engine="openvino-fp32", torch_threads=2):
+        bus.wait_state("one", StreamState.LIVE)
+        bus.add("one", source="memory", threshold=0.75, revision=2)
+        wait_for(lambda: bus.read_published("one")[-1].threshold == 0.75, "the change")

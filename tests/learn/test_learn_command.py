@@ -86,4 +86,5 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "there are: gate" in refusal(capsys, "learn", "door", *url)
     assert "seconds" in refusal(capsys, "learn", "gate", "--seconds", "1", *url)
     nobody = ("--url", "http://127.0.0.1:1")
+    assert "no other options" in refusal(capsys, "learn", "gate", "--cancel", "--flip", *url)
     assert "does not answer" in refusal(capsys, "learn", "gate", *nobody)

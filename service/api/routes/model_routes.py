@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -102,9 +102,10 @@ def _check_users(session: Session, name: str) -> None:
     users = session.scalars(select(StreamRow.name).where(StreamRow.model == name)).all()
     if users:
         raise RequestRefused(409, f"{name} is in use, by: {', '.join(sorted(users)[:10])}")
-    learning = select(LearningRow.id).where(LearningRow.bundle == name, UNDER_WAY)
+    is_needed = or_(LearningRow.bundle == name, LearningRow.start == name)
+    learning = select(LearningRow.id).where(is_needed, UNDER_WAY)
     if (ident := session.scalar(learning)) is not None:
-        raise RequestRefused(409, f"{name} is the model of learning {ident}, which is under way")
+        raise RequestRefused(409, f"{name} is needed by learning {ident}, which is under way")
 
 
 @router.get(

@@ -18,7 +18,7 @@ def _make_thing(**changes: object) -> Thing:
     alpha[4:12, 4:16] = 1.0
     alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 1.0), np.float32)
     pictures = [np.stack([6.0 * x + frame, 4.0 * y, 100.0 + x], axis=2) for frame in range(FRAMES)]
-    return Thing(pictures, [alpha] * FRAMES, (0.0, 0.0), 20.0, **changes)  # type: ignore[arg-type]
+    return Thing(pictures, [alpha] * FRAMES, (0.0, 0.0), 20.0, **changes)
 
 
 def _paste_whole(

@@ -88,27 +88,6 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
     assert run.is_done
 
 
-@pytest.mark.parametrize("most", [2, 3, 5])  # within an epoch, at its end, within the second
-def test_a_run_ends_at_its_most_steps_and_resumes_there(tmp_path: Path, most: int) -> None:
-    config = replace(JUDGING, most_steps=most, warmup=0.3)
-    whole, losses = _run_to_end(config, JUDGE)
-    assert len(losses) == whole.step == whole.steps == most
-    assert whole.epochs == math.ceil(most / 3)
-    assert whole.optimiser.param_groups[0]["lr"] < 0.25 * config.learning_rate
-    path = tmp_path / "run.checkpoint"
-    first = _make_training(config, JUDGE)
-    first.run(checkpoint=path, stop=_stop_after(first, most - 1))
-    resumed = _make_training(config, JUDGE)
-    resumed.resume(path)
-    resumed.run()
-    assert resumed.step == most
-    _assert_equal(resumed, whole)
-
-
-def test_most_steps_never_lengthen_a_run() -> None:
-    assert _make_training(replace(CONFIG, most_steps=100)).steps == 6
-
-
 def test_batches_made_ahead_train_the_same_network(tmp_path: Path) -> None:
     whole, losses = _run_to_end(JUDGING, JUDGE)
     path = tmp_path / "run.checkpoint"

@@ -121,6 +121,30 @@ def test_a_resumed_run_needs_the_start_that_it_had(tmp_path: Path) -> None:
         assert torch.equal(resumed.network.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])  # at the end of the first of 2 epochs, and later
+def test_a_run_from_a_bundle_ends_at_its_most_steps_and_resumes(tmp_path: Path, most: int) -> None:
+    config = replace(CONFIG, most_steps=most + 2)
+    start = load_start(_make_bundle(tmp_path), NET)
+    whole = Training(NET, config, CLIPS, start=start)
+    whole.run()
+    assert whole.step == whole.steps == most + 2
+    assert whole.epochs == (1 if most < 2 else 2)
+    assert whole.optimiser.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+    path = tmp_path / "x.checkpoint"
+    first = Training(NET, config, CLIPS, start=start)
+    first.run(checkpoint=path, stop=lambda: first.step > most)
+    resumed = Training(NET, config, CLIPS, start=start)
+    resumed.resume(path)
+    assert not resumed.is_done
+    resumed.run()
+    assert resumed.step == most + 2
+    assert torch.equal(resumed.items, whole.items)
+    # Neither random weights nor a short run are limited.
+    assert Training(NET, config, CLIPS).steps > most + 2
+    longer = Training(NET, replace(CONFIG, most_steps=1000), CLIPS, start=start)
+    assert longer.steps == Training(NET, CONFIG, CLIPS).steps
+
+
 def test_a_start_that_does_not_fit_or_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ped2-fast has another architecture"):
         choose_start("ped2-fast", NET)
@@ -146,7 +170,7 @@ def test_little_training_from_a_bundle_is_ahead_of_as_much_from_noise(tmp_path: 
     for start in (None, load_start(tmp_path / "taught", NET)):
         reported: list[float] = []
         Training(NET, CONFIG, CLIPS, start=start).run(
-            on_step=lambda progress, add=reported.append: add(progress.frame)  # type: ignore[misc]
+            on_step=lambda progress, add=reported.append: add(progress.frame)
         )
         losses.append(reported[-1])
     assert losses[1] < losses[0]
