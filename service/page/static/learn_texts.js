@@ -70,6 +70,7 @@ export function describeLeft({ progress, remaining_s: remaining }) {
 export function listFootage(footage, wanted) {
   const left = Math.max(0, footage.seconds - footage.used_s);
   const collected = wanted ? `${duration(footage.seconds)} of ${duration(wanted)}` : duration(footage.seconds);
+  if (!footage.advice) return [["Collected", collected]]; // nobody has judged it yet
   return [
     ["Collected", collected],
     ["Something moved", `${percent(footage.moving_share)} of it`],
