@@ -89,6 +89,11 @@ class Metrics:
             "normwatch_normal_footage_bytes",
             "Clips of events called normal on this front end's disk.",
         )
+        self.closed_connections = self._counter(
+            "normwatch_closed_connections_total",
+            "Connections that the front end refused or closed, by reason.",
+            "reason",
+        )
         self.deliveries = self._counter(
             "normwatch_deliveries_total", "Attempts to deliver a message.", "outcome"
         )

@@ -137,6 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         # A redirect would go to the Host that the request claims.
         redirect_slashes=False,
     )
+    app.state.metrics = metrics
     install_handlers(app)
     _add_routes(app)
     # The one that is added last sees a request first.
