@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         return self.data_dir.absolute() / "normwatch.db"
 
     @property
+    def private_receivers(self) -> bool | tuple[Network, ...]:
+        """The private addresses that receivers may have: all, or those of some networks."""
+        return self.allow_private_receivers or self.receiver_networks
+
+    @property
     def picture_every_s(self) -> float:
         """Seconds between the pictures that workers make of a camera, for display and events."""
         if not self.clip_fps:

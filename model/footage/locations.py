@@ -125,11 +125,16 @@ class Location:
             return self.text
         if self.kind is not LocationKind.NETWORK:
             return f"file:{self.text}"
-        rest = _NOT_ASCII.sub(lambda found: quote(found.group()), self.authority + self.path)
+        rest = self.authority + self.ffmpeg_path
         if self.userinfo is None:
             return f"{self.scheme}://{rest}"
         user, colon, password = self.userinfo.partition(":")
         return f"{self.scheme}://{_percent_encode(user)}{colon}{_percent_encode(password)}@{rest}"
+
+    @property
+    def ffmpeg_path(self) -> str:
+        """The URL's path and query, in the characters that a request may have."""
+        return _NOT_ASCII.sub(lambda found: quote(found.group()), self.path)
 
     @property
     def redacted(self) -> str:

@@ -41,6 +41,7 @@ from service.api.routes import (
     stream_routes,
 )
 from service.api.schemas.error_schemas import ErrorOut
+from service.api.slow_work import SlowWork
 from service.api.unknown_input import refuse_unknown_input
 from service.background_threads import BackgroundThreads
 from service.bus.connection import check_url, connect
@@ -67,6 +68,9 @@ log = structlog.stdlib.get_logger(__name__)
 STOP_TIMEOUT_S = 5.0
 LONGEST_PAUSE_S = 15.0
 """Before a part that failed is started again."""
+PROBES = 8
+DECODERS = 2
+"""How many sources are looked at, and videos decoded, at once."""
 DESCRIPTION = (
     "Watches fixed cameras and says when something happens that does not normally happen there. "
     "Times are ISO 8601 in UTC; errors have one form, with a code, a message, and the fields."
@@ -191,6 +195,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         senders=senders,
         brokers=brokers,
         trials=Trials(senders),
+        probes=SlowWork("the number of sources looked at", at_once=PROBES, waiting=4 * PROBES),
+        decoders=SlowWork("the number of videos decoded", at_once=DECODERS, waiting=4 * DECODERS),
     )
 
 
