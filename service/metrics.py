@@ -94,6 +94,9 @@ class Metrics:
             "Connections that the front end refused or closed, by reason.",
             "reason",
         )
+        self.body_bytes = self._gauge(
+            "normwatch_body_bytes", "Bodies of requests under way, which the budget limits."
+        )
         self.deliveries = self._counter(
             "normwatch_deliveries_total", "Attempts to deliver a message.", "outcome"
         )

@@ -42,7 +42,7 @@ def check_receiver_url(kind: ReceiverKind, url: str, *, allow_private: AllowPriv
     if "://" not in url:
         reason = "it must be a URL: https://…, mqtt://…, or one of those that Apprise knows"
         raise BadInput("url", hide_secrets(url)[:50], reason)
-    if "://***@" in url or url.endswith("://…"):
+    if "***" in url or url.endswith("://…"):
         reason = "it was copied from an answer, where its secret parts are hidden"
         raise BadInput("url", hide_secrets(url), reason)
     _CHECKS[kind](url, allow_private=allow_private)

@@ -78,13 +78,21 @@ DESCRIPTION = (
 ERRORS: dict[int | str, dict[str, object]] = {
     status: {"model": ErrorOut, "description": text}
     for status, text in (
+        (400, "The request is no valid HTTP, or broke off."),
         (401, "An API key is needed."),
+        (403, "Without an API key: it came through a proxy, or from a page of another origin."),
+        (413, "The body is too large."),
+        (421, "Without an API key: it names another host than this machine."),
         (422, "A value can't be used; the answer names it."),
+        (429, "Too much waits, or too many API keys were wrong; Retry-After says when to retry."),
         (503, "A part that is needed does not answer now."),
     )
 }
 NOT_FOUND: dict[int | str, dict[str, object]] = {
     404: {"model": ErrorOut, "description": "There is no such thing."}
+}
+CONFLICT: dict[int | str, dict[str, object]] = {
+    409: {"model": ErrorOut, "description": "What is there now doesn't allow it."}
 }
 
 
@@ -146,7 +154,7 @@ def create_app(settings: Settings) -> FastAPI:
     _add_routes(app)
     # The one that is added last sees a request first.
     app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(BodyLimit, settings=settings, metrics=metrics)
     app.add_middleware(AccessGate, settings=settings)
     app.add_middleware(RequestCount, metrics=metrics)
     return app
@@ -164,7 +172,7 @@ def _add_routes(app: FastAPI) -> None:
         normal_clip_routes.router,
         receiver_routes.router,
     ):
-        app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
+        app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND | CONFLICT)
     for router in (model_routes.router, health_routes.metrics_router):
         app.include_router(router, dependencies=protected, responses=ERRORS)
 

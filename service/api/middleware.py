@@ -105,7 +105,7 @@ class BodyLimit:
     A body counts until its request is answered: it may be in memory for so long.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
         self._upload_bytes = (
             max(settings.max_video_bytes, settings.max_upload_bytes, settings.max_image_bytes)
@@ -113,6 +113,7 @@ class BodyLimit:
         )
         self._budget = max(settings.upload_budget_bytes, self._upload_bytes)
         self._held = 0
+        metrics.body_bytes.set_function(lambda: self._held)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with a `receive` that counts."""

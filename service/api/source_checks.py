@@ -35,8 +35,8 @@ def check_source(source: str, media_dirs: Sequence[Path], networks: Sequence[Net
         return str(_check_path(source, media_dirs))
     if location.scheme not in SCHEMES:
         raise BadInput("source", source, f"must have one of the schemes {', '.join(SCHEMES)}")
-    if location.userinfo == "***":
-        raise BadInput("source", source, "holds *** where its user name and password belong")
+    if "***" in source:
+        raise BadInput("source", source, "holds *** where a secret belongs: give the whole URL")
     if location.host is None:
         raise no_host
     problem = find_address_problem(location, networks)

@@ -28,6 +28,9 @@ from service.signals import stop_on_signals
 from service.supervisor import SupervisedProgram, Supervisor
 from service.urls import format_authority
 
+FRONT_END_ONLY = frozenset(
+    {"NORMWATCH_API_KEYS", "NORMWATCH_DATABASE_URL", "DATABASE_URL", "PGPASSWORD"}
+)
 PRIVATE_FOLDERS = ("learning", "media", "normal", "redis")
 """Parts of the data folder that hold pictures and passwords."""
 
@@ -166,14 +169,27 @@ def _list_programs(settings: Settings, overrides: Mapping[str, str]) -> list[Sup
     own = [sys.executable, "-P", "-m", "service"]
     programs = [
         SupervisedProgram("api", [*own, "api"], environment, lambda: _is_api_ready(settings)),
-        SupervisedProgram("worker", [*own, "worker"], environment),
+        SupervisedProgram("worker", [*own, "worker"], _hide_secrets(environment)),
     ]
     if settings.redis_url is None:
         command = embedded.command(settings.data_dir)
         programs.insert(
-            0, SupervisedProgram("redis", command, os.environ, lambda: _is_redis_ready(redis_url))
+            0,
+            SupervisedProgram(
+                "redis",
+                command,
+                _hide_secrets(os.environ),
+                lambda: _is_redis_ready(redis_url),
+            ),
         )
     return programs
+
+
+def _hide_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that decodes what cameras send: without our secrets."""
+    return {
+        name: value for name, value in environment.items() if name.upper() not in FRONT_END_ONLY
+    }
 
 
 def _is_redis_ready(url: str) -> bool:

@@ -307,3 +307,19 @@ def test_bodies_that_nothing_takes_are_refused(
     (field,) = answer.json()["error"]["fields"]
     assert field["field"] == "body"
     assert api.request(method, path, content=b" {} ").status_code in (200, 404)
+
+
+def test_a_parameter_is_given_once_unless_it_is_a_list(api: httpx.Client) -> None:
+    answer = api.get("/events?limit=1&limit=2")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0] == {
+        "field": "limit",
+        "value": "[1, 2]",
+        "reason": "is given more than once",
+    }
+
+
+def test_a_wrong_list_is_repeated_in_the_error(api: httpx.Client) -> None:
+    body = {"name": "x", "source": "upload", "threshold": [1, "rtsp://u:secret@cam/", None]}
+    field = api.post("/streams", json=body).json()["error"]["fields"][0]
+    assert (field["field"], field["value"]) == ("threshold", "[1, rtsp://***@cam/, …]")

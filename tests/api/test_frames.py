@@ -301,10 +301,15 @@ def test_uploads_under_way_share_a_budget(settings: Settings, tmp_path: Path) ->
         with socket.create_connection(address) as unfinished:
             unfinished.sendall(head.encode() + bytes(1_040_000))
 
+            def is_held() -> bool:
+                found = re.search(r"^normwatch_body_bytes (\S+)$", api.get("/metrics").text, re.M)
+                return found is not None and float(found.group(1)) > 1_040_000
+
             def post() -> int:
                 return api.post(path, files=_files(bytes(20_000))).status_code
 
-            wait_for(lambda: post() == 429, "a refusal")
+            wait_for(is_held, "the first upload's bytes")
+            assert post() == 429
             # What the others need is still answered.
             assert api.get("/streams").status_code == 200
         wait_for(lambda: post() != 429, "room")

@@ -16,6 +16,7 @@ from service.api.bundle_names import list_bundles
 from service.api.context import Context, Shared
 from service.api.error_answers import RequestRefused, refuse_field
 from service.api.registered_streams import find_last_frame, find_stream, publish_stream
+from service.api.schemas.error_schemas import ErrorOut
 from service.api.schemas.frame_schemas import FrameRange, FramesOut
 from service.api.times import format_time
 from service.api.upload_bodies import Upload, UploadedFile, read_upload
@@ -75,6 +76,7 @@ _UPLOAD_BODY: dict[str, Any] = {
     status_code=202,
     summary="Upload pictures or a video",
     openapi_extra=_UPLOAD_BODY,
+    responses={415: {"model": ErrorOut, "description": "The content type is another one."}},
 )
 async def upload_frames(stream_id: str, request: Request, context: Shared) -> FramesOut:
     """The stream's source must be `upload`. All frames of a request are accepted, or none. Once
