@@ -142,6 +142,9 @@ class BodyLimit:
             if read > limit:
                 raise HTTPException(413, message)
             if self._held > self._budget:
+                # At once: the others' next parts must not be refused for what is let go here.
+                self._held -= read
+                read = 0
                 raise full
             return part
 
