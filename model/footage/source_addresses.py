@@ -107,7 +107,7 @@ def _list_meanings(address: Address) -> Iterator[Address]:
 
 
 def _look_up(host: str, port: int) -> Iterator[Address]:
-    # Whoever connects reports that the name isn't known.
+    # The connection itself reports that the name isn't known.
     with suppress(OSError, UnicodeError):
         for *_, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             yield ip_address(str(where[0]).partition("%")[0])

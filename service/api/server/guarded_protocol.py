@@ -182,7 +182,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return "slow_body" if is_slow else None
 
     def close_for(self, reason: str) -> None:
-        """Close the connection; a client that has begun its headers is told why."""
+        """Close the connection; one that has begun its headers gets the reason."""
         if reason == "slow_headers" and self._unused_bytes:
             self._refuse(TOO_SLOW)
         else:
