@@ -94,6 +94,14 @@ class Metrics:
             "Learnings that ended, by their state; and rounds of their keeper that failed (error).",
             "outcome",
         )
+        self.closed_connections = self._counter(
+            "normwatch_closed_connections_total",
+            "Connections that the front end refused or closed, by reason.",
+            "reason",
+        )
+        self.body_bytes = self._gauge(
+            "normwatch_body_bytes", "Bodies of requests under way, which the budget limits."
+        )
         self.deliveries = self._counter(
             "normwatch_deliveries_total", "Attempts to deliver a message.", "outcome"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from model.engines.names import EngineName
 from model.events.event_detection import EventRules
 from model.network.update_rules import LIVE_UPDATE, UPDATE_RULES
 
+Network = IPv4Network | IPv6Network
 AUTO = "auto"
 CENTURY_DAYS = 36_525
 QUIET_FPS = 4.0
@@ -47,6 +49,14 @@ class Settings(BaseSettings):
     """Address where a container's port is published; checked instead of `host`."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated names that are answered, besides localhost, while there is no API key."""
+    require_api_key: bool = False
+    """Refuse to start without an API key, even on loopback."""
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks of proxies whose `X-Forwarded-For` says who the client is."""
+    max_connections: int = Field(1000, ge=16)
+    """Connections that may be open at once; fewer where the system gives fewer descriptors."""
+    max_connections_per_address: int = Field(100, ge=4)
+    """Connections of one address, or of one IPv6 network of 64 bits."""
     media_dirs: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders that stream sources may be local paths under: comma-separated, or a list in JSON."""
     models_dir: Path | None = None
@@ -55,7 +65,11 @@ class Settings(BaseSettings):
     """The bundle of a stream that names none."""
 
     allow_private_receivers: bool = False
-    """Allow receivers at private, loopback and link-local addresses."""
+    """Allow receivers at all private and loopback addresses."""
+    receiver_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Private networks that receivers may be in."""
+    source_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks that cameras must be in; empty: all but link-local ones."""
     receiver_timeout_s: float = Field(10.0, gt=0)
     """How long a receiver may take for one message."""
     receiver_max_attempts: int = Field(12, ge=1)
@@ -70,6 +84,8 @@ class Settings(BaseSettings):
     """Uploaded frames of one stream that may wait for the worker."""
     max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
     """Bytes of uploaded frames of one stream that may wait for the worker."""
+    upload_budget_bytes: int = Field(1024**3, ge=1024)
+    """Bytes of all uploads together that may be under way."""
     max_score_backlog: int = Field(100_000, ge=100)
     """Scores of one stream that may wait for the recorder."""
 
@@ -160,7 +176,15 @@ class Settings(BaseSettings):
             raise ValueError(f"must be one of {', '.join((AUTO, *EngineName))}")
         return value
 
-    @field_validator("api_keys", "allowed_hosts", "media_dirs", mode="before")
+    @field_validator(
+        "api_keys",
+        "allowed_hosts",
+        "media_dirs",
+        "trusted_proxies",
+        "receiver_networks",
+        "source_networks",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str) and info.field_name == "media_dirs" and value.startswith("["):
@@ -175,6 +199,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return self.data_dir.absolute() / "normwatch.db"
+
+    @property
+    def private_receivers(self) -> bool | tuple[Network, ...]:
+        """The private addresses that receivers may have: all, or those of some networks."""
+        return self.allow_private_receivers or self.receiver_networks
 
     @property
     def picture_every_s(self) -> float:

@@ -22,6 +22,14 @@ _SECRET_PARAMETER = re.compile(
     r"[^&;/?#\s]*",
     re.IGNORECASE,
 )
+_PARAMETER = re.compile(r"(?P<name>[^&;=?#\s]*)=(?P<value>[^&;#\s]*)")
+_PLAIN_VALUE = re.compile(r"\d{0,3}")
+"""A channel or a kind of stream; a PIN has more digits."""
+_PLAIN_PARAMETERS = frozenset({"discovery"})
+_SECRET_SEGMENT = re.compile(
+    r"(?<=/)(?:bot\d+:[\w-]+|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{20,})(?=[/?#]|$)"
+)
+"""A path's part that is a token: Slack, Discord, Telegram and others have theirs there."""
 
 _PROTOCOLS = {
     "rtsp": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
@@ -125,11 +133,16 @@ class Location:
             return self.text
         if self.kind is not LocationKind.NETWORK:
             return f"file:{self.text}"
-        rest = _NOT_ASCII.sub(lambda found: quote(found.group()), self.authority + self.path)
+        rest = self.authority + self.ffmpeg_path
         if self.userinfo is None:
             return f"{self.scheme}://{rest}"
         user, colon, password = self.userinfo.partition(":")
         return f"{self.scheme}://{_percent_encode(user)}{colon}{_percent_encode(password)}@{rest}"
+
+    @property
+    def ffmpeg_path(self) -> str:
+        """The URL's path and query, in the characters that a request may have."""
+        return _NOT_ASCII.sub(lambda found: quote(found.group()), self.path)
 
     @property
     def redacted(self) -> str:
@@ -138,8 +151,8 @@ class Location:
 
 
 def redact_url(url: str) -> str:
-    """Replace the URL's user name and password by `***`, and the values of parameters in which
-    cameras take secrets (`password=`, in the query or the path).
+    """Replace the parts of a URL that are or may be secret by `***`: user name and password, the
+    values of all query parameters but short numbers, and parts of the path that look like a token.
 
     A password may hold a raw `/` and `@`, so which `@` ends it is unknown: everything before the
     last one is replaced. Text without `://` stays as it is.
@@ -150,7 +163,15 @@ def redact_url(url: str) -> str:
     _, at, after = rest.rpartition("@")
     if at:
         rest = f"***@{after}"
-    return f"{scheme}://" + _SECRET_PARAMETER.sub(r"\1***", rest)
+    path, mark, query = _SECRET_PARAMETER.sub(r"\1***", rest).partition("?")
+    shown = _PARAMETER.sub(_hide_value, query)
+    return f"{scheme}://{_SECRET_SEGMENT.sub('***', path)}{mark}{shown}"
+
+
+def _hide_value(found: re.Match[str]) -> str:
+    name, value = found["name"], found["value"]
+    is_plain = _PLAIN_VALUE.fullmatch(value) or name.lower() in _PLAIN_PARAMETERS
+    return f"{name}={value if is_plain else '***'}"
 
 
 def redact_text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from av.stream import Disposition
 from model.footage.footage_error import FootageError, SourceFault
 from model.footage.locations import Location, LocationKind
 from model.footage.picture_sizes import MAX_PIXELS
+from model.footage.redirects import MAX_REDIRECTS, find_redirect
+from model.footage.source_addresses import Network, find_address_problem
 
 FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,h264,hevc,m4v,"
@@ -49,6 +52,8 @@ class OpenOptions:
     """The frame rate requested from a device; other sources have their own."""
     max_pixels: int = MAX_PIXELS
     """Larger pictures are refused before memory is allocated for them."""
+    networks: tuple[Network, ...] = ()
+    """Networks that a source must be in; empty: all but link-local ones."""
 
 
 class Video:
@@ -171,6 +176,8 @@ def make_ffmpeg_options(location: Location, options: OpenOptions) -> dict[str, s
     if location.is_rtsp:
         chosen["rtsp_transport"] = options.transport
     if location.is_http:
+        # Each redirect is followed by `_open_network`, which checks where it leads.
+        chosen["max_redirects"] = "0"
         # A live playlist's last segment but one: further back, the server may drop what we need.
         chosen["live_start_index"] = "-2"
     return chosen
@@ -226,6 +233,27 @@ def _open_file(file: BinaryIO) -> InputContainer:
 
 
 def _open_location(location: Location, options: OpenOptions) -> InputContainer:
+    for _ in range(MAX_REDIRECTS):
+        problem = find_address_problem(location, options.networks, looks_up=True)
+        if problem is not None:
+            raise FootageError(problem, SourceFault.REFUSED)
+        try:
+            return _open_here(location, options)
+        except _Redirected:
+            target = find_redirect(location, options.connect_timeout_s)
+        if target is None:
+            raise FootageError("it can't be reached", SourceFault.UNREACHABLE)
+        if not target.is_http:
+            raise FootageError("it redirects to another kind of source", SourceFault.NOT_VIDEO)
+        location = target
+    raise FootageError("it redirects too often", SourceFault.NOT_VIDEO)
+
+
+class _Redirected(Exception):
+    """An HTTP source may have answered with a redirect: FFmpeg doesn't say."""
+
+
+def _open_here(location: Location, options: OpenOptions) -> InputContainer:
     if location.protocols is None:
         raise FootageError(f"the scheme {location.scheme} is not supported")
     is_device = location.kind is LocationKind.DEVICE
@@ -241,6 +269,8 @@ def _open_location(location: Location, options: OpenOptions) -> InputContainer:
             timeout=(options.connect_timeout_s, options.read_timeout_s),
         )
     except av_error.FFmpegError as error:
+        if location.is_http and error.errno == errno.EIO:
+            raise _Redirected from None
         # FFmpeg's RTSP client says "invalid data" of an answer that never came or broke off.
         if time.monotonic() - began >= 0.95 * options.connect_timeout_s:
             raise FootageError("no answer in time", SourceFault.UNREACHABLE) from None

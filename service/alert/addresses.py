@@ -10,15 +10,27 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 import httpcore
 import httpx
 from httpcore import SOCKET_OPTION, NetworkBackend, NetworkStream
 
+from model.footage.source_addresses import NEVER, parse_host_address
 from service.errors import AddressRefused, BadInput
 from service.logs import hide_secrets
+
+Network = IPv4Network | IPv6Network
+AllowPrivate = bool | Sequence[Network]
+"""Which addresses receivers may have, besides public ones: all private ones, or some networks."""
 
 Resolver = Callable[[str, int], list[str]]
 """Looks a host and port up: addresses, best first. Raises: OSError: there are none."""
@@ -31,7 +43,7 @@ _ALSO_SPECIAL = tuple(
 _NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 
 
-def check_url(url: str, *, allow_private: bool) -> None:
+def check_url(url: str, *, allow_private: AllowPrivate) -> None:
     """Check whether a webhook may have this URL, without looking its host up.
 
     Raises: BadInput: it may not.
@@ -56,7 +68,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise BadInput("url", displayed, problem)
 
 
-def find_host_problem(host: str, raw_host: bytes, *, allow_private: bool) -> str | None:
+def find_host_problem(host: str, raw_host: bytes, *, allow_private: AllowPrivate) -> str | None:
     """Return why a URL must not have this host, without looking it up; None: it may.
 
     Args:
@@ -66,9 +78,29 @@ def find_host_problem(host: str, raw_host: bytes, *, allow_private: bool) -> str
         return "it names no host"
     if not (_is_address(host) or _NAME.fullmatch(raw_host)):
         return "its host is not a name or an address"
-    if not allow_private and _is_private_host(host):
+    if _is_address(host) and not _is_usual_form(host):
+        return "its host is an address in a form that hides which one it is"
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        addresses = ["127.0.0.1", "::1"]
+    else:
+        # A name's address is checked at each connection.
+        addresses = [str(ip) for ip in (parse_host_address(name),) if ip is not None]
+    if addresses and not any(is_allowed(each, allow_private) for each in addresses):
         return "its host is on a private network, which isn't allowed here"
     return None
+
+
+def is_allowed(address: str, allow_private: AllowPrivate) -> bool:
+    """Return whether messages may go to an address."""
+    if is_public(address):
+        return True
+    ip = ip_address(address.partition("%")[0])
+    meanings = [ip, *filter(None, (_find_inner_address(ip),))]
+    if not isinstance(allow_private, bool):
+        return any(each in network for each in meanings for network in allow_private)
+    # Link-local ones include those at which clouds hand out their machines' credentials.
+    return allow_private and not any(each in network for each in meanings for network in NEVER)
 
 
 def is_public(address: str) -> bool:
@@ -87,17 +119,13 @@ def _find_inner_address(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
     return None if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip.sixtofour
 
 
-def _is_private_host(host: str) -> bool:
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    # A name's address is checked at each connection.
-    return _is_address(name) and not is_public(name)
-
-
 def _is_address(host: str) -> bool:
+    return parse_host_address(host) is not None
+
+
+def _is_usual_form(address: str) -> bool:
     try:
-        ip_address(host)
+        ip_address(address)
     except ValueError:
         return False
     return True
@@ -110,7 +138,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def find_checked_addresses(
-    host: str, port: int, *, allow_private: bool, resolver: Resolver
+    host: str, port: int, *, allow_private: AllowPrivate, resolver: Resolver
 ) -> list[str]:
     """Look a host up, and return its addresses, best first, if all of them are allowed.
 
@@ -121,7 +149,7 @@ def find_checked_addresses(
     except (OSError, UnicodeError) as error:
         raise OSError(f"the host {host} can't be found") from error
     for address in addresses:
-        if not (allow_private or is_public(address)):
+        if not is_allowed(address, allow_private):
             raise AddressRefused(host, address)
     return addresses
 
@@ -133,12 +161,14 @@ class CheckedBackend(NetworkBackend):
     """
 
     def __init__(
-        self, *, allow_private: bool, timeout_s: float, resolver: Resolver = resolve
+        self, *, allow_private: AllowPrivate, timeout_s: float, resolver: Resolver = resolve
     ) -> None:
         self._allow_private = allow_private
         self._deadline = time.monotonic() + timeout_s
         self._resolver = resolver
         self._tcp = httpcore.SyncBackend()
+        self.reached: str | None = None
+        """The address that it is connected to."""
 
     def connect_tcp(
         self,
@@ -166,6 +196,7 @@ class CheckedBackend(NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
+                self.reached = address
                 return _LimitedStream(stream, self._deadline)
         raise failure
 

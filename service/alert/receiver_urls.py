@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from service.alert.addresses import check_url
+from service.alert.addresses import AllowPrivate, check_url
 from service.alert.apprise.apprise_sender import check_apprise_url
 from service.alert.attempts import ReceiverKind
 from service.alert.mqtt.broker_url import check_broker_url
@@ -34,7 +34,7 @@ def find_kind(url: str) -> ReceiverKind:
     )
 
 
-def check_receiver_url(kind: ReceiverKind, url: str, *, allow_private: bool) -> None:
+def check_receiver_url(kind: ReceiverKind, url: str, *, allow_private: AllowPrivate) -> None:
     """Check whether messages may go to the URL, without looking its host up.
 
     Raises: BadInput: they may not.
@@ -42,7 +42,7 @@ def check_receiver_url(kind: ReceiverKind, url: str, *, allow_private: bool) -> 
     if "://" not in url:
         reason = "it must be a URL: https://…, mqtt://…, or one of those that Apprise knows"
         raise BadInput("url", hide_secrets(url)[:50], reason)
-    if "://***@" in url or url.endswith("://…"):
+    if "***" in url or url.endswith("://…"):
         reason = "it was copied from an answer, where its secret parts are hidden"
         raise BadInput("url", hide_secrets(url), reason)
     _CHECKS[kind](url, allow_private=allow_private)

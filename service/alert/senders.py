@@ -13,7 +13,7 @@ from service.settings import Settings
 
 
 def make_brokers(settings: Settings) -> Brokers:
-    options = ConnectOptions(settings.allow_private_receivers)
+    options = ConnectOptions(settings.private_receivers)
     return Brokers(options, settings.receiver_timeout_s)
 
 
@@ -23,7 +23,7 @@ def make_senders(settings: Settings, brokers: Brokers | None = None) -> Senders:
     Args:
         brokers: given if other parts use them too; they are closed with the senders.
     """
-    allow_private, timeout_s = settings.allow_private_receivers, settings.receiver_timeout_s
+    allow_private, timeout_s = settings.private_receivers, settings.receiver_timeout_s
     return {
         ReceiverKind.WEBHOOK: WebhookSender(Poster(allow_private, timeout_s)),
         ReceiverKind.MQTT: MqttSender(brokers or make_brokers(settings), timeout_s),

@@ -42,6 +42,7 @@ from service.api.routes import (
     stream_routes,
 )
 from service.api.schemas.error_schemas import ErrorOut
+from service.api.slow_work import SlowWork
 from service.api.unknown_input import refuse_unknown_input
 from service.background_threads import BackgroundThreads
 from service.bus.connection import check_url, connect
@@ -69,6 +70,9 @@ log = structlog.stdlib.get_logger(__name__)
 STOP_TIMEOUT_S = 5.0
 LONGEST_PAUSE_S = 15.0
 """Before a part that failed is started again."""
+PROBES = 8
+DECODERS = 2
+"""How many sources are looked at, and videos decoded, at once."""
 DESCRIPTION = (
     "Watches fixed cameras and says when something happens that does not normally happen there. "
     "Times are ISO 8601 in UTC; errors have one form, with a code, a message, and the fields."
@@ -76,13 +80,21 @@ DESCRIPTION = (
 ERRORS: dict[int | str, dict[str, object]] = {
     status: {"model": ErrorOut, "description": text}
     for status, text in (
+        (400, "The request is no valid HTTP, or broke off."),
         (401, "An API key is needed."),
+        (403, "Without an API key: it came through a proxy, or from a page of another origin."),
+        (413, "The body is too large."),
+        (421, "Without an API key: it names another host than this machine."),
         (422, "A value can't be used; the answer names it."),
+        (429, "Too much waits, or too many API keys were wrong; Retry-After says when to retry."),
         (503, "A part that is needed does not answer now."),
     )
 }
 NOT_FOUND: dict[int | str, dict[str, object]] = {
     404: {"model": ErrorOut, "description": "There is no such thing."}
+}
+CONFLICT: dict[int | str, dict[str, object]] = {
+    409: {"model": ErrorOut, "description": "What is there now doesn't allow it."}
 }
 
 
@@ -139,11 +151,12 @@ def create_app(settings: Settings) -> FastAPI:
         # A redirect would go to the Host that the request claims.
         redirect_slashes=False,
     )
+    app.state.metrics = metrics
     install_handlers(app)
     _add_routes(app)
     # The one that is added last sees a request first.
     app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(BodyLimit, settings=settings, metrics=metrics)
     app.add_middleware(AccessGate, settings=settings)
     app.add_middleware(RequestCount, metrics=metrics)
     return app
@@ -162,7 +175,7 @@ def _add_routes(app: FastAPI) -> None:
         normal_clip_routes.router,
         receiver_routes.router,
     ):
-        app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND)
+        app.include_router(router, dependencies=protected, responses=ERRORS | NOT_FOUND | CONFLICT)
     for router in (model_routes.router, health_routes.metrics_router):
         app.include_router(router, dependencies=protected, responses=ERRORS)
 
@@ -193,6 +206,8 @@ def _open(settings: Settings, redis_url: str, metrics: Metrics) -> Context:
         senders=senders,
         brokers=brokers,
         trials=Trials(senders),
+        probes=SlowWork("the number of sources looked at", at_once=PROBES, waiting=4 * PROBES),
+        decoders=SlowWork("the number of videos decoded", at_once=DECODERS, waiting=4 * DECODERS),
     )
 
 

@@ -11,6 +11,7 @@ from redis import Redis
 from service.alert.attempts import Senders
 from service.alert.mqtt.brokers import Brokers
 from service.alert.test_messages import Trials
+from service.api.slow_work import SlowWork
 from service.bus.registry import Registry
 from service.bus.uploads import Uploads
 from service.media.normal_keeper import NormalKeeper
@@ -35,6 +36,10 @@ class Context:
     senders: Senders
     brokers: Brokers
     trials: Trials
+    probes: SlowWork
+    """Looks at sources, each of which may take seconds."""
+    decoders: SlowWork
+    """Decodes uploaded videos."""
 
 
 def _get_context(request: Request) -> Context:

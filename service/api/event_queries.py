@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
+from unicodedata import normalize
 
 from fastapi import Depends, Query
 from sqlalchemy import Row, Select, or_, select
@@ -22,7 +23,8 @@ from service.store.tables import EventRow, StreamRow
 
 BATCH = 500
 """Events that an export reads at once."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = frozenset("=+-@\t\r\n")
+"""A text that begins with one of them, or with its full-width form, may be run as a formula."""
 
 
 class LabelFilter(StrEnum):
@@ -161,5 +163,6 @@ def _make_cell(value: object) -> object:
     if isinstance(value, list | dict):
         return json.dumps(value)
     # A spreadsheet must not take a name or a note for a formula.
-    is_formula = isinstance(value, str) and value.startswith(_FORMULA)
-    return f"'{value}" if is_formula else value
+    if isinstance(value, str) and not _FORMULA.isdisjoint(normalize("NFKC", value[:1])):
+        return f"'{value}"
+    return value

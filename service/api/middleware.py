@@ -7,12 +7,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.error_answers import answer_error
+from service.errors import BacklogFull
 from service.metrics import Metrics
 from service.settings import Settings
 
 MAX_JSON_BYTES = 256 * 1024
 MULTIPART_SLACK_BYTES = 1024 * 1024
 """Room for boundaries, part headers and timestamps around an upload."""
+RETRY_AFTER_S = 10
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; "
@@ -98,15 +100,21 @@ class HeadAsGet:
 
 
 class BodyLimit:
-    """Stops reading a body that is too large, wherever it is read."""
+    """Stops reading a body that is too large, or too much together with those of other requests.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    A body counts until its request is answered: it may be in memory for so long.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
         self._upload_bytes = (
             max(settings.max_video_bytes, settings.max_upload_bytes, settings.max_image_bytes)
             + MULTIPART_SLACK_BYTES
         )
         self._model_bytes = settings.max_model_bytes
+        self._budget = max(settings.upload_budget_bytes, self._upload_bytes)
+        self._held = 0
+        metrics.body_bytes.set_function(lambda: self._held)
 
     def _choose_limit(self, method: str, path: str) -> int:
         if path.endswith("/frames"):
@@ -125,14 +133,29 @@ class BodyLimit:
         if not declared.isdecimal() or int(declared) > limit:
             await answer_error(413, message)(scope, receive, send)
             return
+        full = BacklogFull("the budget of uploads under way", self._budget, RETRY_AFTER_S)
+        if self._held + int(declared) > self._budget:
+            headers = {"Retry-After": str(full.retry_after_s)}
+            await answer_error(429, str(full), headers=headers)(scope, receive, send)
+            return
         read = 0
 
         async def receive_counted() -> Message:
             nonlocal read
             part = await receive()
-            read += len(part.get("body", b""))
+            size = len(part.get("body", b""))
+            read += size
+            self._held += size
             if read > limit:
                 raise HTTPException(413, message)
+            if self._held > self._budget:
+                # At once: the others' next parts must not be refused for what is let go here.
+                self._held -= read
+                read = 0
+                raise full
             return part
 
-        await self._app(scope, receive_counted, send)
+        try:
+            await self._app(scope, receive_counted, send)
+        finally:
+            self._held -= read

@@ -7,6 +7,8 @@ import ipaddress
 from service.errors import BadInput
 from service.settings import Settings
 
+MIN_KEY_CHARACTERS = 16
+
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is this machine and nothing else."""
@@ -20,10 +22,25 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raises: BadInput: others could reach the service, and no API key is set."""
+    """Raises: BadInput: others could reach the service without an API key, or a key is short."""
+    for place, key in enumerate(settings.api_keys, start=1):
+        length = len(key.get_secret_value())
+        if length < MIN_KEY_CHARACTERS:
+            raise BadInput(
+                "NORMWATCH_API_KEYS",
+                f"{length} characters",
+                f"key {place} can be guessed: make it {MIN_KEY_CHARACTERS} characters or longer, "
+                "for example with: openssl rand -hex 24",
+            )
+    if settings.api_keys:
+        return
     published = settings.published_host
     host = settings.host if published is None else published
-    if not settings.api_keys and not is_loopback(host):
+    if settings.require_api_key:
+        raise BadInput(
+            "NORMWATCH_API_KEYS", None, "must be set, as NORMWATCH_REQUIRE_API_KEY demands a key"
+        )
+    if not is_loopback(host):
         raise BadInput(
             "--host" if published is None else "NORMWATCH_PUBLISHED_HOST",
             host,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from model.footage.locations import redact_url
 from service.characters import escape_controls
@@ -11,6 +12,7 @@ from service.logs import hide_secrets
 MAX_LENGTH = 200
 MAX_READ = 4000
 """Longer texts aren't searched for credentials, and aren't answered."""
+MAX_ITEMS = 10
 _HIDDEN_FIELDS = frozenset({"secret"})
 _SCHEME = re.compile(r"^\s*[a-z][a-z0-9+.-]*:/*", re.IGNORECASE)
 
@@ -18,11 +20,13 @@ Scalar = str | int | float | bool | None
 
 
 def redact_value(field: str, value: object) -> Scalar:
-    """Return what an error repeats of a user's value: no structures, secrets and credentials."""
+    """Return what an error repeats of a user's value: no objects, secrets and credentials."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return str(value)[:MAX_LENGTH]
+    if isinstance(value, list | tuple):
+        return _describe_list(field, value)
     if not isinstance(value, str):
         return None
     if field in _HIDDEN_FIELDS:
@@ -30,6 +34,14 @@ def redact_value(field: str, value: object) -> Scalar:
     if len(value) > MAX_READ:
         return f"({len(value)} characters)"
     return escape_controls(hide_secrets(_hide_credentials(value)))[:MAX_LENGTH]
+
+
+def _describe_list(field: str, values: Sequence[object]) -> str:
+    shown = [redact_value(field, value) for value in values[:MAX_ITEMS]]
+    more = ", …" if len(values) > MAX_ITEMS else ""
+    return f"[{', '.join('…' if value is None else str(value) for value in shown)}{more}]"[
+        :MAX_LENGTH
+    ]
 
 
 def _hide_credentials(text: str) -> str:

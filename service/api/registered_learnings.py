@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,6 +18,7 @@ from service.learn_keeper.learning_keeper import lock_learning_row
 from service.learn_keeper.learning_rows import UNDER_WAY
 from service.learn_keeper.model_folders import has_bundle, list_pictures
 from service.messages import UPLOAD
+from service.settings import Settings
 from service.store.tables import LearningRow, StreamRow
 
 DEFAULT_FPS = 10.0
@@ -62,25 +62,24 @@ def load_under_way(session: Session, stream_ids: Iterable[str]) -> Mapping[str, 
     return {row.stream_id: row for row in rows if row.stream_id in wanted}
 
 
-def check_videos(sources: Sequence[str] | None, media_dirs: Sequence[Path]) -> list[str] | None:
+def check_videos(sources: Sequence[str] | None, settings: Settings) -> list[str] | None:
     """Return the sources of a learning as they are stored. Raises: BadInput: one can't be used."""
     if sources is None:
         return None
     return [
-        _check_video(place, source, len(sources), media_dirs)
-        for place, source in enumerate(sources)
+        _check_video(place, source, len(sources), settings) for place, source in enumerate(sources)
     ]
 
 
-def _check_video(place: int, source: str, count: int, media_dirs: Sequence[Path]) -> str:
+def _check_video(place: int, source: str, count: int, settings: Settings) -> str:
     field = f"sources[{place}]"
     if source == UPLOAD:
         raise BadInput(field, source, "must be a video, a folder or a URL")
     if count > 1 and Location.parse(source).is_live:
         raise BadInput(field, source, "is a camera or URL, and can only be learned from alone")
     try:
-        stored = check_source(source, media_dirs)
-        check_content(stored)
+        stored = check_source(source, settings.media_dirs, settings.source_networks)
+        check_content(stored, settings.source_networks)
     except BadInput as error:
         raise BadInput(field, source, error.reason) from None
     return stored

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.footage.locations import SCHEMES, Location, LocationKind
+from model.footage.source_addresses import Network, find_address_problem
 from service.capture.probe import ProbeVerdict, probe
 from service.characters import has_controls
 from service.errors import BadInput
@@ -14,8 +15,12 @@ from service.messages import UPLOAD
 PROBE_TIMEOUT_S = 5.0
 
 
-def check_source(source: str, media_dirs: Sequence[Path]) -> str:
-    """Return the source as it is stored, paths resolved. Raises: BadInput: it can't be used."""
+def check_source(source: str, media_dirs: Sequence[Path], networks: Sequence[Network] = ()) -> str:
+    """Return the source as it is stored, paths resolved.
+
+    Args: networks: those that a host must be in; empty allows all but link-local ones.
+    Raises: BadInput: it can't be used.
+    """
     if source == UPLOAD:
         return source
     if has_controls(source):
@@ -30,10 +35,13 @@ def check_source(source: str, media_dirs: Sequence[Path]) -> str:
         return str(_check_path(source, media_dirs))
     if location.scheme not in SCHEMES:
         raise BadInput("source", source, f"must have one of the schemes {', '.join(SCHEMES)}")
-    if location.userinfo == "***":
-        raise BadInput("source", source, "holds *** where its user name and password belong")
+    if "***" in source:
+        raise BadInput("source", source, "holds *** where a secret belongs: give the whole URL")
     if location.host is None:
         raise no_host
+    problem = find_address_problem(location, networks)
+    if problem is not None:
+        raise BadInput("source", source, problem)
     return source
 
 
@@ -59,13 +67,16 @@ def _check_path(source: str, media_dirs: Sequence[Path]) -> Path:
     return resolved
 
 
-def check_content(source: str) -> None:
+def check_content(source: str, networks: Sequence[Network] = ()) -> None:
     """Check that the source is video. A camera that doesn't answer may be off, and is accepted.
 
-    Raises: BadInput: it answers, and is no video.
+    Raises: BadInput: it answers, and is no video; or its host's name leads where no camera may be.
     """
     if source == UPLOAD:
         return
-    found = probe(source, PROBE_TIMEOUT_S)
+    problem = find_address_problem(Location.parse(source), networks, looks_up=True)
+    if problem is not None:
+        raise BadInput("source", source, problem)
+    found = probe(source, PROBE_TIMEOUT_S, networks)
     if found.verdict is ProbeVerdict.NOT_VIDEO:
         raise BadInput("source", source, f"is no video: {found.reason}")

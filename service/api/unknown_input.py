@@ -1,8 +1,9 @@
-"""Refuses query parameters and bodies that a route doesn't take, so that typos are noticed."""
+"""Refuses parameters and bodies that a route doesn't take, so that typos are noticed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -21,6 +22,7 @@ async def refuse_unknown_input(request: Request) -> None:
         return
     if request.query_params:
         _check_parameters(request, route)
+        _check_repeats(request, route)
     if route.body_field is None and "requestBody" not in (route.openapi_extra or {}):
         body = await request.body()
         if body.strip() not in EMPTY_BODIES:
@@ -40,14 +42,30 @@ def _check_parameters(request: Request, route: APIRoute) -> None:
         raise RequestRefused(422, "; ".join(f"{field.field}: {reason}" for field in fields), fields)
 
 
-def _list_described(route: APIRoute) -> Iterator[str]:
-    """Yield the parameters that a route reads by itself, and describes."""
+def _check_repeats(request: Request, route: APIRoute) -> None:
+    lists = {*_list_names(route.dependant, lists_only=True), *_list_described(route, "array")}
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        if len(values) > 1 and name not in lists:
+            raise refuse_field(422, name, "is given more than once", values)
+
+
+def _list_described(route: APIRoute, kind: str | None = None) -> Iterator[str]:
+    """Yield the parameters that a route reads by itself, and describes; those of one type."""
     for parameter in (route.openapi_extra or {}).get("parameters", ()):
-        if parameter["in"] == "query":
+        if parameter["in"] == "query" and kind in (None, parameter["schema"].get("type")):
             yield str(parameter["name"])
 
 
-def _list_names(dependant: Dependant) -> Iterator[str]:
-    yield from (str(parameter.alias) for parameter in dependant.query_params)
+def _list_names(dependant: Dependant, *, lists_only: bool = False) -> Iterator[str]:
+    for parameter in dependant.query_params:
+        if not lists_only or _is_list(parameter.field_info.annotation):
+            yield str(parameter.alias)
     for inner in dependant.dependencies:
-        yield from _list_names(inner)
+        yield from _list_names(inner, lists_only=lists_only)
+
+
+def _is_list(annotation: object) -> bool:
+    return any(
+        get_origin(each) in (list, set, tuple) for each in (annotation, *get_args(annotation))
+    )

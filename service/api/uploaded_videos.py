@@ -38,8 +38,37 @@ class DecodedVideo:
     lost_reason: str = ""
 
 
+class DecoderStop:
+    """Ends a decoder from another thread, even one that hasn't started yet."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_stopped = False
+
+    def attach(self, process: subprocess.Popen[bytes]) -> None:
+        """Note the process that `stop` ends."""
+        with self._lock:
+            self._process = process
+            if self._is_stopped:
+                process.kill()
+
+    def stop(self) -> None:
+        """End the decoder now, or as soon as it starts."""
+        with self._lock:
+            self._is_stopped = True
+            if self._process is not None:
+                self._process.kill()
+
+
 def decode_video(
-    field: str, video: IO[bytes], *, starts_at: float, fps: float | None, settings: Settings
+    field: str,
+    video: IO[bytes],
+    *,
+    starts_at: float,
+    fps: float | None,
+    settings: Settings,
+    decoder: DecoderStop,
 ) -> DecodedVideo:
     """Decode a video.
 
@@ -47,6 +76,7 @@ def decode_video(
         field: the name that errors give it.
         video: a real file.
         fps: at most this many frames a second; None takes all.
+        decoder: ends the decoding when the client has left.
     Raises: RequestRefused: 422 when it is no video, 413 when it has more frames than a stream's
         queue holds.
     """
@@ -55,6 +85,7 @@ def decode_video(
     losses: dict[str, Any] | None = None
     total = 0
     with tempfile.TemporaryFile() as errors, _run_decoder(job, video, errors) as process:
+        decoder.attach(process)
         if process.stdout is None:
             raise RuntimeError("the decoder has no standard output")
         for time_s, continues, content in _read_messages(process.stdout):

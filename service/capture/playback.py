@@ -11,6 +11,7 @@ from model.footage.footage_reader import UNTIMED_FPS, FootageReader, TimedPictur
 from model.footage.footage_search import Source, find_footage
 from model.footage.locations import Location
 from model.footage.sampling import Sampler
+from model.footage.source_addresses import find_refused_peer
 from model.footage.source_pictures import Fitter, SourcePicture
 from model.footage.video_source import OpenOptions, Video, open_video
 from model.frames import Frame
@@ -26,13 +27,16 @@ from service.capture.capture_messages import (
 )
 from service.capture.clock import TICK_S, Clock
 from service.capture.live import Live, LiveFrame
+from service.capture.source_policy import read_source_networks
 from service.capture.worker_requests import WorkerRequests
+from service.timers import Timer
 
 ALIVE_EVERY_S = 1.0
 LATE_S = 1.0
 """A recording that is decoded so much too slowly stops trying to catch up."""
 BROKEN_S = 3.0
 """A camera whose snapshots can't be decoded for so long is away."""
+PEERS_EVERY_S = 1.0
 LONGEST_GAP_S = 10.0
 """A longer gap within a recording isn't waited for."""
 
@@ -54,8 +58,10 @@ class Playback:
             read_timeout_s=job.read_timeout_s,
             transport=job.transport,
             device_fps=job.fps,
+            networks=read_source_networks(),
         )
         self._requests = requests or WorkerRequests()
+        self._peers_due = Timer(PEERS_EVERY_S)
         self._clock = clock or Clock()
         self._fitter = Fitter(job.shape)
         self._sequence = 0
@@ -104,11 +110,19 @@ class Playback:
 
     def _live(self, live: Live, video: Video) -> Iterator[Message]:
         for each in live.play(video):
+            self._check_peers()
             if isinstance(each, LiveFrame):
                 self._captured_at = each.captured_at
                 yield self._make_frame(each.picture, each.fitted, each.cut)
             else:
                 yield each
+
+    def _check_peers(self) -> None:
+        """Raises: FootageError: a redirect or a playlist has led where no camera may be."""
+        if self._peers_due.restart_if_due():
+            problem = find_refused_peer(self._options.networks)
+            if problem is not None:
+                raise FootageError(problem, SourceFault.REFUSED)
 
     def _snapshots(self, video: Video) -> Iterator[Message]:
         """Ask for a picture again and again, at the stream's frame rate."""

@@ -10,6 +10,8 @@ import threading
 import time
 
 from model.footage.locations import Location
+from model.footage.source_addresses import find_address_problem
+from service.capture.source_policy import read_source_networks
 
 LOOK_S = 0.2
 """The time between two checks whether the capture must stop."""
@@ -31,6 +33,8 @@ def unreachable(location: Location, timeout_s: float, stop: threading.Event) -> 
     address = address_of(location)
     if address is None:
         return ""
+    if find_address_problem(location, read_source_networks(), looks_up=True):
+        return ""  # the process says why it may not be connected to
     until = time.monotonic() + timeout_s
     try:
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from ipaddress import ip_network
 from itertools import chain
 
 import av
@@ -16,9 +18,11 @@ from model.footage.decoding import PacketDecoder
 from model.footage.footage_error import FootageError, SourceFault
 from model.footage.footage_search import find_footage
 from model.footage.locations import Location, LocationKind
+from model.footage.source_addresses import Network, find_refused_peer
 from model.footage.source_pictures import VideoPicture
 from model.footage.video_source import OpenOptions, Video, open_video
 from model.frames import is_grey
+from service.capture.source_policy import read_source_networks
 
 GRACE_S = 5.0
 """What the process may need to start, beyond the time that the source has."""
@@ -51,9 +55,15 @@ class Probe:
     """It rejects the user name and password."""
 
 
-def probe(location: str, timeout_s: float) -> Probe:
-    """Look at a URL, file or folder: are there pictures? Never raises for what the source does."""
-    job = json.dumps({"location": location, "timeout_s": timeout_s}).encode()
+def probe(location: str, timeout_s: float, networks: Sequence[Network] | None = None) -> Probe:
+    """Look at a URL, file or folder: are there pictures? Never raises for what the source does.
+
+    Args: networks: those that a host must be in; None takes the environment's.
+    """
+    allowed = read_source_networks() if networks is None else networks
+    job = json.dumps(
+        {"location": location, "timeout_s": timeout_s, "networks": [str(each) for each in allowed]}
+    ).encode()
     command = [sys.executable, "-P", "-m", "service.capture.probe"]
     try:
         done = subprocess.run(
@@ -75,7 +85,7 @@ def probe(location: str, timeout_s: float) -> Probe:
         return Probe(ProbeVerdict.UNREACHABLE, "the look at it failed")
 
 
-def look(text: str, timeout_s: float) -> Probe:
+def look(text: str, timeout_s: float, networks: tuple[Network, ...] = ()) -> Probe:
     """Look from within this process; it may hang for as long as a name server does."""
     location = Location.parse(text)
     if location.kind is not LocationKind.NETWORK and not text.startswith("/"):
@@ -86,10 +96,13 @@ def look(text: str, timeout_s: float) -> Probe:
         except FootageError as error:
             return Probe(ProbeVerdict.NOT_VIDEO, error.reason)
         return Probe(ProbeVerdict.VIDEO)
-    options = OpenOptions(connect_timeout_s=timeout_s, read_timeout_s=timeout_s)
+    options = OpenOptions(connect_timeout_s=timeout_s, read_timeout_s=timeout_s, networks=networks)
     try:
         with open_video(location, options) as video:
             picture = _first_picture(video)
+            problem = find_refused_peer(networks)
+            if problem is not None:
+                return Probe(ProbeVerdict.NOT_VIDEO, problem)
             if picture is None:
                 return Probe(ProbeVerdict.NOT_VIDEO, "it holds no pictures")
             has_colour = not is_grey(picture.bgr())
@@ -111,7 +124,8 @@ def _first_picture(video: Video) -> VideoPicture | None:
 def _main() -> None:
     av.logging.set_level(None)
     job = json.loads(sys.stdin.buffer.readline())
-    print(json.dumps(asdict(look(job["location"], job["timeout_s"]))), flush=True)
+    networks = tuple(map(ip_network, job["networks"]))
+    print(json.dumps(asdict(look(job["location"], job["timeout_s"], networks))), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    # Recordings and databases show people, and hold passwords: no other user may read them.
+    os.umask(0o077)
     try:
         code = app(words, prog_name="normwatch", standalone_mode=False)
     except typer.TyperException as error:

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,12 @@ from service.settings import Settings
 from service.signals import stop_on_signals
 from service.supervisor import SupervisedProgram, Supervisor
 from service.urls import format_authority
+
+FRONT_END_ONLY = frozenset(
+    {"NORMWATCH_API_KEYS", "NORMWATCH_DATABASE_URL", "DATABASE_URL", "PGPASSWORD"}
+)
+PRIVATE_FOLDERS = ("learning", "media", "normal", "redis")
+"""Parts of the data folder that hold pictures and passwords."""
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")]
 Port = Annotated[
@@ -60,17 +66,12 @@ def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
 
     from service.api.app import create_app
     from service.api.network_exposure import check_exposure
+    from service.api.server.http_server import make_server_config
 
     check_exposure(settings)
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-        proxy_headers=False,
+    _prepare_folder(settings.data_dir)
+    config = make_server_config(
+        create_app(settings), settings, port=settings.port, timeout_graceful_shutdown=3
     )
     uvicorn.Server(config).run()
 
@@ -144,12 +145,7 @@ def run_all(
     if settings.redis_url is not None:
         check_url(settings.redis_url)
     settings = settings.model_copy(update={"port": _find_port(settings)})
-    # Passwords and webhook secrets are stored there: no other user may read them.
-    os.umask(0o077)
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput("--data-dir", str(settings.data_dir), str(error.strerror)) from None
+    _prepare_folder(settings.data_dir)
     stop = threading.Event()
     with _lock_folder(settings.data_dir), stop_on_signals(stop):
         supervisor = Supervisor(_list_programs(settings, overrides or {}))
@@ -162,6 +158,21 @@ def run_all(
             supervisor.stop()
     if status:
         raise typer.Exit(status)
+
+
+def _prepare_folder(data_dir: Path) -> None:
+    """Make the data folder, and close what an older version left open to other users.
+
+    Raises: BadInput: it can't be made.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput("--data-dir", str(data_dir), str(error.strerror)) from None
+    # Not the folder itself: it may be one that others use, too.
+    for path in (*data_dir.glob("normwatch.db*"), *map(data_dir.joinpath, PRIVATE_FOLDERS)):
+        with suppress(FileNotFoundError, PermissionError):
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _list_programs(settings: Settings, overrides: Mapping[str, str]) -> list[SupervisedProgram]:
@@ -180,15 +191,28 @@ def _list_programs(settings: Settings, overrides: Mapping[str, str]) -> list[Sup
     own = [sys.executable, "-P", "-m", "service"]
     programs = [
         SupervisedProgram("api", [*own, "api"], environment, lambda: _is_api_ready(settings)),
-        SupervisedProgram("worker", [*own, "worker"], environment),
-        SupervisedProgram("learner", _LEARNER, environment),
+        SupervisedProgram("worker", [*own, "worker"], _hide_secrets(environment)),
+        SupervisedProgram("learner", _LEARNER, _hide_secrets(environment)),
     ]
     if settings.redis_url is None:
         command = embedded.command(settings.data_dir)
         programs.insert(
-            0, SupervisedProgram("redis", command, os.environ, lambda: _is_redis_ready(redis_url))
+            0,
+            SupervisedProgram(
+                "redis",
+                command,
+                _hide_secrets(os.environ),
+                lambda: _is_redis_ready(redis_url),
+            ),
         )
     return programs
+
+
+def _hide_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that decodes what cameras send: without our secrets."""
+    return {
+        name: value for name, value in environment.items() if name.upper() not in FRONT_END_ONLY
+    }
 
 
 def _is_redis_ready(url: str) -> bool:

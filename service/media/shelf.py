@@ -137,10 +137,12 @@ class Shelf:
 
     def find_path(self, row: EventMediaRow) -> Path | None:
         """Return where a row's file is; None where it isn't on this machine."""
-        path = (self.root / row.path).resolve()
-        if not path.is_relative_to(self.root.resolve()) or row.shelf != self.read_name():
+        root = self.root.resolve()
+        path = root / row.path
+        # A link below the folder could lead to any file, so none is followed.
+        if path.resolve() != path or row.shelf != self.read_name():
             return None
-        return path if path.is_file() else None
+        return path if path.is_relative_to(root) and path.is_file() else None
 
 
 def make_media_path(event_id: str, kind: MediaKind) -> str:

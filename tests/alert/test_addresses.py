@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from service.alert.addresses import check_url, is_public
+from service.alert.mqtt.broker_url import check_broker_url
 from service.errors import BadInput
 
 
@@ -84,9 +87,32 @@ _PRIVATE = [
 
 @pytest.mark.parametrize("url", _PRIVATE)
 def test_a_private_host_needs_the_operators_leave(url: str) -> None:
-    check_url(url, allow_private=True)
     with pytest.raises(BadInput, match="private"):
         check_url(url, allow_private=False)
+    if any(form in url for form in ("//169.254.", "//[fe80")):  # not even then
+        with pytest.raises(BadInput, match="private"):
+            check_url(url, allow_private=True)
+    else:
+        check_url(url, allow_private=True)
+
+
+def test_networks_can_be_allowed_one_by_one() -> None:
+    networks = (ip_network("192.168.1.0/24"), ip_network("169.254.7.0/24"), ip_network("::1/128"))
+    for host in ("192.168.1.9", "169.254.7.1", "[::1]", "localhost", "[::ffff:192.168.1.9]"):
+        check_url(f"http://{host}/", allow_private=networks)
+    check_url("http://8.8.8.8/", allow_private=networks)
+    for host in ("192.168.2.9", "169.254.169.254", "127.0.0.1", "[fd00::1]"):
+        with pytest.raises(BadInput, match="private"):
+            check_url(f"http://{host}/", allow_private=networks)
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0x7f000001", "127.1", "134744072"])
+def test_an_address_is_written_in_its_usual_form(host: str) -> None:
+    for allow_private in (False, True):
+        with pytest.raises(BadInput, match="hides"):
+            check_url(f"http://{host}/", allow_private=allow_private)
+        with pytest.raises(BadInput, match="hides"):
+            check_broker_url(f"mqtt://{host}/", allow_private=allow_private)
 
 
 def test_public_addresses_are_told_from_others() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
+from service.alert.webhook import posting
 from service.alert.webhook.posting import (
     MAX_ANSWER_BYTES,
     MAX_RETRY_AFTER_S,
@@ -220,10 +222,25 @@ def test_an_endless_answer_is_left_after_its_beginning() -> None:
     ],
 )
 def test_the_beginning_of_an_answer_is_kept_without_control_characters(
-    httpserver: HTTPServer, body: bytes, displayed: str
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, body: bytes, displayed: str
 ) -> None:
+    monkeypatch.setattr(posting, "is_public", lambda _: True)
     httpserver.expect_request("/").respond_with_data(body)
     assert Poster(True, 20.0).post(httpserver.url_for("/"), "{}", {}).beginning == displayed
+
+
+def test_what_a_private_host_answers_is_not_kept(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/").respond_with_data("an internal page")
+    answer = Poster(True, 20.0).post(httpserver.url_for("/"), "{}", {})
+    assert (answer.status, answer.beginning) == (200, "")
+
+
+def test_messages_go_to_the_networks_that_are_named_only(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/").respond_with_data("taken")
+    url = httpserver.url_for("/")
+    assert _post(Poster((ip_network("127.0.0.0/8"),), 20.0), url) == 200
+    with pytest.raises(Undelivered, match="may not call"):
+        _post(Poster((ip_network("10.0.0.0/8"),), 20.0), url)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def api(module_settings: Settings) -> Iterator[httpx.Client]:
         ('{"name": "x", "source": "/a\\u0000"}', "source", "/a\\x00", "control characters"),
         ("{", "body", None, "not valid JSON"),
         ("", "body", None, "required"),
-        ("[]", "body", None, "valid dictionary"),
+        ("[]", "body", "[]", "valid dictionary"),
     ],
 )
 def test_a_stream_that_cannot_be_is_refused(
@@ -110,7 +110,7 @@ def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     ("schedule", "field", "value"),
     [
-        (f'{{{ZONE}, "hours": []}}', "schedule.hours", None),
+        (f'{{{ZONE}, "hours": []}}', "schedule.hours", "[]"),
         (
             f'{{"timezone": "CET/X", "hours": [{{{HOURS}, "to": "24:00"}}]}}',
             "schedule.timezone",
@@ -119,7 +119,7 @@ def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
         (f'{{{ZONE}, "hours": [{{{HOURS}, "to": "25:00"}}]}}', "schedule.hours[0].to", "25:00"),
         (f'{{{ZONE}, "hours": [{{{HOURS}, "to": "08:00"}}]}}', "schedule.hours[0]", None),
         (f'{{{ZONE}, "hours": [{{{HOURS}}}]}}', "schedule.hours[0].to", None),
-        ("[]", "schedule", None),
+        ("[]", "schedule", "[]"),
     ],
 )
 def test_a_schedule_that_cannot_be_names_the_hours(
@@ -307,3 +307,19 @@ def test_bodies_that_nothing_takes_are_refused(
     (field,) = answer.json()["error"]["fields"]
     assert field["field"] == "body"
     assert api.request(method, path, content=b" {} ").status_code in (200, 404)
+
+
+def test_a_parameter_is_given_once_unless_it_is_a_list(api: httpx.Client) -> None:
+    answer = api.get("/events?limit=1&limit=2")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"][0] == {
+        "field": "limit",
+        "value": "[1, 2]",
+        "reason": "is given more than once",
+    }
+
+
+def test_a_wrong_list_is_repeated_in_the_error(api: httpx.Client) -> None:
+    body = {"name": "x", "source": "upload", "threshold": [1, "rtsp://u:secret@cam/", None]}
+    field = api.post("/streams", json=body).json()["error"]["fields"][0]
+    assert (field["field"], field["value"]) == ("threshold", "[1, rtsp://***@cam/, …]")

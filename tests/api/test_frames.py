@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
+import psutil
 import pytest
 from redis import Redis
 
@@ -22,6 +24,7 @@ from service.store.database import Database
 from service.store.tables import CursorRow
 from tests.support.clips import encoded, picture, video
 from tests.support.front_end import client
+from tests.support.servers import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +283,51 @@ def test_the_size_of_a_jpeg_is_found_as_its_decoder_finds_it(between: bytes) -> 
     data = encoded()
     (height, width) = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
     assert read_declared_size(data[:2] + between + data[2:]) == (width, height)
+
+
+def test_uploads_under_way_share_a_budget(settings: Settings, tmp_path: Path) -> None:
+    values = settings.model_dump() | {"data_dir": tmp_path / "data"}
+    values |= {"max_video_bytes": 2048, "max_upload_bytes": 2048, "max_image_bytes": 2048}
+    with client(Settings(**(values | {"upload_budget_bytes": 1024**2 + 4096}))) as api:
+        made = api.post("/streams", json={"name": "yard", "source": "upload"})
+        ident = made.json()["id"]
+        path = f"/streams/{ident}/frames"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; "
+            "boundary=b\r\nContent-Length: 1048576\r\n\r\n--b\r\nContent-Disposition: form-data; "
+            'name="file"; filename="a.jpg"\r\n\r\n'
+        )
+        address = ("127.0.0.1", api.base_url.port or 0)
+        with socket.create_connection(address) as unfinished:
+            unfinished.sendall(head.encode() + bytes(1_040_000))
+
+            def is_held() -> bool:
+                found = re.search(r"^normwatch_body_bytes (\S+)$", api.get("/metrics").text, re.M)
+                return found is not None and float(found.group(1)) > 1_040_000
+
+            def post() -> int:
+                return api.post(path, files=_files(bytes(20_000))).status_code
+
+            wait_for(is_held, "the first upload's bytes")
+            assert post() == 429
+            # What the others need is still answered.
+            assert api.get("/streams").status_code == 200
+        wait_for(lambda: post() != 429, "room")
+
+
+def test_a_decoder_ends_when_its_client_leaves(api: httpx.Client, stream_id: str) -> None:
+    clip = video(8)
+    head = (
+        f"POST /streams/{stream_id}/frames HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: video/mp4\r\nContent-Length: {len(clip)}\r\n\r\n"
+    )
+    own = psutil.Process()
+
+    def list_decoders() -> list[psutil.Process]:
+        return [c for c in own.children() if "service.api.video_decoder" in c.cmdline()]
+
+    with socket.create_connection(("127.0.0.1", api.base_url.port or 0)) as leaving:
+        leaving.sendall(head.encode() + clip)
+        wait_for(list_decoders, "a decoder")
+        list_decoders()[0].suspend()  # so it doesn't end by itself
+    wait_for(lambda: not list_decoders(), "its end")

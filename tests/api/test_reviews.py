@@ -171,13 +171,16 @@ def test_a_file_is_asked_for_properly(
     )
 
 
+@pytest.mark.parametrize(
+    "note", ['=HYPERLINK("http://x")', "\uff1d1+1", "\uff0b1", "@SUM(1)", "-1", "\uff20x"]
+)
 def test_no_spreadsheet_takes_a_note_for_a_formula(
-    api: httpx.Client, rows: Database, stream_id: str
+    api: httpx.Client, rows: Database, stream_id: str, note: str
 ) -> None:
     add_event(rows, stream_id, "e", 100.0)
-    api.patch("/events/e", json={"note": '=HYPERLINK("http://x")'})
+    assert api.patch("/events/e", json={"note": note}).is_success
     (line,) = csv.DictReader(io.StringIO(api.get("/events/export").text))
-    assert line["note"] == '\'=HYPERLINK("http://x")'
+    assert line["note"] == f"'{note}"
 
 
 def test_a_long_file_has_each_event_once(api: httpx.Client, rows: Database, stream_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from redis import Redis
 from sqlalchemy import func, select
 
 from model.network.update_rules import UPDATE_RULES
+from service.api import app, source_checks
 from service.bus.registry import Registry
 from service.history.history_retention import EVERY_S, HistoryRetention
 from service.messages import DropReason, StreamState, StreamStatus, WorkerStatus
@@ -22,6 +25,7 @@ from service.store.deleted_streams import WITH_DELETED
 from service.store.tables import EventRow, ScoreRow, StreamLogRow
 from tests.support.clips import encoded, video
 from tests.support.front_end import add_event, add_scores, client
+from tests.support.servers import wait_for
 
 
 def _create(api: httpx.Client, **body: object) -> dict[str, object]:
@@ -350,3 +354,32 @@ def test_a_stream_names_its_webhooks(api: httpx.Client) -> None:
     ]
     assert api.delete(f"/webhooks/{hook}").status_code == 204
     assert api.get(f"/streams/{stream['id']}").json()["receiver_ids"] == []
+
+
+def test_silent_sources_keep_nothing_else_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "PROBES", 2)
+    monkeypatch.setattr(source_checks, "PROBE_TIMEOUT_S", 1.0)
+    with client(settings) as api, socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x"
+
+        def register(number: int) -> int:
+            body = {"name": f"silent {number}", "source": source}
+            return api.post("/streams", json=body, timeout=120).status_code
+
+        with ThreadPoolExecutor(60) as pool:
+            answers = [pool.submit(register, number) for number in range(60)]
+            wait_for(lambda: sum(each.done() for each in answers) >= 50, "refusals")
+            assert api.get("/readyz").status_code == 200
+            assert not all(each.done() for each in answers)
+            statuses = [each.result() for each in answers]
+    assert statuses.count(201) == 10, "two that are looked at, eight that wait"
+    assert statuses.count(429) == 50
+
+
+def test_a_source_is_no_link_local_address(api: httpx.Client) -> None:
+    for source in ("http://169.254.169.254/latest", "rtsp://[fe80::1]/x", "http://2852039166/"):
+        answer = api.post("/streams", json={"name": "metadata", "source": source})
+        assert answer.status_code == 422
+        assert "link-local" in answer.json()["error"]["fields"][0]["reason"]

@@ -6,6 +6,8 @@ import socket
 import wave
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from pytest_httpserver import HTTPServer
 
@@ -95,3 +97,13 @@ def test_a_playlist_reaches_no_file_and_a_file_no_network(
     assert look(httpserver.url_for("/list.m3u8"))[0] is not ProbeVerdict.VIDEO
     assert look(local)[0] is not ProbeVerdict.VIDEO
     assert [request.path for request, _ in httpserver.log] == ["/list.m3u8"]
+
+
+def test_pictures_that_no_camera_makes_are_refused(httpserver: HTTPServer) -> None:
+    _, jpeg = cv2.imencode(".jpg", np.zeros((8000, 8000), np.uint8))
+    httpserver.expect_request("/large.jpg").respond_with_data(
+        jpeg.tobytes(), content_type="image/jpeg"
+    )
+    verdict, reason = look(httpserver.url_for("/large.jpg"))
+    assert verdict is ProbeVerdict.NOT_VIDEO
+    assert "more than 50000000 pixels" in reason

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import free_port
+from service.cli import serve
+from service.settings import Settings
+from tests.support.servers import RedisServer, free_port, wait_for
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -97,3 +99,37 @@ def test_help_and_version_name_the_commands() -> None:
     ):
         assert command in output
     assert _run("--version").stdout.strip()[0].isdigit()
+
+
+def test_a_front_end_that_runs_alone_leaves_nothing_for_other_users(
+    tmp_path: Path, valkey_server: RedisServer
+) -> None:
+    data_dir, port = tmp_path / "data", free_port()
+    (data_dir / "media").mkdir(parents=True, mode=0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "service", "api", "--port", str(port)],
+        env=os.environ
+        | {"NORMWATCH_REDIS_URL": valkey_server.url, "NORMWATCH_DATA_DIR": str(data_dir)},
+        stderr=subprocess.DEVNULL,
+        umask=0o022,
+    )
+    try:
+        wait_for((data_dir / "normwatch.db").exists, "the database")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in data_dir.iterdir()}
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert modes.pop("media") == 0o700
+    assert modes["normwatch.db"] == 0o600
+    assert not any(mode & 0o077 for mode in modes.values())
+
+
+def test_only_the_front_end_gets_keys_and_the_databases_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ("NORMWATCH_API_KEYS", "NORMWATCH_DATABASE_URL", "PGPASSWORD")
+    for name in secrets:
+        monkeypatch.setenv(name, "a-secret-of-many-letters")
+    programs = serve._list_programs(Settings(data_dir=tmp_path), {})
+    having = {each.name for each in programs if not set(secrets).isdisjoint(each.environment)}
+    assert having == {"api"}

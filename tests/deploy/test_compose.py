@@ -47,6 +47,23 @@ def test_the_guard_is_told_the_address_that_is_published() -> None:
     assert environment["NORMWATCH_PUBLISHED_HOST"] == "${NORMWATCH_BIND:-127.0.0.1}"
 
 
+def test_only_the_front_end_reaches_the_database() -> None:
+    networks = {name: set(described["networks"]) for name, described in _services(MAIN).items()}
+    reaching = {name for name, own in networks.items() if own & networks["postgres"]}
+    assert reaching == {"api", "postgres"}
+    internal = yaml.safe_load((ROOT / MAIN).read_text())["networks"]
+    assert internal["database"] == internal["inside"] == {"internal": True}
+
+
+def test_passwords_may_be_set_and_every_service_has_limits() -> None:
+    text = (ROOT / MAIN).read_text()
+    for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert f"${{{name}:-" in text
+    for described in _services(MAIN).values():
+        assert described["mem_limit"]
+        assert described["pids_limit"] > 0
+
+
 def test_redis_flushes_every_write_before_it_answers() -> None:
     command = " ".join(_services(MAIN)["redis"]["command"])
     assert "--appendonly yes" in command

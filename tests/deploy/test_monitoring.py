@@ -41,6 +41,7 @@ def _samples() -> set[str]:
     metrics.events.labels("started").inc()
     metrics.deleted_rows.labels("scores").inc()
     metrics.deliveries.labels("delivered").inc()
+    metrics.closed_connections.labels("displaced").inc()
     metrics.messages.labels("dead").set(1)
     metrics.event_media.labels("clip", "written").inc()
     metrics.event_media_deleted.labels("age").inc()

@@ -105,7 +105,9 @@ def test_no_row_leads_out_of_the_folder(database: Database, tmp_path: Path) -> N
     secret.write_text("secret")
     (shelf.root / "ab").mkdir(parents=True)
     (shelf.root / "ab" / "link").symlink_to(secret)
-    for path in ("../secret", str(secret), "ab/link", "ab/../../secret"):
+    (shelf.root / "ab" / "other").write_text("of another event")
+    (shelf.root / "ab" / "inner").symlink_to(shelf.root / "ab" / "other")
+    for path in ("../secret", str(secret), "ab/link", "ab/inner", "ab/../../secret"):
         row = EventMediaRow(event_id="evt_0", kind="clip", shelf=shelf.make_name(), path=path)
         assert shelf.find_path(row) is None
 

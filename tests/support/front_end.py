@@ -12,6 +12,7 @@ import httpx
 import uvicorn
 
 from service.api.app import create_app
+from service.api.server.http_server import make_server_config
 from service.settings import Settings
 from service.store.database import Database
 from service.store.tables import DeliveryRow, EventRow, ScoreRow
@@ -24,14 +25,7 @@ FUTURE = 4_000_000_000.0
 @contextmanager
 def front_end(settings: Settings) -> Iterator[str]:
     """Run it until the end of the block; yields its base URL."""
-    config = uvicorn.Config(
-        create_app(settings),
-        host="127.0.0.1",
-        port=0,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+    config = make_server_config(create_app(settings), settings, port=0, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="front end")
     thread.start()

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -20,7 +21,7 @@ import apprise
 from apprise.attachment.memory import AttachMemory
 from apprise.exception import AppriseException
 
-from service.alert.addresses import find_host_problem, is_public
+from service.alert.addresses import AllowPrivate, find_host_problem, is_allowed
 from service.alert.apprise.plugin_guard import PluginGuard
 
 LOCAL = {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
@@ -50,10 +51,8 @@ def main() -> None:
     logger = logging.getLogger("apprise")
     logger.addHandler(warnings)
     logger.propagate = False
-    allow_private = bool(request["allow_private"])
-    guard = PluginGuard(
-        lambda address: allow_private or is_public(address), Path(request["folder"])
-    )
+    allow_private = _read_allowed(request)
+    guard = PluginGuard(lambda address: is_allowed(address, allow_private), Path(request["folder"]))
     guard.install()
     try:
         error = _handle(request, warnings)
@@ -79,7 +78,7 @@ def _handle(request: dict[str, Any], warnings: _WarningLog) -> str | None:
     text = request.get("text")
     if text is None:
         host = str(getattr(service, "host", None) or "")
-        allow_private = bool(request["allow_private"])
+        allow_private = _read_allowed(request)
         if not host:
             return None
         return find_host_problem(host, host.encode("ascii", "replace"), allow_private=allow_private)
@@ -100,6 +99,11 @@ def _handle(request: dict[str, Any], warnings: _WarningLog) -> str | None:
     if done:
         return None
     return " ".join(warnings.texts) or "the service did not take it"
+
+
+def _read_allowed(request: dict[str, Any]) -> AllowPrivate:
+    allowed = request["allow_private"]
+    return allowed if isinstance(allowed, bool) else [ip_network(each) for each in allowed]
 
 
 def _make_service(url: str, asset: apprise.AppriseAsset) -> apprise.NotifyBase | str:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from service.alert.addresses import AllowPrivate
 from service.alert.apprise.message_text import MessageText, write_text
 from service.alert.attempts import Message, SendResult, Undelivered
 from service.alert.outbox import parse_notification
@@ -30,7 +31,7 @@ _ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CE
 class AppriseSender:
     """Sends a text that people can read, with the event's picture if the service takes one."""
 
-    def __init__(self, *, allow_private: bool, timeout_s: float, data_dir: Path) -> None:
+    def __init__(self, *, allow_private: AllowPrivate, timeout_s: float, data_dir: Path) -> None:
         self._allow_private = allow_private
         self._timeout_s = timeout_s
         self._folder = data_dir / FOLDER
@@ -51,7 +52,7 @@ class AppriseSender:
         """Do nothing: nothing is held between two messages."""
 
 
-def check_apprise_url(url: str, *, allow_private: bool) -> None:
+def check_apprise_url(url: str, *, allow_private: AllowPrivate) -> None:
     """Check that Apprise has a service for the URL. Nothing is sent.
 
     Raises: BadInput: it has none, or the URL lacks something.
@@ -72,7 +73,7 @@ def check_apprise_url(url: str, *, allow_private: bool) -> None:
 def _run_apprise(
     url: str,
     *,
-    allow_private: bool,
+    allow_private: AllowPrivate,
     folder: Path,
     timeout_s: float,
     text: MessageText | None = None,
@@ -81,7 +82,9 @@ def _run_apprise(
     """Send the text, or check the URL without one. Returns: what is wrong. Raises: Undelivered."""
     request = {
         "url": url,
-        "allow_private": allow_private,
+        "allow_private": allow_private
+        if isinstance(allow_private, bool)
+        else [str(network) for network in allow_private],
         "folder": os.path.realpath(folder),
         "text": None if text is None else asdict(text),
         "picture": None if picture is None else base64.b64encode(picture).decode(),

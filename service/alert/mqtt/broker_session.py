@@ -22,7 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from service.alert.addresses import Resolver, find_checked_addresses, resolve
+from service.alert.addresses import AllowPrivate, Resolver, find_checked_addresses, resolve
 from service.alert.attempts import Undelivered
 from service.alert.mqtt.broker_url import BrokerUrl
 from service.errors import AddressRefused
@@ -61,7 +61,7 @@ class Publication:
 class ConnectOptions:
     """How brokers are connected to; tests replace its parts."""
 
-    allow_private: bool
+    allow_private: AllowPrivate
     resolver: Resolver = resolve
     trusted: str | None = None
     """A file of certificate authorities; None trusts the system's."""

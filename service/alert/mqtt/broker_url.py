@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
 from model.footage.locations import redact_url
-from service.alert.addresses import find_host_problem
+from service.alert.addresses import AllowPrivate, find_host_problem
 from service.characters import has_controls
 from service.errors import BadInput
 
@@ -40,7 +40,7 @@ class BrokerUrl:
         return self.host, self.port, self.prefix, self.discovery
 
 
-def check_broker_url(url: str, *, allow_private: bool) -> None:
+def check_broker_url(url: str, *, allow_private: AllowPrivate) -> None:
     """Check whether messages may go to this broker, without looking its host up.
 
     Raises: BadInput: they may not.

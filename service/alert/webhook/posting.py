@@ -11,7 +11,7 @@ from functools import cache
 import httpcore
 import httpx
 
-from service.alert.addresses import CheckedBackend, Resolver, resolve
+from service.alert.addresses import AllowPrivate, CheckedBackend, Resolver, is_public, resolve
 from service.alert.attempts import Undelivered
 from service.characters import blank_controls
 from service.errors import AddressRefused
@@ -29,14 +29,14 @@ class WebhookAnswer:
     status: int
     retry_after: str | None = None
     beginning: str = ""
-    """The first bytes of the body, as text without control characters."""
+    """The first bytes of the body, as text without control characters; empty for a private host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poster:
     """Makes requests; tests replace its parts."""
 
-    allow_private: bool
+    allow_private: AllowPrivate
     timeout_s: float
     """It covers everything after the look-up of the host's name, to the end of the answer."""
     resolver: Resolver = resolve
@@ -85,7 +85,10 @@ class Poster:
             ) as pool,
             pool.stream("POST", target, headers=sent, content=body.encode()) as response,
         ):
-            beginning = _clean_text(_read_some(response))
+            read = _read_some(response)
+            # What machines of a private network answer is nothing for those who may add receivers.
+            is_shown = backend.reached is not None and is_public(backend.reached)
+            beginning = _clean_text(read) if is_shown else ""
             return WebhookAnswer(response.status, _find_header(response, b"retry-after"), beginning)
 
 

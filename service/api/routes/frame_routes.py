@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,11 +16,12 @@ from service.api.bundle_names import list_bundles
 from service.api.context import Context, Shared
 from service.api.error_answers import RequestRefused, refuse_field
 from service.api.registered_streams import find_last_frame, find_stream, publish_stream
+from service.api.schemas.error_schemas import ErrorOut
 from service.api.schemas.frame_schemas import FrameRange, FramesOut
 from service.api.times import format_time
 from service.api.upload_bodies import Upload, UploadedFile, read_upload
 from service.api.uploaded_pictures import KINDS, check_picture
-from service.api.uploaded_videos import DecodedVideo, decode_video
+from service.api.uploaded_videos import DecodedVideo, DecoderStop, decode_video
 from service.bus.uploads import Picture
 from service.errors import BacklogFull, NotFound
 from service.media.heat_overlay import overlay_heat
@@ -74,6 +76,7 @@ _UPLOAD_BODY: dict[str, Any] = {
     status_code=202,
     summary="Upload pictures or a video",
     openapi_extra=_UPLOAD_BODY,
+    responses={415: {"model": ErrorOut, "description": "The content type is another one."}},
 )
 async def upload_frames(stream_id: str, request: Request, context: Shared) -> FramesOut:
     """The stream's source must be `upload`. All frames of a request are accepted, or none. Once
@@ -81,7 +84,12 @@ async def upload_frames(stream_id: str, request: Request, context: Shared) -> Fr
     stream's rate, or at that of its model."""
     row = await run_in_threadpool(_find_upload_stream, context, stream_id)
     async with read_upload(request, context.settings) as upload:
-        decoded = await run_in_threadpool(_decode, context, row, upload)
+        if await run_in_threadpool(_holds_video, upload):
+            decoder = DecoderStop()
+            work = partial(_decode_video, context, row, upload, decoder)
+            decoded = await context.decoders.run_for(request, work, decoder.stop)
+        else:
+            decoded = await run_in_threadpool(_read_pictures, context, upload)
         numbers = await run_in_threadpool(_enqueue, context, stream_id, decoded.pictures)
     context.metrics.uploaded_frames.inc(len(numbers))
     return FramesOut(
@@ -107,25 +115,28 @@ def _find_upload_stream(context: Context, stream_id: str) -> StreamRow:
     return row
 
 
-def _decode(context: Context, row: StreamRow, upload: Upload) -> DecodedVideo:
-    settings, now = context.settings, time.time()
+def _holds_video(upload: Upload) -> bool:
     heads = [_read_head(part) for part in upload.parts]
-    if len(upload.parts) == 1 and _is_video(upload.parts[0], heads[0]):
-        part = upload.parts[0]
-        if _measure_size(part) > settings.max_video_bytes:
-            raise refuse_field(413, part.field, f"is larger than {settings.max_video_bytes} bytes")
-        starts_at = upload.times[0] if upload.times else 0.0
-        rate = (
-            row.fps
-            if row.fps is not None
-            else _find_trained_rate(list_bundles(settings), row.model)
-        )
-        video = decode_video(
-            part.field, part.file, starts_at=starts_at, fps=rate, settings=settings
-        )
-        if upload.times:
-            return video
-        return replace(video, pictures=_move_end(video.pictures, now))
+    return len(upload.parts) == 1 and _is_video(upload.parts[0], heads[0])
+
+
+def _decode_video(
+    context: Context, row: StreamRow, upload: Upload, decoder: DecoderStop
+) -> DecodedVideo:
+    settings, now = context.settings, time.time()
+    part = upload.parts[0]
+    if _measure_size(part) > settings.max_video_bytes:
+        raise refuse_field(413, part.field, f"is larger than {settings.max_video_bytes} bytes")
+    starts_at = upload.times[0] if upload.times else 0.0
+    rate = row.fps if row.fps is not None else _find_trained_rate(list_bundles(settings), row.model)
+    video = decode_video(
+        part.field, part.file, starts_at=starts_at, fps=rate, settings=settings, decoder=decoder
+    )
+    return video if upload.times else replace(video, pictures=_move_end(video.pictures, now))
+
+
+def _read_pictures(context: Context, upload: Upload) -> DecodedVideo:
+    settings, now = context.settings, time.time()
     pictures: list[Picture] = []
     total = 0
     for place, part in enumerate(upload.parts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,6 +12,7 @@ from fastapi.responses import FileResponse
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from service.api.bundle_names import check_start
 from service.api.context import Context, Shared
@@ -48,16 +50,28 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {
     summary="Learn a model for a stream",
     responses={409: {"description": "The stream has a learning that is under way."}},
 )
-def learn_model(
+async def learn_model(
     stream_id: str, context: Shared, response: Response, body: LearningIn = _DEFAULTS
 ) -> LearningOut:
     """A learner collects normal footage, trains, and checks the model (docs/learning.md). The
     stream goes on meanwhile. Nothing abnormal should happen before the camera until the footage is
     collected."""
+    await run_in_threadpool(_check_request, context, stream_id, body)
+    sources = await context.probes.run(partial(check_videos, body.sources, context.settings))
+    learning = await run_in_threadpool(_add_learning, context, stream_id, body, sources)
+    response.headers["Location"] = f"/learnings/{learning.id}"
+    return learning
+
+
+def _check_request(context: Context, stream_id: str, body: LearningIn) -> None:
     with context.database.read() as session:
         check_learnable(find_stream(session, stream_id), body.sources)
     check_start(body.start, context.settings)
-    sources = check_videos(body.sources, context.settings.media_dirs)
+
+
+def _add_learning(
+    context: Context, stream_id: str, body: LearningIn, sources: list[str] | None
+) -> LearningOut:
     for attempt in range(NAME_ATTEMPTS):
         try:
             with context.database.write() as session:
@@ -68,7 +82,6 @@ def learn_model(
             # Another front end has just given the name to another stream's model.
             if attempt == NAME_ATTEMPTS - 1:
                 raise
-    response.headers["Location"] = f"/learnings/{row.id}"
     return describe_row(context, stream, row)
 
 

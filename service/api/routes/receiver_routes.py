@@ -57,7 +57,7 @@ def create_receiver(
         raise refuse_field(422, "kind", "must be webhook here: use /receivers", body.kind)
     if body.secret is not None and kind is not ReceiverKind.WEBHOOK:
         raise refuse_field(422, "secret", f"signs webhooks, and this is {kind}", body.secret)
-    check_receiver_url(kind, body.url, allow_private=context.settings.allow_private_receivers)
+    check_receiver_url(kind, body.url, allow_private=context.settings.private_receivers)
     now = time.time()
     row = ReceiverRow(
         id=uuid.uuid4().hex,
@@ -108,7 +108,7 @@ def change_receiver(
         # Before the transaction: checking some URLs takes a second.
         with context.database.read() as session:
             kind = ReceiverKind(find_receiver(session, receiver_id, route_kind).kind)
-        check_receiver_url(kind, body.url, allow_private=context.settings.allow_private_receivers)
+        check_receiver_url(kind, body.url, allow_private=context.settings.private_receivers)
     with context.database.write() as session:
         row = find_receiver(session, receiver_id, route_kind, locked=True)
         if body.url is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Query, Response
 from redis.exceptions import RedisError
 from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 
 from model.events.tails import LEAST_PEAKS
 from service.api.bundle_names import choose_model
@@ -50,15 +52,31 @@ MAX_ID = 2**63 - 1
 
 
 @router.post("/streams", status_code=201, summary="Register a stream")
-def create_stream(body: StreamIn, context: Shared, response: Response) -> StreamOut:
+async def create_stream(body: StreamIn, context: Shared, response: Response) -> StreamOut:
     """A worker takes it within a second or so. A source that doesn't answer now is accepted, and
     retried for ever; one that answers and is no video is refused."""
-    source = check_source(body.source, context.settings.media_dirs)
-    model = choose_model(body.model, context.settings)
+    columns = await run_in_threadpool(_check_new_stream, context, body)
+    await _probe(context, str(columns["source"]))
+    created = await run_in_threadpool(_add_stream, context, body, columns)
+    response.headers["Location"] = f"/streams/{created.id}"
+    return created
+
+
+async def _probe(context: Context, source: str) -> None:
+    await context.probes.run(partial(check_content, source, context.settings.source_networks))
+
+
+def _check_new_stream(context: Context, body: StreamIn) -> dict[str, object]:
+    """Return the stream's columns, but for those that it gets by itself."""
+    settings = context.settings
+    source = check_source(body.source, settings.media_dirs, settings.source_networks)
+    model = choose_model(body.model, settings)
     with context.database.read() as session:
         check_receivers(session, body.receiver_ids)
-    check_content(source)
-    columns = body.to_columns() | {"source": source, "model": model}
+    return body.to_columns() | {"source": source, "model": model}
+
+
+def _add_stream(context: Context, body: StreamIn, columns: dict[str, object]) -> StreamOut:
     row = StreamRow(
         id=uuid.uuid4().hex, paused=False, revision=1, created_at=time.time(), **columns
     )
@@ -67,7 +85,6 @@ def create_stream(body: StreamIn, context: Shared, response: Response) -> Stream
         session.add(row)
     publish_stream(context, row, -1)
     context.normal_keeper.notice_streams()
-    response.headers["Location"] = f"/streams/{row.id}"
     return describe_streams(context, [row])[0]
 
 
@@ -88,20 +105,32 @@ def read_stream(stream_id: str, context: Shared) -> StreamOut:
 
 
 @router.patch("/streams/{stream_id}", summary="Change a stream, or pause it")
-def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
+async def change_stream(stream_id: str, body: StreamPatch, context: Shared) -> StreamOut:
     """What is left out stays; null takes an override back. γ, λ, threshold, zones, rate, weight,
     pause and the memory's rule apply while the stream runs, without losing its memory; another
     transport or way to decode opens the source again; another source or model starts it afresh."""
+    changes = await run_in_threadpool(_check_changes, context, stream_id, body)
+    if "source" in changes:
+        await _probe(context, str(changes["source"]))
+    return await run_in_threadpool(_change_stream, context, stream_id, body, changes)
+
+
+def _check_changes(context: Context, stream_id: str, body: StreamPatch) -> dict[str, object]:
     with context.database.read() as session:
         find_stream(session, stream_id)
         check_receivers(session, body.receiver_ids)
     changes = body.to_columns()
     if body.source is not None:
-        changes["source"] = check_source(body.source, context.settings.media_dirs)
+        settings = context.settings
+        changes["source"] = check_source(body.source, settings.media_dirs, settings.source_networks)
     if "model" in changes:
         changes["model"] = choose_model(body.model, context.settings)
-    if body.source is not None:
-        check_content(str(changes["source"]))
+    return changes
+
+
+def _change_stream(
+    context: Context, stream_id: str, body: StreamPatch, changes: dict[str, object]
+) -> StreamOut:
     row, last_frame = _apply(context, stream_id, body, changes)
     publish_stream(context, row, last_frame)
     return describe_streams(context, [row])[0]

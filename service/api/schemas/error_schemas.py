@@ -12,7 +12,7 @@ class FieldError(BaseModel):
 
     field: str
     value: Scalar
-    """The value without credentials; null where it is a structure."""
+    """The value without credentials; null where it is an object."""
     reason: str
 
 

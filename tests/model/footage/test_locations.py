@@ -47,6 +47,24 @@ def test_no_parameter_that_may_hold_a_secret_is_displayed(name: str) -> None:
     assert shown == f"http://cam/s.jpg?channel=1&{name}=***&subtype=0"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://cam/s?channel=12&q=hunter2&pin=1234", "http://cam/s?channel=12&q=***&pin=***"),
+        ("https://x/?a=1;b=two#c=three", "https://x/?a=1;b=***#c=***"),
+        (
+            "https://hooks.slack.com/services/T0AB/B0CD/aB3dE6fG9hI2kL5mN8pQ1rS4",
+            "https://hooks.slack.com/services/T0AB/B0CD/***",
+        ),
+        ("https://api.telegram.org/bot123:Ab-c/send", "https://api.telegram.org/***/send"),
+        ("mqtt://h/nw?discovery=homeassistant", "mqtt://h/nw?discovery=homeassistant"),
+        ("rtsp://cam/Streaming/Channels/101", "rtsp://cam/Streaming/Channels/101"),
+    ],
+)
+def test_queries_and_tokens_in_paths_are_not_displayed(url: str, shown: str) -> None:
+    assert redact_url(url) == shown
+
+
 def test_what_comes_from_the_network_never_opens_a_file() -> None:
     for scheme in ("rtsp", "rtsps", "rtmp", "http", "https", "HTTP"):
         protocols = Location.parse(f"{scheme}://host/x").protocols
