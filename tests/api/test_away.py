@@ -162,7 +162,9 @@ def test_a_full_redis_refuses_uploads_until_there_is_room(
     redis = connect(own_redis.url)
     upload = {"file": ("a.jpg", encoded())}
     with client(settings) as api:
-        stream_id = api.post("/streams", json={"name": "a", "source": "upload"}).json()["id"]
+        stream_id = api.post(
+            "/streams", json={"name": "a", "source": "upload", "model": "small"}
+        ).json()["id"]
         path = f"/streams/{stream_id}/frames"
         assert api.post(path, files=upload).json()["frames"]["first"] == 0
         redis.config_set("maxmemory", 1)
@@ -179,7 +181,9 @@ def test_a_live_answer_outlives_redis_and_a_lock(
 ) -> None:
     settings = small_settings(tmp_path, own_redis.url, models_dir)
     with client(settings) as api:
-        stream_id = api.post("/streams", json={"name": "a", "source": "upload"}).json()["id"]
+        stream_id = api.post(
+            "/streams", json={"name": "a", "source": "upload", "model": "small"}
+        ).json()["id"]
         database = Database(settings.database)
         add_scores(database, stream_id, [0.1], started_at=time.time())
         seen: list[str] = []

@@ -38,6 +38,7 @@ def _paths(api: httpx.Client) -> list[str]:
     """All that GET is described for, and what isn't described."""
     described = api.get("/openapi.json").json()["paths"]
     values = {"stream_id": "cam", "event_id": "evt", "receiver_id": "none", "message_id": "none"}
+    values |= {"learning_id": "none", "picture": "a.jpg", "name": "small"}
     paths = [path.format(**values) for path, methods in described.items() if "get" in methods]
     assert len(paths) > 20
     return [*paths, "/", "/openapi.json", "/static/style.css", "/streams/cam/scores?format=csv"]

@@ -20,7 +20,7 @@ def test_every_noun_works_on_postgresql(settings: Settings, postgres_url: str) -
     on_postgres = Settings(**(settings.model_dump() | {"database_url": postgres_url}))
     with client(on_postgres) as api:
         hook = api.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()["id"]
-        body = {"name": "a", "source": "upload", "receiver_ids": [hook]}
+        body = {"name": "a", "source": "upload", "model": "small", "receiver_ids": [hook]}
         stream_id = api.post("/streams", json=body).json()["id"]
         path = f"/streams/{stream_id}"
         assert api.patch(path, json={"threshold": 0.25}).json()["revision"] == 2
