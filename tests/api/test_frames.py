@@ -289,7 +289,7 @@ def test_uploads_under_way_share_a_budget(settings: Settings, tmp_path: Path) ->
     values = settings.model_dump() | {"data_dir": tmp_path / "data"}
     values |= {"max_video_bytes": 2048, "max_upload_bytes": 2048, "max_image_bytes": 2048}
     with client(Settings(**(values | {"upload_budget_bytes": 1024**2 + 4096}))) as api:
-        made = api.post("/streams", json={"name": "yard", "source": "upload"})
+        made = api.post("/streams", json={"name": "yard", "source": "upload", "model": "small"})
         ident = made.json()["id"]
         path = f"/streams/{ident}/frames"
         head = (

@@ -116,7 +116,9 @@ def test_zones_that_cannot_be_are_refused(
     )
     assert answer.status_code == 422, answer.text
     found = answer.json()["error"]["fields"][0]
-    assert (found["field"], found["value"]) == (field, value)
+    assert found["field"] == field
+    if value is not None:
+        assert found["value"] == value
     assert reason in found["reason"]
     assert shared.get("/streams").json() == before
 
