@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from model.evaluation.accuracy import Labels, Scores
 from model.footage.clips import Clip
 from model.frames import Frame
-from model.training.footage_looks import look_at
 from model.training.footage_movement import find_movement
+from model.training.footage_samples import take_samples
 
 Drawing = NDArray[np.uint8]
 """(H, W, 3), BGR."""
@@ -104,8 +104,8 @@ def draw_footage(clips: Sequence[Clip], fps: float) -> Drawing:
         pictures = [clips[0].frames[0]]
     mean = np.asarray(np.mean(pictures, axis=0, dtype=np.float32), np.uint8)
     picture = _enlarge(_to_bgr(mean))
-    looks = look_at(clips, fps)
-    places = find_movement(looks, np.ones(len(looks), np.bool_)).places
+    samples = take_samples(clips, fps)
+    places = find_movement(samples, np.ones(len(samples), np.bool_)).places
     size = picture.shape[1], picture.shape[0]
     share = cv2.resize(places.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     cover = (0.6 * np.clip(share / max(float(share.max()), 1e-6), 0.0, 1.0))[..., None]

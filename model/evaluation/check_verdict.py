@@ -10,6 +10,10 @@ from model.evaluation.synthetic_anomalies import SyntheticKind
 
 LEAST_SCENES = 12
 """With fewer scenes nothing can be said; as for the choice of the score."""
+LEAST_NORMAL_S = 20.0
+"""With less held-out normal footage nothing can be said about false events."""
+GOOD_AUC = 0.75
+"""A verdict calls a model that passes with less only usable."""
 MOST_HIGH_SHARE = 0.2
 """A model doesn't know a camera whose held-out footage scores as abnormal for longer."""
 LEAST_FOUND = 0.1
@@ -40,6 +44,8 @@ class Findings:
     found: int
     scenes: int
     false_events: int
+    normal_s: float
+    """Seconds of held-out normal footage."""
     high_share: float
     """Share of the held-out normal frames that score at or above the threshold."""
     kinds: Sequence[KindFigures]
@@ -59,7 +65,8 @@ def give_verdict(findings: Findings) -> str:
     missed = [f"no {_PLURALS[each.kind]}" for each in findings.kinds if not each.found]
     if missed:
         found += f", but {' and '.join(missed)}"
-    return f"good: {found}; with {_count(findings.false_events)} in normal footage"
+    word = "good" if findings.auc >= GOOD_AUC else "usable"
+    return f"{word}: {found}; with {_count(findings.false_events)} in normal footage"
 
 
 def _count(events: int) -> str:
@@ -71,7 +78,7 @@ def _find_fault(findings: Findings) -> str | None:
     if findings.high_share > MOST_HIGH_SHARE:
         share = f"{100.0 * findings.high_share:.0f} %"
         return f"it doesn't know this camera: {share} of the normal footage scores as abnormal"
-    if findings.scenes < LEAST_SCENES:
+    if findings.scenes < LEAST_SCENES or findings.normal_s < LEAST_NORMAL_S:
         return "it can't be checked: the held-out footage is too short"
     if findings.auc < findings.frame_difference_auc:
         other = f"{100.0 * findings.frame_difference_auc:.0f} %"

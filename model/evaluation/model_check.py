@@ -217,6 +217,7 @@ def run_check(
         found=len(known_delays),
         scenes=len(scenes),
         false_events=counts,
+        normal_s=normal_s,
         high_share=_measure_high_share(usual, player.threshold),
         kinds=kinds,
     )

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from model.scene.features import SIDE
 from model.scene.scene_features import CELLS
-from model.training.footage_looks import Looks
+from model.training.footage_samples import FootageSamples
 
 LEAST_LIMIT, LIMIT_PER_NOISE, MOST_LIMIT = 5.0, 5.0, 20.0
-"""A place has changed if two looks differ there by `LEAST_LIMIT` grey levels plus
+"""A place has changed if two samples differ there by `LEAST_LIMIT` grey levels plus
 `LIMIT_PER_NOISE` times their median difference. Moving leaves raise the limit, to `MOST_LIMIT`."""
 LEAST_PLACES = 4
 """Something moves if so many places of the 64x64 have changed."""
 MOST_PAIRS = 300
-"""The median is that of so many pairs of looks, evenly spread."""
+"""The median is that of so many pairs of samples, evenly spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,20 @@ class Movement:
     """(SIDE, SIDE): the same, finer."""
 
 
-def find_movement(looks: Looks, is_kept: NDArray[np.bool_]) -> Movement:
-    """Compare each look with the one before it, where neither is left out."""
-    pairs = np.zeros(len(looks), np.bool_)
-    pairs[1:] = looks.follows[1:] & is_kept[1:] & is_kept[:-1]
+def find_movement(samples: FootageSamples, is_kept: NDArray[np.bool_]) -> Movement:
+    """Compare each sample with the one before it, where neither is left out."""
+    pairs = np.zeros(len(samples), np.bool_)
+    pairs[1:] = samples.follows[1:] & is_kept[1:] & is_kept[:-1]
     indices = np.flatnonzero(pairs)
     if not len(indices):
         return Movement(0.0, np.zeros((CELLS, CELLS)), np.zeros((SIDE, SIDE)))
-    limits = _estimate_limits(looks, indices)
+    limits = _estimate_limits(samples, indices)
     moving = 0
     counts = np.zeros((CELLS, CELLS))
     places = np.zeros((SIDE, SIDE))
     side = SIDE // CELLS
     for index in indices:
-        difference = cv2.absdiff(looks.thumbs[index], looks.thumbs[index - 1])
+        difference = cv2.absdiff(samples.thumbs[index], samples.thumbs[index - 1])
         changed = difference > limits
         if np.count_nonzero(changed) >= LEAST_PLACES:
             moving += 1
@@ -54,9 +54,9 @@ def find_movement(looks: Looks, is_kept: NDArray[np.bool_]) -> Movement:
     return Movement(moving / len(indices), counts / len(indices), places / len(indices))
 
 
-def _estimate_limits(looks: Looks, indices: NDArray[np.intp]) -> NDArray[np.float32]:
+def _estimate_limits(samples: FootageSamples, indices: NDArray[np.intp]) -> NDArray[np.float32]:
     chosen = indices[:: max(1, len(indices) // MOST_PAIRS)]
-    differences = [cv2.absdiff(looks.thumbs[each], looks.thumbs[each - 1]) for each in chosen]
+    differences = [cv2.absdiff(samples.thumbs[each], samples.thumbs[each - 1]) for each in chosen]
     usual = np.median(np.stack(differences), axis=0)
     limits = np.minimum(LEAST_LIMIT + LIMIT_PER_NOISE * usual, MOST_LIMIT)
     return np.asarray(limits, np.float32)

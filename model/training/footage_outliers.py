@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from model.footage.clips import Clip
 from model.training.cutouts import Picture, estimate_background, find_foreground
-from model.training.footage_looks import Looks
+from model.training.footage_samples import FootageSamples
 
 LEAST_AREA = 0.0005
 """A thing covers at least this share of the picture."""
 MOST_CLOSE_LOOKS = 2000
-"""So many looks are taken in full pictures, evenly spread: of 10 minutes all of them."""
+"""So many samples are taken as full pictures, evenly spread: of 10 minutes all of them."""
 LEAST_THINGS = 100
 """With fewer things nothing is said to be unlike them."""
 BANDS = 6
@@ -28,13 +28,13 @@ BANDS = 6
 LEAST_DEVIATION = 0.2
 """In logarithms of sizes and speeds: where all things are alike, a fifth more is one deviation."""
 LEAST_SPREAD = 0.5
-"""In such deviations: the looks of footage never differ by less."""
+"""In such deviations: the samples of footage never differ by less."""
 MOST_DEVIATIONS = 3.0
-"""Outliers are so many deviations above the median of all looks, size and speed together."""
+"""Outliers are so many deviations above the median of all samples, size and speed together."""
 MOST_SHARE = 0.05
-"""No more than this share of the looks are outliers."""
+"""No more than this share of the samples are outliers."""
 NEAR_LOOKS = 2
-"""A look counts as the median of so many before and after it: things stay for a second."""
+"""A sample counts as the median of so many before and after it: things stay for a second."""
 BACKGROUND_FRAMES = 3000
 """A background is estimated for each run of so many frames,"""
 BACKGROUND_SAMPLES = 30
@@ -42,16 +42,16 @@ BACKGROUND_SAMPLES = 30
 
 
 def find_outliers(
-    clips: Sequence[Clip], looks: Looks, is_kept: NDArray[np.bool_]
+    clips: Sequence[Clip], samples: FootageSamples, is_kept: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Return the looks, of those that are kept, in which something is unlike the rest."""
-    outliers = np.zeros(len(looks), np.bool_)
+    """Return the samples, of those that are kept, in which something is unlike the rest."""
+    outliers = np.zeros(len(samples), np.bool_)
     kept = np.flatnonzero(is_kept)
     chosen = kept[:: max(1, -(-len(kept) // MOST_CLOSE_LOOKS))]
-    things = _measure_things(clips, looks, chosen)
+    things = _measure_things(clips, samples, chosen)
     if len(things) < LEAST_THINGS:
         return outliers
-    strangeness = _rate_looks(things, len(looks))
+    strangeness = _rate_samples(things, len(samples))
     rated = np.flatnonzero(~np.isnan(strangeness))
     smooth = np.array([_find_near_median(strangeness, rated, at) for at in range(len(rated))])
     middle = float(np.median(smooth))
@@ -63,16 +63,16 @@ def find_outliers(
 
 
 def _measure_things(
-    clips: Sequence[Clip], looks: Looks, chosen: NDArray[np.intp]
+    clips: Sequence[Clip], samples: FootageSamples, chosen: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return a row for each thing: its look, its lower edge, logarithms of area and speed."""
+    """Return a row for each thing: its sample, its lower edge, logarithms of area and speed."""
     rows: list[tuple[float, ...]] = []
     firsts = np.cumsum([0, *map(len, clips)])
     behind: tuple[int, int, Picture] | None = None
-    for look in chosen:
-        clip_index = int(np.searchsorted(firsts, looks.positions[look], "right")) - 1
+    for sample in chosen:
+        clip_index = int(np.searchsorted(firsts, samples.positions[sample], "right")) - 1
         frames = clips[clip_index].frames
-        index = int(looks.positions[look] - firsts[clip_index])
+        index = int(samples.positions[sample] - firsts[clip_index])
         if index + 1 >= len(frames):
             continue
         chunk = index // BACKGROUND_FRAMES
@@ -83,7 +83,7 @@ def _measure_things(
             )
             behind = clip_index, chunk, background
         here, after = _to_grey(frames[index]), _to_grey(frames[index + 1])
-        rows += [(float(look), *each) for each in _list_things(here, after, behind[2])]
+        rows += [(float(sample), *each) for each in _list_things(here, after, behind[2])]
     return np.array(rows, np.float64).reshape(-1, 4)
 
 
@@ -111,8 +111,8 @@ def _list_things(here: Picture, after: Picture, behind: Picture) -> list[tuple[f
     return things
 
 
-def _rate_looks(things: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return for each look the deviations, in size and speed, of its strangest thing; else NaN."""
+def _rate_samples(things: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Rate each sample: the deviations, in size and speed, of its strangest thing, or NaN."""
     lower = things[:, 1]
     edges = np.quantile(lower, np.linspace(0.0, 1.0, BANDS + 1))
     deviations = np.zeros(len(things))

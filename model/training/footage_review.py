@@ -1,6 +1,6 @@
 """Judges footage before it is learned: what to leave out, and whether there is enough of it.
 
-Footage is looked at, not played: at a picture every `LOOK_S`, and at `MOST_LOOKS` at most, reduced
+Footage is sampled, not played: a picture every `SAMPLE_S`, and `MOST_SAMPLES` at most, reduced
 to 64x64. So a day of footage takes seconds. No torch here.
 """
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from model.footage.clips import Clip
 from model.training.footage_advice import Coverage, give_advice, is_enough
-from model.training.footage_looks import Looks, look_at
 from model.training.footage_movement import find_movement
 from model.training.footage_outliers import find_outliers
+from model.training.footage_samples import FootageSamples, take_samples
 from model.training.footage_scene import find_dead, find_light_changes, find_other_views
 
 LIGHT_MARGIN_S = 1.0
@@ -78,14 +78,14 @@ def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
     """
     if not fps > 0.0:
         raise ValueError(f"fps must be above 0, got {fps!r}")
-    looks = look_at(clips, fps)
-    flags = _flag_looks(looks, fps)
+    samples = take_samples(clips, fps)
+    flags = _flag_samples(samples, fps)
     is_kept = np.array([flag is None for flag in flags], np.bool_)
-    for index in np.flatnonzero(find_outliers(clips, looks, is_kept)):
+    for index in np.flatnonzero(find_outliers(clips, samples, is_kept)):
         flags[index] = LeftOutReason.UNUSUAL
         is_kept[index] = False
-    movement = find_movement(looks, is_kept)
-    reasons = _spread_over_frames(looks, flags)
+    movement = find_movement(samples, is_kept)
+    reasons = _spread_over_frames(samples, flags)
     kept, left_out = _cut(clips, reasons, fps)
     coverage = Coverage(
         seconds=sum(map(len, clips)) / fps,
@@ -105,15 +105,15 @@ def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
     )
 
 
-def _flag_looks(looks: Looks, fps: float) -> list[LeftOutReason | None]:
-    """Return why each look is left out; None: it isn't."""
-    dead = find_dead(looks)
-    covered = find_other_views(looks, ~dead)
-    light = find_light_changes(looks, ~dead & ~covered)
-    after = max(1, round(LIGHT_MARGIN_S * fps / looks.stride))
+def _flag_samples(samples: FootageSamples, fps: float) -> list[LeftOutReason | None]:
+    """Return why each sample is left out; None: it isn't."""
+    dead = find_dead(samples)
+    covered = find_other_views(samples, ~dead)
+    light = find_light_changes(samples, ~dead & ~covered)
+    after = max(1, round(LIGHT_MARGIN_S * fps / samples.stride))
     for index in np.flatnonzero(light):
         last = index + 1
-        while last < len(light) and last <= index + after and looks.follows[last]:
+        while last < len(light) and last <= index + after and samples.follows[last]:
             light[last] = True
             last += 1
     return [
@@ -132,17 +132,21 @@ _REASONS: tuple[LeftOutReason, ...] = tuple(LeftOutReason)
 _KEPT = 0
 
 
-def _spread_over_frames(looks: Looks, flags: Sequence[LeftOutReason | None]) -> NDArray[np.uint8]:
-    """Return each frame's reason, as 1 + its index, or 0: a look stands for the frames since the
-    look before it, and the next one's frames are left out with it: it may have begun there."""
+def _spread_over_frames(
+    samples: FootageSamples, flags: Sequence[LeftOutReason | None]
+) -> NDArray[np.uint8]:
+    """Return each frame's reason, as 1 + its index, or 0: a sample stands for the frames since the
+    sample before it, and the next one's frames are left out with it: it may have begun there."""
     codes = np.array([0 if flag is None else 1 + _REASONS.index(flag) for flag in flags], np.uint8)
-    reasons = np.zeros(looks.frames, np.uint8)
+    reasons = np.zeros(samples.frames, np.uint8)
     for index, code in enumerate(codes):
         if not code:
             continue
-        first = looks.positions[index - 1] + 1 if looks.follows[index] else looks.starts[index]
-        is_last = index + 1 == len(codes) or not looks.follows[index + 1]
-        last = looks.ends[index] if is_last else looks.positions[index + 1]
+        first = (
+            samples.positions[index - 1] + 1 if samples.follows[index] else samples.starts[index]
+        )
+        is_last = index + 1 == len(codes) or not samples.follows[index + 1]
+        last = samples.ends[index] if is_last else samples.positions[index + 1]
         reasons[first:last] = np.where(reasons[first:last] == _KEPT, code, reasons[first:last])
     return reasons
 

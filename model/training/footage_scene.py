@@ -1,4 +1,4 @@
-"""Finds looks at footage that don't show the scene: dead, covered, or while the light changes."""
+"""Finds samples of footage that don't show the scene: dead, covered, or while the light changes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from model.scene.scene_features import (
 from model.scene.scene_phases import ComparedFrame
 from model.scene.scene_reference import SceneReference
 from model.scene.scene_rules import SceneRules
-from model.training.footage_looks import Looks
+from model.training.footage_samples import FootageSamples
 
 RULES = SceneRules(steps=((1, 0.06), (4, 0.10), (12, 0.20)))
-"""The scene's rules, for looks some 0.3 s apart instead of frames at 10 a second."""
+"""The scene's rules, for samples some 0.3 s apart instead of frames at 10 a second."""
 UNIFORM_LEVELS = 3.0
 """A picture is uniform if its grey levels deviate by less: it is black, or has no signal."""
 FROZEN_LOOKS = 15
-"""A camera's picture is frozen if so many looks in a row are equal to the bit: some 5 s."""
+"""A camera's picture is frozen if so many samples in a row are equal to the bit: some 5 s."""
 USUAL_SHARE = 0.5
-"""But not if more than this share of all looks are: drawings and screens stand still."""
+"""But not if more than this share of all samples are: drawings and screens stand still."""
 MOST_LEARNED = 400
-"""The scene's edges are a mean over so many looks, evenly spread."""
+"""The scene's edges are a mean over so many samples, evenly spread."""
 
 
-def find_dead(looks: Looks) -> NDArray[np.bool_]:
+def find_dead(samples: FootageSamples) -> NDArray[np.bool_]:
     """Find uniform and frozen pictures."""
-    deviations = np.array([thumb.std() for thumb in looks.thumbs])
+    deviations = np.array([thumb.std() for thumb in samples.thumbs])
     dead = np.asarray(deviations < UNIFORM_LEVELS, np.bool_)
-    if len(looks) < 2:
+    if len(samples) < 2:
         return dead
-    equal = np.zeros(len(looks), np.bool_)
-    same = (looks.thumbs[1:] == looks.thumbs[:-1]).all(axis=(1, 2))
-    equal[1:] = same & looks.follows[1:] & ~dead[1:]
+    equal = np.zeros(len(samples), np.bool_)
+    same = (samples.thumbs[1:] == samples.thumbs[:-1]).all(axis=(1, 2))
+    equal[1:] = same & samples.follows[1:] & ~dead[1:]
     if equal.mean() > USUAL_SHARE:
         return dead
     edges = np.flatnonzero(np.diff(np.concatenate(([0], equal.astype(np.int8), [0]))))
@@ -48,37 +48,37 @@ def find_dead(looks: Looks) -> NDArray[np.bool_]:
     return dead
 
 
-def find_other_views(looks: Looks, is_alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_other_views(samples: FootageSamples, is_alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find pictures that lack the edges which the footage has as a whole."""
-    covered = np.zeros(len(looks), np.bool_)
+    covered = np.zeros(len(samples), np.bool_)
     alive = np.flatnonzero(is_alive)
     if not len(alive):
         return covered
     chosen = alive[:: max(1, len(alive) // MOST_LEARNED)]
-    reference = _learn_scene(looks, chosen)
+    reference = _learn_scene(samples, chosen)
     for index in alive:
-        features = extract_scene_features(looks.thumbs[index], RULES.contrast)
+        features = extract_scene_features(samples.thumbs[index], RULES.contrast)
         fits, textured = reference.compare_edges(features.edges)
         if np.count_nonzero(textured) >= RULES.least_textured:
             covered[index] = measure_share(fits[textured]) < RULES.obscured_share
     return covered
 
 
-def find_light_changes(looks: Looks, is_scene: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find looks at which the light differs from that shortly before. What the camera's exposure
+def find_light_changes(samples: FootageSamples, is_scene: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find samples in which the light differs from that shortly before. What the camera's exposure
     does to the whole picture, as when something large passes, is no change of the light."""
-    changed = np.zeros(len(looks), np.bool_)
+    changed = np.zeros(len(samples), np.bool_)
     seen = np.flatnonzero(is_scene)
     if not len(seen):
         return changed
-    reference = _learn_scene(looks, seen[:: max(1, len(seen) // MOST_LEARNED)])
+    reference = _learn_scene(samples, seen[:: max(1, len(seen) // MOST_LEARNED)])
     history = LevelHistory(RULES)
-    for index in range(len(looks)):
-        if not looks.follows[index] or not is_scene[index]:
+    for index in range(len(samples)):
+        if not samples.follows[index] or not is_scene[index]:
             history.clear()
         if not is_scene[index]:
             continue
-        features = extract_scene_features(looks.thumbs[index], RULES.contrast)
+        features = extract_scene_features(samples.thumbs[index], RULES.contrast)
         fits, textured = reference.compare_edges(features.edges)
         exposure = _estimate_exposure(reference, features.levels, fits)
         levels = exposure.undo_levels(features.levels)
@@ -91,9 +91,9 @@ def find_light_changes(looks: Looks, is_scene: NDArray[np.bool_]) -> NDArray[np.
     return changed
 
 
-def _learn_scene(looks: Looks, chosen: NDArray[np.intp]) -> SceneReference:
+def _learn_scene(samples: FootageSamples, chosen: NDArray[np.intp]) -> SceneReference:
     reference = SceneReference(RULES)
-    features = [extract_scene_features(looks.thumbs[each], RULES.contrast) for each in chosen]
+    features = [extract_scene_features(samples.thumbs[each], RULES.contrast) for each in chosen]
     reference.edges = np.mean([each.edges for each in features], axis=0, dtype=np.float32)
     reference.picture = np.median([each.grey for each in features], axis=0).astype(np.float32)
     return reference

@@ -33,7 +33,9 @@ def check(
     ],
     hold_out: Annotated[
         float,
-        typer.Option(help="Share of the footage that the model wasn't trained on; 1 is all."),
+        typer.Option(
+            help="Share of the footage that the model wasn't trained on: up to 0.5, or 1 for all."
+        ),
     ] = 0.125,
     fps: Annotated[
         float | None,
@@ -59,6 +61,8 @@ def check(
     check_file("--json", json_file)
     if report is not None and report.exists() and not report.is_dir():
         raise BadInput("--report", str(report), "is a file: name a folder")
+    if hold_out != 1.0 and not 0.0 < hold_out <= 0.5:
+        raise BadInput("--hold-out", hold_out, "must be above 0 and at most 0.5, or 1")
     trained = load_bundle(bundle)
     rival = None if current is None else load_bundle(current)
     rate = fps or trained.provenance.frame_rate or DEFAULT_FPS

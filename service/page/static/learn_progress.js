@@ -11,7 +11,7 @@ export function showProgress(learning) {
   showSteps(state);
   byId("learn-progress").hidden = !isMeasured(learning);
   byId("learn-progress").value = learning.progress;
-  const advice = footage?.advice ?? "";
+  const advice = state === "collecting" ? (footage?.advice ?? "") : "";
   setText(byId("learn-reason"), reason === advice ? "" : capitalise(reason));
   byId("learn-reason").hidden = !byId("learn-reason").textContent;
   setText(byId("learn-advice"), capitalise(advice));

@@ -139,6 +139,7 @@ GOOD = Findings(
     found=20,
     scenes=28,
     false_events=0,
+    normal_s=30.0,
     high_share=0.0,
     kinds=(),
 )
@@ -152,11 +153,16 @@ def test_the_verdict_names_what_is_never_found() -> None:
     )
 
 
+def test_a_model_that_just_passes_is_not_called_good() -> None:
+    assert give_verdict(replace(GOOD, auc=0.7, current_auc=None)).startswith("usable: ")
+
+
 @pytest.mark.parametrize(
     ("findings", "word"),
     [
         (replace(GOOD, high_share=0.5), "doesn't know this camera"),
         (replace(GOOD, scenes=8), "can't be checked"),
+        (replace(GOOD, normal_s=15.0), "can't be checked"),
         (replace(GOOD, auc=0.59, current_auc=None), "plain difference of frames"),
         (replace(GOOD, current_auc=0.85), "the model in use is better"),
         (replace(GOOD, found=1), "finds only 1 of 28"),

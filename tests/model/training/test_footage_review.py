@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from model.footage.clips import Clip
 from model.training.footage_advice import LEAST_S
-from model.training.footage_looks import MOST_LOOKS, look_at
 from model.training.footage_review import FootageReview, LeftOutReason, review_footage
+from model.training.footage_samples import MOST_SAMPLES, take_samples
 
 FPS = 5.0
 SIDE = 64
@@ -121,7 +121,7 @@ def test_a_drawing_without_noise_is_not_taken_for_frozen() -> None:
 def test_footage_of_days_is_sampled() -> None:
     frame = np.zeros((8, 8), np.uint8)
     days = Clip("gate", np.broadcast_to(frame, (1_000_000, 8, 8)))
-    assert len(look_at([days], 10.0)) <= MOST_LOOKS
+    assert len(take_samples([days], 10.0)) <= MOST_SAMPLES
 
 
 def test_no_footage_and_a_wrong_rate() -> None:

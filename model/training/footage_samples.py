@@ -1,4 +1,4 @@
-"""Looks at footage: a small grey picture every so often, with its place in the footage."""
+"""Samples footage: takes a small grey picture every so often, with its place in the footage."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from model.footage.clips import Clip
 from model.scene.features import SIDE, extract
 
-LOOK_S = 0.3
-"""Footage is looked at about so often."""
-MOST_LOOKS = 12_000
+SAMPLE_S = 0.3
+"""Footage is sampled about so often."""
+MOST_SAMPLES = 12_000
 """Of a day, a picture every 7 s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class FootageSamples:
     """N small pictures of footage, in order; frames count from the first one of all clips."""
 
     thumbs: NDArray[np.uint8]
     """(N, SIDE, SIDE), grey."""
     positions: NDArray[np.int64]
-    """(N,): the frame of each look."""
+    """(N,): the frame of each sample."""
     follows: NDArray[np.bool_]
-    """(N,): whether it is in the same clip as the look before it."""
+    """(N,): whether it is in the same clip as the sample before it."""
     starts: NDArray[np.int64]
     """(N,): the first frame of its clip."""
     ends: NDArray[np.int64]
@@ -35,16 +35,16 @@ class Looks:
     frames: int
     """Frames of all clips."""
     stride: int
-    """Frames from one look to the next."""
+    """Frames from one sample to the next."""
 
     def __len__(self) -> int:
         return len(self.positions)
 
 
-def look_at(clips: Sequence[Clip], fps: float) -> Looks:
-    """Look at each clip, from its first frame on."""
+def take_samples(clips: Sequence[Clip], fps: float) -> FootageSamples:
+    """Sample each clip, from its first frame on."""
     total = sum(map(len, clips))
-    stride = max(1, round(LOOK_S * fps), -(-total // MOST_LOOKS))
+    stride = max(1, round(SAMPLE_S * fps), -(-total // MOST_SAMPLES))
     thumbs: list[NDArray[np.uint8]] = []
     places: list[tuple[int, bool, int, int]] = []
     start = 0
@@ -54,7 +54,7 @@ def look_at(clips: Sequence[Clip], fps: float) -> Looks:
             places.append((start + index, index > 0, start, start + len(clip)))
         start += len(clip)
     columns = np.array(places, np.int64).reshape(-1, 4)
-    return Looks(
+    return FootageSamples(
         thumbs=np.array(thumbs, np.uint8).reshape(-1, SIDE, SIDE),
         positions=columns[:, 0],
         follows=columns[:, 1].astype(np.bool_),
