@@ -20,7 +20,7 @@ from model.training.footage_looks import Looks
 LEAST_AREA = 0.0005
 """A thing covers at least this share of the picture."""
 MOST_CLOSE_LOOKS = 2000
-"""So many looks are taken in full pictures, evenly spread: of 10 minutes all of them."""
+"""At most so many looks are read at full size, evenly spread: all of 10 minutes of footage."""
 LEAST_THINGS = 100
 """With fewer things nothing is said to be unlike them."""
 BANDS = 6
