@@ -19,8 +19,8 @@ from model.training.footage_samples import FootageSamples
 
 LEAST_AREA = 0.0005
 """A thing covers at least this share of the picture."""
-MOST_CLOSE_LOOKS = 2000
-"""So many samples are taken as full pictures, evenly spread: of 10 minutes all of them."""
+MOST_CLOSE_SAMPLES = 2000
+"""At most so many samples are read at full size, evenly spread: all of 10 minutes of footage."""
 LEAST_THINGS = 100
 """With fewer things nothing is said to be unlike them."""
 BANDS = 6
@@ -47,7 +47,7 @@ def find_outliers(
     """Return the samples, of those that are kept, in which something is unlike the rest."""
     outliers = np.zeros(len(samples), np.bool_)
     kept = np.flatnonzero(is_kept)
-    chosen = kept[:: max(1, -(-len(kept) // MOST_CLOSE_LOOKS))]
+    chosen = kept[:: max(1, -(-len(kept) // MOST_CLOSE_SAMPLES))]
     things = _measure_things(clips, samples, chosen)
     if len(things) < LEAST_THINGS:
         return outliers

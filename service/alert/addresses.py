@@ -86,12 +86,12 @@ def find_host_problem(host: str, raw_host: bytes, *, allow_private: AllowPrivate
     else:
         # A name's address is checked at each connection.
         addresses = [str(ip) for ip in (parse_host_address(name),) if ip is not None]
-    if addresses and not any(is_allowed(each, allow_private) for each in addresses):
+    if addresses and not any(may_reach(each, allow_private) for each in addresses):
         return "its host is on a private network, which isn't allowed here"
     return None
 
 
-def is_allowed(address: str, allow_private: AllowPrivate) -> bool:
+def may_reach(address: str, allow_private: AllowPrivate) -> bool:
     """Return whether messages may go to an address."""
     if is_public(address):
         return True
@@ -149,7 +149,7 @@ def find_checked_addresses(
     except (OSError, UnicodeError) as error:
         raise OSError(f"the host {host} can't be found") from error
     for address in addresses:
-        if not is_allowed(address, allow_private):
+        if not may_reach(address, allow_private):
             raise AddressRefused(host, address)
     return addresses
 

@@ -72,7 +72,7 @@ class AccessGate:
         if not given:
             return 401, "an API key is needed, as Authorization: Bearer or X-API-Key"
         client = group_address((scope.get("client") or ("", 0))[0])
-        if self._guesses.is_locked(client):
+        if self._guesses.must_wait(client):
             return 429, "too many wrong API keys came from this address; wait a minute"
         # All are compared in any case, so that the time reveals nothing.
         matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
@@ -90,7 +90,7 @@ class AccessGate:
         if not is_loopback(name) and name.lower() not in self._hosts:
             return 421, "without an API key, only localhost and loopback addresses are answered"
         # A proxy on this machine makes everyone look like this machine.
-        through = next((name for name in headers if is_forwarding(name)), None)
+        through = next((name for name in headers if is_proxy_header(name)), None)
         if through is not None:
             return 403, (
                 f"the header {through} says that a proxy passes this on for somebody else: that "
@@ -107,7 +107,7 @@ def is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(STATIC)
 
 
-def is_forwarding(header: str) -> bool:
+def is_proxy_header(header: str) -> bool:
     """Return whether only proxies set a header of this name, given in small letters."""
     return header in FORWARDING or header.startswith("x-forwarded-")
 

@@ -119,19 +119,19 @@ def install_handlers(app: FastAPI) -> None:
         return answer_error(400, "the client closed the connection before its request was complete")
 
     @app.exception_handler(Exception)
-    def _answer_unexpected(_: Request, __: Exception) -> JSONResponse:
+    def _answer_fault(_: Request, __: Exception) -> JSONResponse:
         return answer_error(500, "something went wrong inside normwatch; its log says what")
 
 
 def _list_allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes at the path: the framework names the first one's only."""
 
-    def is_allowed(method: str) -> bool:
+    def has_route(method: str) -> bool:
         # HEAD is answered wherever GET is.
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return [method for method in METHODS if is_allowed(method)]
+    return [method for method in METHODS if has_route(method)]
 
 
 def _answer_from_own(error: NormwatchError) -> JSONResponse:

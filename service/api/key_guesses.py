@@ -40,7 +40,7 @@ class KeyGuesses:
     def __len__(self) -> int:
         return len(self._records)
 
-    def is_locked(self, address: str) -> bool:
+    def must_wait(self, address: str) -> bool:
         """Return whether keys of this address aren't even checked now."""
         record = self._records.get(address)
         if record is None or record.wrong < MAX_WRONG:

@@ -111,7 +111,7 @@ class Calibrator:
         self._foreign = frozenset(foreign)
         self._to_restart = (self._to_restart | self._foreign) & set(stream_ids)
         self._visited = {key: self._visited.get(key, began - VISIT_EVERY_S) for key in stream_ids}
-        for key in self._find_changed() & self._visited.keys():
+        for key in self._find_changes() & self._visited.keys():
             self._visited[key] = began - VISIT_EVERY_S
         for stream_id in sorted(self._visited, key=lambda key: self._visited[key]):
             now = self._timer()
@@ -127,7 +127,7 @@ class Calibrator:
             # One with a long backlog takes turns with the others.
             self._visited[stream_id] = now - VISIT_EVERY_S if more else now
 
-    def _find_changed(self) -> set[str]:
+    def _find_changes(self) -> set[str]:
         """Return streams whose allowed false alarms or whose events' labels have changed.
 
         They go first: the user who changed them waits for the result.

@@ -25,7 +25,7 @@ GOOD = (LearningState.READY, LearningState.LIVE)
 
 
 class ActivateChoice(StrEnum):
-    """Whether the new model goes live."""
+    """Says when the new model goes live."""
 
     IF_BETTER = "if_better"
     ALWAYS = "always"

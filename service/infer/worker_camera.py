@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from model.bundles.catalog import BundleError
 from model.detect.camera_state import CameraState
 from model.detect.observation import CameraOptions, Observation
 from model.scene.features import Features
 from model.scoring.cause import Cause
 from service.capture.camera_capture import CaptureState
+from service.infer.camera_notes import CameraNotes
 from service.infer.camera_outbox import CameraOutbox
 from service.infer.camera_pictures import CameraPictures, is_unusual
 from service.infer.counted_source import CountedSource
@@ -25,10 +24,9 @@ from service.infer.options import build_options
 from service.infer.owned_cameras import OwnedCamera
 from service.infer.snapshots import SnapshotKeeper
 from service.infer.source_opening import SourceRequest, list_playback
+from service.infer.still_check import StillCheck
 from service.infer.stream_life import CameraLife, Facts, overload_reason
-from service.messages import UPLOAD, NoteKind, StreamConfig, StreamNote
-
-log = structlog.stdlib.get_logger(__name__)
+from service.messages import UPLOAD, NoteKind, StreamConfig
 
 DISPLAYED_FPS = 2.0
 """Frames a second that are captured, at most, of a camera without a model: for its picture."""
@@ -60,6 +58,7 @@ class Camera:
         self.source = CountedSource(owned.first_frame, close_source)
         self.counts = FrameCounts()
         self.life = CameraLife(owned.last_status)
+        self._notes = CameraNotes(worker_id, outbox, self.life)
         self.is_held = False
         """No frame may be scored until the camera was tended."""
         self.rounds_missed = 0
@@ -69,9 +68,7 @@ class Camera:
         self._memory_rule = memory_rule
         self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
         self._failure = ""
-        self._moving: tuple[Features | None, float] = (None, 0.0)
-        """The last frame that wasn't still, with the time that it was asked for. While it waits,
-        nothing changes that could make it still."""
+        self._still_check = StillCheck()
         self._ended = False
         self._cut = True
         """No score of the run that the next frame belongs to has been sent."""
@@ -112,7 +109,7 @@ class Camera:
         if adopted and after.source == UPLOAD:
             # Redis lost its data: uploads are numbered from the database again.
             self.source.next_frame = owned.first_frame
-            self._close_source()
+            self.close()
         elif adopted:
             self.source.next_frame = max(self.source.next_frame, owned.first_frame)
         if before.revision == after.revision:
@@ -143,7 +140,7 @@ class Camera:
     def _reopen(self) -> None:
         """Close the source, so that it is opened as it is configured now."""
         self.life.is_reconfigured = True
-        self._close_source()
+        self.close()
         self._ended = False
 
     def _configure(self) -> None:
@@ -160,7 +157,7 @@ class Camera:
     ) -> None:
         """Bring the camera a step further: model, then state, then source."""
         if self.config.paused:
-            self._close_source()
+            self.close()
             return
         if self.config.model is None:
             self._display_frames(open_source)
@@ -214,7 +211,7 @@ class Camera:
         except BundleError as error:
             if swap.problem != str(error):
                 swap.problem = str(error)
-                self._log_model(now, swap.describe(before.name))
+                self._notes.add_model_change(now, swap.describe(before.name))
             return
         if model is not None:
             self._swap = None
@@ -241,34 +238,18 @@ class Camera:
         self._snapshots.forget_inherited()
         self._snapshots.mark_changed()
         self._configure()
-        self._log_model(now, reason)
-
-    def _log_model(self, now: float, reason: str) -> None:
-        log.info("a stream's model", stream=self.config.id, reason=reason)
-        self._log(NoteKind.MODEL_CHANGED, now, reason)
+        self._notes.add_model_change(now, reason)
 
     def leave(self) -> bool:
         """Take no more frames, and get ready for another owner. Returns whether all is sent."""
         self.save_snapshot(at_once=True)
-        self._close_source()
+        self.close()
         return self.outbox.is_empty
 
     def advance(self, now: float) -> None:
         """Take the stream's life a step further, and log each change of its state."""
         for change in self.life.advance(self._collect_facts(now), now):
-            self._log(NoteKind.STATE, now, change.after.reason)
-
-    def _log(self, kind: NoteKind, now: float, reason: str) -> None:
-        self.outbox.add_note(
-            StreamNote(
-                kind=kind,
-                at=now,
-                state=self.life.now.state,
-                reason=reason,
-                worker=self.worker_id,
-                epoch=self.owned.epoch,
-            )
-        )
+            self._notes.add(NoteKind.STATE, now, change.after.reason)
 
     def _collect_facts(self, now: float) -> Facts:
         status, counts = self.source.status(), self.counts
@@ -335,19 +316,13 @@ class Camera:
     def pop_still(self, refresh_s: float) -> SourceFrame | None:
         """Take the next frame, if it shows what the network saw last, no longer ago than
         `refresh_s`: then it needs no network."""
-        state, model, options = self.state, self.model, self.options
+        state, model = self.state, self.model
         if state is None or model is None:
             return None
-        detector, moving = model.detector, self._moving
+        check, detector, options = self._still_check.is_still, model.detector, self.options
 
         def is_still(features: Features) -> bool:
-            # The same frame is looked at again and again while it waits for the network.
-            if features is moving[0] and refresh_s == moving[1]:
-                return False
-            if detector.is_still(state, features, options, refresh_s):
-                return True
-            self._moving = features, refresh_s
-            return False
+            return check(features, refresh_s, detector=detector, state=state, options=options)
 
         return self._begin(self.source.pop_if(is_still))
 
@@ -378,7 +353,7 @@ class Camera:
         self.source.finish_frame()
         self._cut = False
         if seen.scene is not None:
-            self._log(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
+            self._notes.add(NoteKind.SCENE_CHANGED, now, seen.scene.reason)
         # A busy worker's cameras do with fewer pictures: scores need the time more than clips do.
         if is_unusual(seen) and not self._fit.is_misfit and not self.counts.is_degraded(now):
             self.source.look_closely()
@@ -416,9 +391,7 @@ class Camera:
             self.outbox.put_snapshot(packed)
 
     def close(self) -> None:
-        self._close_source()
-
-    def _close_source(self) -> None:
+        """Close the source; the frames of the next one follow no others."""
         if not self.source.close():
             return
         if self.state is not None:

@@ -106,7 +106,7 @@ class CameraCollecting:
                 if self._review is not None:
                     self._review.stop()
         if collected is not None:
-            self._folder.write_collected(collected)
+            self._folder.write_footage(collected)
         return collected
 
     def _find_camera(self) -> Source | None:
@@ -170,7 +170,7 @@ class CameraCollecting:
             is_hurried = job.train_now or (job.train_anyway and not self._was_anyway)
             is_due = is_hurried or (job.train_anyway and is_whole)
             if is_due and recording.count >= LEAST_FRAMES:
-                return _describe_recording(recording)
+                return _describe_footage(recording)
             if self._take_review():
                 return self._reviewed
             if collector.has_ended and self._review is None and self._reviewed_s >= seconds:
@@ -187,7 +187,7 @@ class CameraCollecting:
         return None
 
     def _start_review(self, recording: FrameRecording, seconds: float, *, is_whole: bool) -> None:
-        self._reviewed_s, self._reviewed = seconds, _describe_recording(recording)
+        self._reviewed_s, self._reviewed = seconds, _describe_footage(recording)
         self._review_decides = is_whole
         self._review = JobProcess(
             self._folder.path,
@@ -236,7 +236,7 @@ class CameraCollecting:
         )
 
 
-def _describe_recording(recording: FrameRecording) -> CollectedFootage:
+def _describe_footage(recording: FrameRecording) -> CollectedFootage:
     return CollectedFootage(part=recording.folder.name, frames=recording.count)
 
 

@@ -114,7 +114,7 @@ class Learner:
         now = time.monotonic()
         jobs = {job.id: job for job in self._learnings.jobs()}
         self._learnings.beat(self.id, time.time())
-        self._stop_missing(jobs, now)
+        self._stop_absent_runs(jobs, now)
         for ident, run in list(self._runs.items()):
             if not run.is_stopped and not self._learnings.claim(ident, self.id):
                 log.warning("another learner has taken a learning", learning=ident)
@@ -174,7 +174,7 @@ class Learner:
             )
         )
 
-    def _stop_missing(self, jobs: dict[str, LearningJob], now: float) -> None:
+    def _stop_absent_runs(self, jobs: dict[str, LearningJob], now: float) -> None:
         """Stop learnings that aren't in Redis any more, and delete what they recorded."""
         for ident in {*self._runs, *list_learnings(self._root)}:
             if ident in jobs:

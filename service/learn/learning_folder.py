@@ -47,14 +47,14 @@ class LearningFolder:
             begun.touch()
         return begun.stat().st_mtime
 
-    def read_collected(self) -> CollectedFootage | None:
+    def read_footage(self) -> CollectedFootage | None:
         """Return how much was collected; None: not all yet."""
         try:
             return CollectedFootage.model_validate_json(self._collected.read_bytes())
         except (OSError, ValueError):
             return None
 
-    def write_collected(self, collected: CollectedFootage) -> None:
+    def write_footage(self, collected: CollectedFootage) -> None:
         """Mark that the footage is complete."""
         part = self._collected.with_suffix(".part")
         part.write_text(collected.model_dump_json(), encoding="utf-8")

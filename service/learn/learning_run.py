@@ -87,7 +87,7 @@ class LearningRun:
         return self._stop.is_set()
 
     def take_status(self, status: LearningStatus) -> None:
-        """Take over a status. What isn't known anew stays: footage, check."""
+        """Take over a status. Footage and check stay where the new one has none."""
         with self._lock:
             before = self._status
             self._status = status.model_copy(
@@ -143,7 +143,7 @@ class LearningRun:
 
     def _collect(self) -> CollectedFootage | None:
         """Collect a camera's footage. Returns: None for videos."""
-        if (collected := self._folder.read_collected()) is not None:
+        if (collected := self._folder.read_footage()) is not None:
             return collected
         collecting = CameraCollecting(self, self._folder, self._parts, self._stop)
         return collecting.run()

@@ -115,7 +115,7 @@ class NormalKeeper:
             if lost or known.get(stream_id) is False:
                 gone = len(self.folder.clips(stream_id))
                 self.folder.remove_stream(stream_id)
-                self._log_deleted(gone, STREAM)
+                self._log_deletion(gone, STREAM)
         kept: dict[_Key, KeptClip] = {}
         for stream_id in streams:
             self.folder.make_folder(stream_id)
@@ -209,9 +209,9 @@ class NormalKeeper:
         clip = self._kept.pop(key, None)
         if clip is not None:
             self.folder.remove(clip)
-            self._log_deleted(1, reason)
+            self._log_deletion(1, reason)
 
-    def _log_deleted(self, count: int, reason: str) -> None:
+    def _log_deletion(self, count: int, reason: str) -> None:
         if count:
             self._metrics.normal_footage_deleted.labels(reason).inc(count)
             log.info("normal footage was deleted", count=count, reason=reason)

@@ -187,9 +187,9 @@ def test_wrong_keys_are_logged_with_their_address_and_forgotten() -> None:
     assert [entry["address"] for entry in logs] == ["203.0.113.9"] * 2
     assert delays[0] == 0.1
     assert max(delays) == 2.0
-    assert guesses.is_locked("203.0.113.9")
+    assert guesses.must_wait("203.0.113.9")
     now = 61.0
-    assert not guesses.is_locked("203.0.113.9")
+    assert not guesses.must_wait("203.0.113.9")
     for number in range(MAX_ADDRESSES + 10):
         guesses.note_wrong(f"address {number}")
     assert len(guesses) == MAX_ADDRESSES

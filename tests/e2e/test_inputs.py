@@ -1,6 +1,6 @@
 """One door: the same input gives the same frames to train, score, a stream and an upload.
 
-The table that this makes stands in docs/inputs.md; `NORMWATCH_WRITE_DOCS=1` writes it there.
+The table that this makes stands in docs/studies/inputs.md. `NORMWATCH_WRITE_DOCS=1` writes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.servers import wait_for
 from tests.support.service import Service, running_service
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "inputs.md"
+PAGE = ROOT / "docs" / "studies" / "inputs.md"
 BEGIN, END = "<!-- made by tests/e2e/test_inputs.py -->", "<!-- end -->"
 COLUMNS = ("train", "score", "stream", "upload")
 TINY = ("--preset", "tiny", "--width", "4", "--size", "64x64", "--epochs", "1", "--threads", "1")

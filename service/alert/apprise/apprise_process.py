@@ -21,7 +21,7 @@ import apprise
 from apprise.attachment.memory import AttachMemory
 from apprise.exception import AppriseException
 
-from service.alert.addresses import AllowPrivate, find_host_problem, is_allowed
+from service.alert.addresses import AllowPrivate, find_host_problem, may_reach
 from service.alert.apprise.plugin_guard import PluginGuard
 
 LOCAL = {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
@@ -51,8 +51,8 @@ def main() -> None:
     logger = logging.getLogger("apprise")
     logger.addHandler(warnings)
     logger.propagate = False
-    allow_private = _read_allowed(request)
-    guard = PluginGuard(lambda address: is_allowed(address, allow_private), Path(request["folder"]))
+    allow_private = _read_allow_private(request)
+    guard = PluginGuard(lambda address: may_reach(address, allow_private), Path(request["folder"]))
     guard.install()
     try:
         error = _handle(request, warnings)
@@ -80,7 +80,7 @@ def _handle(request: dict[str, Any], warnings: _WarningLog) -> str | None:
         # Others keep a token there: a Telegram bot's begins with a number, which isn't an address.
         names_host = any("{host}" in template for template in service.templates)
         host = str(getattr(service, "host", None) or "") if names_host else ""
-        allow_private = _read_allowed(request)
+        allow_private = _read_allow_private(request)
         if not host:
             return None
         return find_host_problem(host, host.encode("ascii", "replace"), allow_private=allow_private)
@@ -103,7 +103,7 @@ def _handle(request: dict[str, Any], warnings: _WarningLog) -> str | None:
     return " ".join(warnings.texts) or "the service did not take it"
 
 
-def _read_allowed(request: dict[str, Any]) -> AllowPrivate:
+def _read_allow_private(request: dict[str, Any]) -> AllowPrivate:
     allowed = request["allow_private"]
     return allowed if isinstance(allowed, bool) else [ip_network(each) for each in allowed]
 

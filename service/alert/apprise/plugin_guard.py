@@ -33,13 +33,13 @@ _SYSTEM_FILES = ("hosts", "resolv.conf", "nsswitch.conf", "services", "mime.type
 class PluginGuard:
     """Refuses what plugins may not do, and remembers what it refused."""
 
-    def __init__(self, is_allowed: Callable[[str], bool], folder: Path | None = None) -> None:
+    def __init__(self, may_reach: Callable[[str], bool], folder: Path | None = None) -> None:
         """Args:
-        is_allowed: returns whether an address may be reached.
+        may_reach: returns whether an address may be reached.
         folder: its files may be read, besides the libraries'; it must not be a link.
         """
         self.refused: list[str] = []
-        self._is_allowed = is_allowed
+        self._may_reach = may_reach
         roots = [*_SYSTEM, *(f"/etc/{name}" for name in _SYSTEM_FILES)]
         roots += [os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *sys.path)]
         if folder is not None:
@@ -69,7 +69,7 @@ class PluginGuard:
             # It is a local socket, or a name that would be looked up without a check.
             self._refuse("only network addresses may be reached")
         else:
-            if not self._is_allowed(host):
+            if not self._may_reach(host):
                 self._refuse(f"it leads to {host}, and messages may not go to such an address")
 
     def _check_file(self, path: object, flags: int) -> None:

@@ -58,7 +58,7 @@ async def learn_model(
     collected."""
     await run_in_threadpool(_check_request, context, stream_id, body)
     sources = await context.probes.run(partial(check_videos, body.sources, context.settings))
-    learning = await run_in_threadpool(_add_learning, context, stream_id, body, sources)
+    learning = await run_in_threadpool(_add_with_free_name, context, stream_id, body, sources)
     response.headers["Location"] = f"/learnings/{learning.id}"
     return learning
 
@@ -69,7 +69,7 @@ def _check_request(context: Context, stream_id: str, body: LearningIn) -> None:
     check_start(body.start, context.settings)
 
 
-def _add_learning(
+def _add_with_free_name(
     context: Context, stream_id: str, body: LearningIn, sources: list[str] | None
 ) -> LearningOut:
     for attempt in range(NAME_ATTEMPTS):

@@ -58,20 +58,20 @@ def play_back_and_forth(pictures: Sequence[Frame]) -> Iterator[Frame]:
 def write_clip(path: Path, fps: int, seconds: float) -> None:
     """Write the drawn scene in the size of Ped2, as H.264 in MP4, at least `seconds` long."""
     pictures = draw_frames(SEED, _count_pictures(fps, seconds) / FPS)
-    _encode_repeated(path, map(_resize_to_camera, pictures), fps, seconds)
+    _encode_loop(path, map(_resize_to_camera, pictures), fps, seconds)
 
 
 def write_quiet_clip(path: Path, still: Picture, fps: float, seconds: float) -> None:
     """Write a still picture with new sensor noise in each frame, at least `seconds` long."""
     pictures = _add_noise(still, _count_pictures(fps, seconds))
-    _encode_repeated(path, pictures, fps, seconds, crf=QUIET_CRF)
+    _encode_loop(path, pictures, fps, seconds, crf=QUIET_CRF)
 
 
 def _count_pictures(fps: float, seconds: float) -> int:
     return max(2, min(CLIP_FRAMES, round(seconds * fps)))
 
 
-def _encode_repeated(
+def _encode_loop(
     path: Path, pictures: Iterator[Picture], fps: float, seconds: float, *, crf: int = BUSY_CRF
 ) -> None:
     short = path.with_name(f"{path.stem}.short.mp4")
