@@ -19,8 +19,8 @@ import cv2
 
 from model.footage.footage_error import FootageError
 from service.capture.capture_messages import ANSWER, MAX_JOB_BYTES, CaptureJob, send
+from service.capture.picture_rate import Closely
 from service.capture.playback import Playback, failure_of
-from service.capture.worker_requests import WorkerRequests
 
 _PR_SET_PDEATHSIG = 1
 PIPES = 2
@@ -124,9 +124,9 @@ def _die_with(parent: int) -> None:
 
 
 def _play(job: CaptureJob, out: int) -> None:
-    requests = WorkerRequests()
-    requests.listen()
-    playback = Playback(job, requests=requests)
+    closely = Closely()
+    closely.listen()
+    playback = Playback(job, closely=closely)
     try:
         for message in playback.messages():
             send(out, message)

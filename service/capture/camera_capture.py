@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +30,6 @@ from service.capture.pipes import shared_reader
 from service.capture.port_check import unreachable
 from service.capture.ring import Ring
 from service.capture.spawner import CaptureProcess, Spawner, shared_spawner
-from service.capture.worker_requests import LOOK_CLOSELY, SAVE_TIME
 from service.errors import SourceError
 from service.logs import hide_secrets
 
@@ -40,8 +38,8 @@ log = structlog.stdlib.get_logger(__name__)
 MARGIN_S = 3.0
 """What a process may need, on a busy machine, beyond its source's time limits."""
 STOP_S = 1.0
-REQUEST_EVERY_S = 1.0
-"""What a process was asked for holds for some seconds."""
+CLOSELY_EVERY_S = 1.0
+"""A process that was asked for more pictures makes them for some seconds."""
 LOG_BYTES = 64 * 1024
 READS = 16
 """Of one camera's pipe before the others' turn."""
@@ -125,8 +123,7 @@ class CameraCapture:
         self._pictured_at = 0.0
         self._pictured_by: int | None = None
         """The process that has sent a frame."""
-        self._request_at = {LOOK_CLOSELY: 0.0, SAVE_TIME: 0.0}
-        """Not before then (monotonic) the process is asked again."""
+        self._closely_at = 0.0
         self._stop = threading.Event()
         self._process: CaptureProcess | None = None
         self._handing_over = threading.Lock()
@@ -161,19 +158,12 @@ class CameraCapture:
 
     def look_closely(self) -> None:
         """Have pictures of all frames made for the next seconds, as far as the job wants them."""
-        self._request(LOOK_CLOSELY)
-
-    def save_time(self) -> None:
-        """Have frames read in bursts for the next seconds, and few pictures made."""
-        self._request(SAVE_TIME)
-
-    def _request(self, number: signal.Signals) -> None:
         now, process = time.monotonic(), self._process
         # A process that has just begun doesn't listen yet, and the signal would end it.
-        if process is None or self._pictured_by != process.pid or now < self._request_at[number]:
+        if process is None or self._pictured_by != process.pid or now < self._closely_at:
             return
-        self._request_at[number] = now + REQUEST_EVERY_S
-        process.request(number)
+        self._closely_at = now + CLOSELY_EVERY_S
+        process.look_closely()
 
     def stop(self) -> None:
         """Ask the process to end; returns at once. `close` waits."""

@@ -49,11 +49,6 @@ class CaptureJob:
     preview_every_s: float = 1.0
     close_preview_every_s: float = 1.0
     """While the worker wants to look closely."""
-    few_preview_every_s: float = 1.0
-    """While the worker lacks time."""
-    burst_s: float = 0.3
-    """While the worker lacks time, a live source's frames gather for so long before they are read.
-    """
     transport: str = "tcp"
     """RTSP's lower transport: `tcp` or `udp`."""
     decode: str = "all"

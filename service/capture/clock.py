@@ -53,11 +53,6 @@ class SourceClock:
         self._late_since: float | None = None
         self._set_at: deque[float] = deque(maxlen=FALSE_STARTS)
 
-    @property
-    def is_believed(self) -> bool:
-        """Return whether the source's times are used; they aren't once they were set too often."""
-        return self._believed
-
     def stamp(self, source_s: float | None, now: float) -> Stamp:
         """The times of a picture that has just come.
 

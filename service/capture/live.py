@@ -4,7 +4,7 @@ they were taken, and whether the camera is frozen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import av
@@ -12,7 +12,6 @@ import av
 from model.footage.decoding import PacketDecoder
 from model.footage.footage_error import FootageError
 from model.footage.gaps import Gaps
-from model.footage.locations import Location, LocationKind
 from model.footage.sampling import Sampler
 from model.footage.source_pictures import Fitter, VideoPicture
 from model.footage.video_source import Video
@@ -44,30 +43,14 @@ _Output = LiveFrame | Frozen | LostFrames | Alive
 class Live:
     """One connection, or the snapshots that one camera is asked for. For one thread."""
 
-    def __init__(
-        self,
-        job: CaptureJob,
-        clock: Clock,
-        *,
-        captured_at: float,
-        reads_in_bursts: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """
-        Args:
-            captured_at: of the picture before, or 0.
-            reads_in_bursts: whether pictures may gather, at the price of some age.
-        """
+    def __init__(self, job: CaptureJob, clock: Clock, *, captured_at: float) -> None:
+        """Args: captured_at: of the picture before, or 0."""
         self._job = job
         self._clock = clock
         self._keyframes = job.decode == "keyframes"
         self._ahead_s: float | None = None
         """Our time less the source's, of a source whose pictures wait for their time."""
         self._source_clock = SourceClock(captured_at=captured_at)
-        self._reads_in_bursts = reads_in_bursts
-        self._stamped: Stamp | None = None
-        """The times of the last picture that has come."""
-        self._rested_s = float("-inf")
-        """The source's time of the last picture before pictures were left to gather."""
         self._sampler = Sampler(job.fps)
         self._fitter = Fitter(job.shape)
         self._freeze = Freeze(job.freeze_after_s)
@@ -86,15 +69,13 @@ class Live:
     def play(self, video: Video) -> Iterator[_Output]:
         """What comes, until the source ends. Raises: FootageError: it can't be read any more."""
         decoder = PacketDecoder(video, keyframes=self._keyframes)
-        lost, can_gather = 0, self._can_gather(video)
+        lost = 0
         try:
             for packet in video.packets():
                 yield from self._play_packet(video, decoder, packet)
                 if decoder.lost > lost:
                     yield LostFrames(decoder.lost - lost)
                     lost = decoder.lost
-                if can_gather:
-                    self._let_gather()
         except FootageError:
             # What the decoder holds back still comes out; then the error counts.
             for picture in decoder.flush():
@@ -123,26 +104,6 @@ class Live:
                     yield from self._hand_over(own, source_s, picture)
         yield from self._report()
 
-    def _let_gather(self) -> None:
-        """Wait while pictures gather, where that is wanted, once all that had come are read: a
-        processor's caches are then filled once for several pictures."""
-        stamp, now = self._stamped, self._clock.now()
-        if stamp is None or not self._reads_in_bursts() or not self._source_clock.is_believed:
-            return
-        # As much time of the source goes by between two waits: a backlog can't grow.
-        has_passed = (
-            not 0.0 <= stamp.sampled_at - self._rested_s < self._job.burst_s - self._gaps.usual_s
-        )
-        if has_passed and now - stamp.captured_at < self._gaps.usual_s:
-            self._rested_s = stamp.sampled_at
-            self._clock.wait(self._job.burst_s)
-
-    def _can_gather(self, video: Video) -> bool:
-        """Return whether what isn't read yet is kept for us, and has the times of the source."""
-        location = Location.parse(self._job.location)
-        is_kept = location.kind is LocationKind.NETWORK and self._job.transport == "tcp"
-        return is_kept and video.has_clock and SEGMENTS not in video.format
-
     def _is_decoded(self, packet: av.Packet[av.VideoStream]) -> bool:
         return not self._keyframes or packet.is_keyframe or not packet.size
 
@@ -163,7 +124,6 @@ class Live:
     def _stamp(self, source_s: float | None) -> Stamp | None:
         """Return the times of a picture that has come; None if the frame rate doesn't need it."""
         stamp = self._source_clock.stamp(source_s, self._clock.now())
-        self._stamped = stamp
         return stamp if self._sampler.takes(stamp.sampled_at) else None
 
     def _hand_over(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from model.footage.footage_error import FootageError, SourceFault
@@ -28,7 +28,6 @@ from service.capture.capture_messages import (
 from service.capture.clock import TICK_S, Clock
 from service.capture.live import Live, LiveFrame
 from service.capture.source_policy import read_source_networks
-from service.capture.worker_requests import WorkerRequests
 from service.timers import Timer
 
 ALIVE_EVERY_S = 1.0
@@ -48,9 +47,9 @@ class Playback:
         self,
         job: CaptureJob,
         clock: Clock | None = None,
-        requests: WorkerRequests | None = None,
+        closely: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Args: requests: of the worker; without it, there are none."""
+        """Args: closely: whether to make pictures as often as the job has it for such times."""
         self._job = job
         self._location = Location.parse(job.location)
         self._options = OpenOptions(
@@ -60,7 +59,7 @@ class Playback:
             device_fps=job.fps,
             networks=read_source_networks(),
         )
-        self._requests = requests or WorkerRequests()
+        self._closely = closely
         self._peers_due = Timer(PEERS_EVERY_S)
         self._clock = clock or Clock()
         self._fitter = Fitter(job.shape)
@@ -72,7 +71,6 @@ class Playback:
         """Our time at a recording's time 0; None until its first picture."""
         self._previews = Sampler(1.0 / job.preview_every_s)
         self._close_previews = Sampler(1.0 / min(job.preview_every_s, job.close_preview_every_s))
-        self._few_previews = Sampler(1.0 / max(job.preview_every_s, job.few_preview_every_s))
         self._reported_at = self._clock.now()
 
     @property
@@ -101,12 +99,7 @@ class Playback:
             yield from self._play_recordings()
 
     def _new_live(self) -> Live:
-        return Live(
-            self._job,
-            self._clock,
-            captured_at=self._captured_at,
-            reads_in_bursts=lambda: self._requests.saves_time,
-        )
+        return Live(self._job, self._clock, captured_at=self._captured_at)
 
     def _live(self, live: Live, video: Video) -> Iterator[Message]:
         for each in live.play(video):
@@ -207,13 +200,10 @@ class Playback:
     def _make_frame(self, picture: SourcePicture, fitted: Frame, cut: bool) -> CapturedFrame:
         self._reported_at = self._clock.now()
         preview = None
-        # All must see every frame: they go by the gaps.
-        usual = self._previews.takes(self._captured_at)
+        # Both must see every frame: they go by the gaps.
+        few = self._previews.takes(self._captured_at)
         many = self._close_previews.takes(self._captured_at)
-        few = self._few_previews.takes(self._captured_at)
-        if self._requests.saves_time:
-            usual = few
-        if usual or (many and self._requests.looks_closely):
+        if few or (many and self._closely()):
             preview = picture.jpeg(self._job.preview_width)
         features = extract(fitted, self._captured_at)
         frame = CapturedFrame(self._captured_at, self._sequence, fitted, preview, cut, features)

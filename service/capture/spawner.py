@@ -18,6 +18,7 @@ import threading
 import structlog
 
 from service.capture.capture_messages import ANSWER, MAX_JOB_BYTES, CaptureJob
+from service.capture.picture_rate import SIGNAL
 from service.errors import SourceError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -51,9 +52,9 @@ class CaptureProcess:
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
 
-    def request(self, number: signal.Signals) -> None:
-        """Send one of the requests of `worker_requests`; only once it has sent a frame."""
-        self._signal(number)
+    def look_closely(self) -> None:
+        """Have it make more pictures for a while; only once it has sent a frame."""
+        self._signal(SIGNAL)
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)

@@ -13,7 +13,7 @@ from model.scene.stillness import REFRESH_S
 from model.stages import Stage, StageTimes
 from service.infer.batches import MOST_BATCHES, CameraFrame, FrameBatch, RunningBatches
 from service.infer.model_pool import LoadedModel
-from service.infer.scheduler import BatchSizes, FairTurns, ReadyCamera, Refreshes, Shortage
+from service.infer.scheduler import BatchSizes, FairTurns, ReadyCamera, Refreshes
 from service.infer.worker_camera import Camera
 from service.timers import Clock, Timer
 
@@ -22,8 +22,6 @@ log = structlog.stdlib.get_logger(__name__)
 MAX_FAULTS = 200
 """Frames in a row that fail, of any camera, before the process ends; it is then started again."""
 LOG_EVERY_S = 10.0
-SAVE_EVERY_S = 1.0
-"""While time is short, cameras are asked so often to save it."""
 BATCH_WAIT_S = 0.05
 """How long to wait for a batch where no other can start before it is done."""
 
@@ -68,8 +66,6 @@ class BatchScorer:
         self._turns = FairTurns()
         self._sizes = BatchSizes()
         self._refreshes = Refreshes()
-        self._shortage = Shortage()
-        self._save_timer = Timer(SAVE_EVERY_S)
         self._faults = FaultLimit()
 
     @property
@@ -90,12 +86,7 @@ class BatchScorer:
 
     def adapt(self, cameras: Cameras, now_s: float) -> None:
         """Adapt to the load and to the models in use. Args: now_s: monotonic."""
-        totals = {key: each.counts.totals for key, each in cameras.items()}
-        self._refreshes.observe(sum(each.unscored for each in totals.values()), now_s)
-        self._shortage.observe(totals, now_s)
-        if self._shortage.lacks_time and self._save_timer.restart_if_due():
-            for camera in cameras.values():
-                camera.source.save_time()
+        self._refreshes.observe(sum(each.counts.unscored for each in cameras.values()), now_s)
         self._sizes.keep_only({each.model.key for each in cameras.values() if each.model})
 
     def score_batch(self, cameras: Cameras) -> bool:

@@ -41,9 +41,6 @@ class RingSource:
     def look_closely(self) -> None:
         """Do nothing: a ring has the pictures that it has."""
 
-    def save_time(self) -> None:
-        """Do nothing: a ring's frames are there."""
-
     def _number(self, frame: CapturedFrame) -> SourceFrame:
         return SourceFrame(
             self._first_frame + frame.sequence,
@@ -65,9 +62,6 @@ class CaptureSource(RingSource):
 
     def look_closely(self) -> None:
         self._capture.look_closely()
-
-    def save_time(self) -> None:
-        self._capture.save_time()
 
     def status(self) -> SourceStatus:
         status = self._capture.status

@@ -89,10 +89,6 @@ class CountedSource:
         if self._source is not None:
             self._source.look_closely()
 
-    def save_time(self) -> None:
-        if self._source is not None:
-            self._source.save_time()
-
     def status(self) -> SourceStatus | None:
         source = self._source
         return None if source is None else source.status()

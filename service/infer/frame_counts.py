@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from model.detect.observation import Observation
 from service.infer.frame_sources import SourceFrame
-from service.infer.scheduler import FrameTotals
 
 DEGRADED_S = 10.0
 """A camera counts as degraded for so long after a frame that there was no time to score."""
@@ -61,7 +60,6 @@ class FrameCounts:
     """Counts one camera's frames. The worker's thread adds; any thread may read."""
 
     def __init__(self) -> None:
-        self.scored = 0
         self.still = 0
         self.computed = 0.0
         """Pictures that the network ran for; a part of a picture counts as its share."""
@@ -76,7 +74,6 @@ class FrameCounts:
         self._ages = FrameAges()
 
     def add_scored(self, frame: SourceFrame, seen: Observation, now: float) -> None:
-        self.scored += 1
         self.still += seen.still
         self.computed += seen.computed
         self._rate.add(now)
@@ -89,10 +86,6 @@ class FrameCounts:
 
     def add_fault(self) -> None:
         self.faults += 1
-
-    @property
-    def totals(self) -> FrameTotals:
-        return FrameTotals(self.unscored, self.scored)
 
     def is_degraded(self, now: float) -> bool:
         """Return whether there was no time for a frame in the last few seconds."""

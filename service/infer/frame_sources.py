@@ -65,9 +65,6 @@ class FrameSource(Protocol):
     def look_closely(self) -> None:
         """Give more pictures for the next seconds, where there are few otherwise."""
 
-    def save_time(self) -> None:
-        """Spend less time on each frame for the next seconds, at the price of some age."""
-
     def status(self) -> SourceStatus:
         """Return state and counters."""
 

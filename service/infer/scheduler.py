@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from model.scene.stillness import REFRESH_S
 
@@ -22,11 +21,6 @@ SLOWER = 1.25
 SLOW_DOWN_S, SPEED_UP_S = 0.5, 5.0
 """Seconds from a step to the next."""
 
-SHORTAGE_WINDOW_S = 2.0
-SHORT_FROM, SHORT_UNTIL = 0.25, 0.125
-"""The share of frames without a score from which on time is short, and below which it isn't any
-more. Reading in bursts costs some scores near the limit, and must not keep itself going there."""
-
 
 @dataclass(frozen=True, slots=True)
 class ReadyCamera:
@@ -38,14 +32,6 @@ class ReadyCamera:
     """Above 0."""
     waiting: int = 1
     """Frames that it could have scored now, at least 1."""
-
-
-class FrameTotals(NamedTuple):
-    """Frames of a camera so far."""
-
-    unscored: int
-    """There was no time to score them."""
-    scored: int
 
 
 class FairTurns:
@@ -156,27 +142,3 @@ class Refreshes:
         self._changed_s = now_s
         every_s = self.every_s * SLOWER if more else self.every_s / SLOWER
         self.every_s = min(max(every_s, REFRESH_S), LONGEST_REFRESH_S)
-
-
-class Shortage:
-    """Notes whether cameras that must do without scores do without many."""
-
-    def __init__(self) -> None:
-        self.lacks_time = False
-        self._before: Mapping[str, FrameTotals] = {}
-        self._since_s = float("-inf")
-
-    def observe(self, cameras: Mapping[str, FrameTotals], now_s: float) -> None:
-        """Follow the load. Only cameras that had frames without a score count: those on which
-        nothing moves cost next to nothing."""
-        if now_s - self._since_s < SHORTAGE_WINDOW_S:
-            return
-        left_out = scored = 0
-        for camera, now in cameras.items():
-            before = self._before.get(camera, now)
-            if now.unscored > before.unscored:
-                left_out += now.unscored - before.unscored
-                scored += now.scored - before.scored
-        self._before, self._since_s = cameras, now_s
-        limit = SHORT_UNTIL if self.lacks_time else SHORT_FROM
-        self.lacks_time = left_out > limit * (left_out + scored)

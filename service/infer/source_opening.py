@@ -20,9 +20,6 @@ from service.messages import UPLOAD, StreamConfig
 from service.settings import Settings
 
 MOST_RING_FRAMES = 500
-BURST_S, BURST_SHARE = 0.3, 0.6
-"""While time is short, frames gather for so long, and no longer than this share of the age at which
-they are left out."""
 CLOSERS = 64
 """Sources that are closed at a time, each of which may hang."""
 DISPLAYED_SHAPE = FrameShape(256, 256, 1)
@@ -73,8 +70,6 @@ def open_configured(
         if request.model is None
         else settings.quiet_picture_every_s,
         close_preview_every_s=settings.picture_every_s,
-        few_preview_every_s=settings.preview_every_s,
-        burst_s=min(BURST_S, BURST_SHARE * settings.max_frame_age_s),
         transport=config.transport,
         decode=config.decode,
         freeze_after_s=settings.freeze_after_s,

@@ -85,9 +85,6 @@ class UploadSource:
     def look_closely(self) -> None:
         """Do nothing: every upload is given, with its picture where one is due."""
 
-    def save_time(self) -> None:
-        """Do nothing: uploads come as they come."""
-
     def pop(self) -> SourceFrame | None:
         """Take the next frame that can be used; discard and count the others."""
         while self._queue and self._queue[0][1].done():

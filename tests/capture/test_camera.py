@@ -254,20 +254,3 @@ def test_pictures_of_every_frame_are_made_while_somebody_looks_closely(
     wait_for(waited, "pictures of all frames")
     assert opened.pid == process
     assert opened.status.reconnects == 0
-
-
-def test_few_pictures_are_made_while_time_is_to_be_saved(capture: Open, video: Path) -> None:
-    wanted = job(str(video), loop=True, preview_every_s=1e-6, few_preview_every_s=100.0)
-    opened = capture(wanted)
-    opened.save_time()  # before it has begun: nothing happens
-    wait_for(lambda: len(opened.ring) >= 3, "frames")
-    assert all(frame.preview is not None for frame in iter(opened.pop, None))
-    opened.save_time()
-
-    def none_pictured() -> bool:
-        if len(opened.ring) < 3:
-            return False
-        return all(frame.preview is None for frame in iter(opened.pop, None))
-
-    wait_for(none_pictured, "frames without pictures")
-    assert opened.status.reconnects == 0

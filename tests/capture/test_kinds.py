@@ -19,14 +19,7 @@ from service.capture import live
 from service.capture.camera_capture import CameraCapture, CaptureState
 from service.capture.capture_messages import CapturedFrame
 from service.capture.clock import Clock
-from tests.support.cameras import (
-    expected_frame,
-    job,
-    numbered_picture,
-    numbered_video,
-    read_number,
-    take,
-)
+from tests.support.cameras import expected_frame, job, numbered_picture, read_number, take
 from tests.support.footage import jpeg, write_video
 from tests.support.http_cameras import endless, hls, http_camera, mjpeg, segments, snapshots
 from tests.support.rtmp import rtmp_camera
@@ -271,50 +264,3 @@ def test_pictures_that_are_not_taken_are_not_decoded(
                 taken.append(read_number(each.fitted))
     assert taken == list(range(0, 40, 4))
     assert sum(size > 0 for size in decoded) == len(taken)
-
-
-@pytest.mark.parametrize(
-    ("location", "transport", "gathers"),
-    [
-        ("rtsp://camera/1", "tcp", True),
-        ("rtsp://camera/1", "udp", False),
-        ("/dev/video0", "tcp", False),
-    ],
-)
-def test_pictures_gather_while_time_is_to_be_saved_where_they_are_kept_meanwhile(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    location: str,
-    transport: str,
-    gathers: bool,
-) -> None:
-    path = numbered_video(tmp_path / "one.mp4", frames=40)
-    now, waits, taken = [1000.0], [], []
-
-    def wait(seconds: float) -> None:
-        waits.append(seconds)
-        now[0] += seconds
-
-    wanted = job(location, fps=10.0, transport=transport)
-    clock = Clock(now=lambda: now[0], wait=wait)
-    playing = live.Live(wanted, clock, captured_at=0.0, reads_in_bursts=lambda: True)
-    with open_video(Location.parse(str(path))) as video:
-        packets = list(video.packets())
-
-        def receive() -> Iterator[av.Packet[av.VideoStream]]:
-            """Let each packet come at its time; those that came while nobody read are kept."""
-            for packet in packets:
-                sent_at = 1000.0 + float((packet.dts or 0) * packet.time_base)
-                now[0] = max(now[0], sent_at)
-                yield packet
-
-        monkeypatch.setattr(video, "packets", receive)
-        for each in playing.play(video):
-            if isinstance(each, live.LiveFrame):
-                taken.append((read_number(each.fitted), each.captured_at))
-    times = [at for _, at in taken]
-    assert [number for number, _ in taken] == list(range(40)), "no frame is left out"
-    assert np.diff(times) == pytest.approx(0.1, abs=0.001), "none gets another time"
-    assert set(waits) == ({wanted.burst_s} if gathers else set())
-    if gathers:
-        assert len(waits) > 10 and now[0] < times[-1] + wanted.burst_s + 0.1, "none stays behind"

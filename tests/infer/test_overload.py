@@ -40,8 +40,6 @@ class Day:
     now_s: float = 0.0
     looks_s: list[float] = field(default_factory=list)
     """When a camera was asked for more pictures."""
-    saves_s: list[float] = field(default_factory=list)
-    """When a camera was asked to save time."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def time(self) -> float:
@@ -91,10 +89,6 @@ class DayCamera:
     def look_closely(self) -> None:
         """Note when it was asked."""
         self._day.looks_s.append(self._day.now_s)
-
-    def save_time(self) -> None:
-        """Note when it was asked."""
-        self._day.saves_s.append(self._day.now_s)
 
     def pop_if(self, fits: object) -> None: ...
 
@@ -177,14 +171,6 @@ def test_a_camera_that_is_given_up_on_now_and_then_says_so_while_it_lasts(bus: B
         day.frame_s = 1 / 50  # another 40 frames/s are to spare from now on
         status = bus.wait_status("one", lambda status: not status.degraded and status.fps > 9.0)
         assert (status.state, status.reason) == (StreamState.LIVE, "")
-
-
-def test_cameras_are_asked_to_save_time_while_it_is_short(bus: Bus) -> None:
-    day = Day(frame_s=1 / 5, ends_s=1e9)
-    bus.add("one", source="/cameras/one")
-    alone = _make_opener(day, alone=True)
-    with bus.worker(clock=day.time, open_source=alone, max_frame_age_s=0.5):
-        wait_for(lambda: len(day.saves_s) > 1, "requests to save time")
 
 
 @pytest.mark.parametrize("steps", [2, 3, 7])

@@ -18,10 +18,8 @@ from service.infer.scheduler import (
     MAX_BATCH,
     BatchSizes,
     FairTurns,
-    FrameTotals,
     ReadyCamera,
     Refreshes,
-    Shortage,
 )
 
 WEIGHTS = st.sampled_from([0.01, 0.25, 0.5, 1.0, 1.0, 2.0, 7.0, 100.0])
@@ -267,26 +265,3 @@ def test_a_camera_that_leaves_takes_its_count_along_and_is_no_load() -> None:
     before = refreshes.every_s
     refreshes.observe(10, 2.0)
     assert refreshes.every_s == before
-
-
-def test_time_is_short_while_cameras_do_without_many_scores_and_still_ones_dont_hide_it() -> None:
-    shortage = Shortage()
-
-    def observe(rounds: int, unscored: int, scored: int) -> bool:
-        """Let the busy camera have so many frames of each kind in each round."""
-        for _ in range(rounds):
-            now[0] += 2.0
-            busy[0], busy[1], still[0] = busy[0] + unscored, busy[1] + scored, still[0] + 1000
-            totals = {"busy": FrameTotals(*busy), "still": FrameTotals(0, still[0])}
-            shortage.observe(totals, now[0])
-        return shortage.lacks_time
-
-    now, busy, still = [0.0], [500, 0], [0]
-    assert not observe(3, 0, 20), "what was left out before is over"
-    assert not observe(1, 4, 16)
-    assert observe(1, 8, 12)
-    assert observe(3, 4, 16), "reading in bursts helps, and goes on"
-    assert not observe(1, 2, 18)
-    assert not observe(3, 4, 16)
-    shortage.observe({}, now[0] + 2.0)
-    assert not shortage.lacks_time

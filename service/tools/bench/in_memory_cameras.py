@@ -53,9 +53,6 @@ class _MemorySource:
     def look_closely(self) -> None:
         """Do nothing: there are no pictures."""
 
-    def save_time(self) -> None:
-        """Do nothing: a frame costs no time."""
-
     def pop_if(self, is_wanted: Callable[[Features], bool]) -> SourceFrame | None:
         """Return None: the frames have no features."""
         return None

@@ -185,7 +185,8 @@ class RunningService:
         # Valkey overwrites its command line.
         if Path(process.exe()).name.startswith("valkey-server"):
             return "redis"
-        return {"api": "front end", "worker": "worker"}.get(words[-1] if words else "", "other")
+        names = {"api": "front end", "worker": "worker", "learner": "learner"}
+        return names.get(words[-1] if words else "", "other")
 
 
 @contextmanager

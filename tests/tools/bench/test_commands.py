@@ -101,7 +101,7 @@ def test_the_service_is_measured_from_rtsp_to_its_api(
     assert code == 0
     (row,) = json.loads(file.read_text())["rows"]
     _check_row(row, 2)
-    parts = {"supervisor", "front end", "worker", "redis", "capture"}
+    parts = {"supervisor", "front end", "worker", "learner", "redis", "capture"}
     assert set(row["processes"]) == parts
     assert row["processes"]["capture"] > 0.0
     assert row["started_s"] > 0.0 and row["all_scored_s"] > 0.0
