@@ -114,7 +114,7 @@ def check_trainable(stream: StreamRow, row: LearningRow) -> None:
     if footage.seconds < least_s:
         raise RequestRefused(
             409,
-            f"only {footage.seconds:.0f} s of footage are collected yet, of at least "
+            f"only {math.floor(footage.seconds)} s of footage are collected yet, of at least "
             f"{math.ceil(least_s)} s",
         )
 
