@@ -158,7 +158,8 @@ def cancel(learning_id: str, context: Shared) -> LearningOut:
     responses=_CONFLICT,
 )
 def train_anyway(learning_id: str, context: Shared) -> LearningOut:
-    """Its learner collects no more, even if the footage is judged to be too little."""
+    """Its learner collects no more, even if the footage is judged to be too little. 409 while there
+    are less than 16 seconds or 60 frames of a camera."""
     with context.database.write() as session:
         stream, row = lock_row(session, learning_id)
         _check_under_way(row)
