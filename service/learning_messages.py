@@ -41,6 +41,11 @@ FINAL = frozenset(
 )
 """Nothing happens in these any more, unless somebody puts a rejected model live."""
 
+LEAST_S = 16.0
+"""Less footage than this many seconds can't be asked for, nor trained on at once."""
+LEAST_FRAMES = 60
+"""Nor fewer frames."""
+
 DONE = FINAL | {LearningState.READY}
 """Nothing is left for a learner to do in these."""
 
@@ -109,7 +114,9 @@ class FootageSummary(_Message):
 class CheckedKind(_Message):
     """What the model makes of one kind of synthetic anomaly."""
 
-    kind: str
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    kind: str = Field(max_length=100)
     auc: float
     found: int
     scenes: int
@@ -118,8 +125,10 @@ class CheckedKind(_Message):
 class CheckSummary(_Message):
     """What the check expects of a model, from held-out footage and synthetic anomalies in it.
 
-    AUCs are from 0 to 1, causal.
+    AUCs are from 0 to 1, causal. Others' models bring theirs along, so it is limited.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     auc: float
     auc_low: float
@@ -137,9 +146,9 @@ class CheckSummary(_Message):
     """Seconds of held-out normal footage in which false events were counted."""
     false_events_per_day_high: float
     """Upper end of a 95 % interval."""
-    kinds: tuple[CheckedKind, ...] = ()
+    kinds: tuple[CheckedKind, ...] = Field((), max_length=100)
     is_passed: bool
-    verdict: str
+    verdict: str = Field(max_length=500)
     """One sentence for the owner."""
 
 

@@ -21,6 +21,8 @@ DOCUMENT = "bundle.json"
 WEIGHTS = "weights.safetensors"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that bundles may get in a folder of models."""
+DEFAULT_FPS = 10.0
+"""Frames a second where neither the user, the camera, nor the bundle names a rate."""
 SHIPPED = Path(__file__).parent / "shipped"
 """Bundles that come with the program; each folder's name is the bundle's."""
 

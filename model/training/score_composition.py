@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from model.bundles.bundle import Bundle
+from model.bundles.catalog import DEFAULT_FPS
 from model.bundles.composition import Composition, CompositionCandidate
 from model.detect.detector import Detector
 from model.detect.observation import CameraOptions
@@ -39,7 +40,6 @@ LEAST_SCENES = 12
 """With fewer scenes the default stays."""
 MOST_SHARE = 12.0
 """The scenes have at most so many times the frames of the held-out footage."""
-DEFAULT_FPS = 10.0
 
 
 def list_candidates(default: ScoreConfig) -> dict[float, ScoreConfig]:

@@ -7,7 +7,7 @@ don't depend on, and be grey where the new network's are in colour, or the other
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from model.bundles.bundle import load
 from model.bundles.catalog import SHIPPED, find_bundle, read_document
 from model.network.network_config import NetConfig
+from model.network.preset_networks import have_same_architecture
 
 AUTO = "auto"
 NONE = "none"
@@ -45,7 +46,7 @@ def find_start(net: NetConfig) -> Path | None:
     """Find the shipped bundle whose weights fit the network; None if there is none."""
     for name in STARTS:
         path = SHIPPED / name
-        if _have_same_architecture(read_document(path).net, net):
+        if have_same_architecture(read_document(path).net, net):
             return path
     return None
 
@@ -70,24 +71,13 @@ def load_start(path: Path, net: NetConfig) -> WarmStart:
     Raises: BundleError: it can't be read. ValueError: its architecture is another one.
     """
     bundle = load(path)
-    if not _have_same_architecture(bundle.config, net):
+    if not have_same_architecture(bundle.config, net):
         raise ValueError(f"{bundle.name} has another architecture than this training's network")
     tensors = {name: tensor.clone() for name, tensor in bundle.network.state_dict().items()}
     if bundle.config.channels != net.channels:
         _convert_colour(tensors, bundle.config, net.channels)
     digest = read_document(path).weights_sha256
     return WarmStart(bundle.name, digest, tensors, bundle.items.clone())
-
-
-def _have_same_architecture(one: NetConfig, other: NetConfig) -> bool:
-    """Returns whether weights of one fit the other, but for the number of colours."""
-    return _list_architecture(one) == _list_architecture(other)
-
-
-def _list_architecture(net: NetConfig) -> dict[str, object]:
-    """List the fields that weights depend on, without the colour."""
-    free = ("height", "width", "channels")
-    return {name: value for name, value in asdict(net).items() if name not in free}
 
 
 def _convert_colour(tensors: dict[str, Tensor], source: NetConfig, channels: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bundles.bundle import Bundle, load
-from model.bundles.catalog import DOCUMENT, find_bundle
+from model.bundles.catalog import DEFAULT_FPS, DOCUMENT, find_bundle
 from model.bundles.composition import Composition
 from model.data.datasets import load_test_clips
 from model.detect.detector import Detector
@@ -38,7 +38,6 @@ from scripts.cameras.camera_list import AucFigure, CameraEntry, CameraResult, Sc
 
 HOLD_OUT = 0.125
 """The share that `normwatch train` holds out."""
-DEFAULT_FPS = 10.0
 STRANGERS = 12
 """Things cut out of other cameras' footage."""
 REPORT_SEED = 1000

@@ -12,7 +12,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from model.bundles.catalog import DOCUMENT, WEIGHTS, BundleError, read_document
 from service.errors import BadInput
@@ -24,6 +24,23 @@ MAX_SMALL_BYTES = 8 << 20
 MAX_ENTRIES = 200
 _FILES = frozenset({DOCUMENT, WEIGHTS, CHECK})
 FIELD = "body"
+
+
+class _PlainEntry(tarfile.TarInfo):
+    """An archive's entry, refused at its header unless it is a plain file or a folder: tarfile
+    would read the others (links, long names, PAX headers) further, into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
+            raise BadInput(
+                FIELD,
+                None,
+                f"holds {entry.name!r}, which is no plain file; `normwatch models pack` and "
+                "`tar --format=ustar` write archives that can be read",
+            )
+        return entry
 
 
 def list_files(bundle: Path) -> list[str]:
@@ -58,9 +75,9 @@ def unpack_bundle(archive: Path, folder: Path, max_bytes: int) -> None:
     Raises: BadInput: it is no such archive, or what it holds is no whole bundle.
     """
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(archive, "r:", tarinfo=_PlainEntry) as tar:
             _unpack(tar, folder, max_bytes)
-    except (tarfile.TarError, EOFError, OverflowError) as error:
+    except (tarfile.TarError, EOFError, OverflowError, RecursionError) as error:
         raise BadInput(FIELD, None, f"is no uncompressed tar archive ({error})") from None
     _check(folder)
 
@@ -95,7 +112,7 @@ def _find_place(entry: tarfile.TarInfo) -> str:
     is_picture = len(parts) == 2 and parts[0] == REPORT and PICTURE.fullmatch(parts[1])
     if not (is_file or is_picture):
         raise BadInput(FIELD, None, f"holds {entry.name!r}, which is no file of a model")
-    if not entry.isreg() or entry.issparse() or entry.size < 0:
+    if not entry.isreg() or entry.size < 0:
         raise BadInput(FIELD, None, f"holds {entry.name!r}, which is no plain file")
     return "/".join(parts)
 

@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from model.bundles.catalog import NAME, SHIPPED
+from service.api.bundle_names import STARTS
 from service.api.error_answers import RequestRefused
 from service.errors import BadInput
+from service.learn_keeper.learning_rows import UNDER_WAY
+from service.store.tables import LearningRow
 
 
 @contextmanager
@@ -34,13 +40,21 @@ def make_room(models: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def check_new_name(models: Path, name: str) -> None:
+def check_new_name(session: Session, models: Path, name: str) -> None:
     """Check the name of a model to add. Raises: BadInput, RequestRefused: it can't have it."""
     if not NAME.fullmatch(name):
         reason = "must be 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"
         raise BadInput("name", name, reason)
+    if name in STARTS:
+        raise BadInput("name", name, f"must be another: {name} is a word of a learning's `start`")
     if (SHIPPED / name).exists() or (models / name).exists():
         raise RequestRefused(409, f"there is a model named {name}: give another name, or delete it")
+    reserved = select(LearningRow.id).where(LearningRow.bundle == name, UNDER_WAY)
+    if (ident := session.scalar(reserved)) is not None:
+        raise RequestRefused(
+            409,
+            f"{name} will be the model of learning {ident}, which is under way: give another name",
+        )
 
 
 def put_model(draft: Path, models: Path, name: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from model.bundles.catalog import DEFAULT_FPS
 from model.footage.locations import Location
 from service.api.context import Context
-from service.api.error_answers import refuse_field
+from service.api.error_answers import RequestRefused, refuse_field
 from service.api.idents import IDENT
 from service.api.schemas.learning_schemas import LearningIn, LearningOut, describe_learning_row
 from service.api.source_checks import check_content, check_source
@@ -17,12 +19,11 @@ from service.errors import BadInput, NotFound
 from service.learn_keeper.learning_keeper import lock_learning_row
 from service.learn_keeper.learning_rows import UNDER_WAY
 from service.learn_keeper.model_folders import has_bundle, list_pictures
+from service.learning_messages import LEAST_FRAMES, LEAST_S, FootageSummary, LearningState
 from service.messages import UPLOAD
 from service.settings import Settings
 from service.store.tables import LearningRow, StreamRow
 
-DEFAULT_FPS = 10.0
-"""Frames a second to learn where neither the request nor the stream names a rate."""
 HIGHEST_FPS = 60.0
 
 
@@ -93,6 +94,28 @@ def check_learnable(stream: StreamRow, sources: Sequence[str] | None) -> None:
             "sources",
             "must name videos: this stream's pictures are uploaded, so there is no camera to "
             "collect them from",
+        )
+
+
+def check_trainable(stream: StreamRow, row: LearningRow) -> None:
+    """Check that a learning that collects from a camera has footage to train on.
+
+    Raises: RequestRefused: 409, there is too little.
+    """
+    collects = row.state in (LearningState.WAITING.value, LearningState.COLLECTING.value)
+    if not collects or not any(
+        Location.parse(source).is_live for source in row.sources or [stream.source]
+    ):
+        return
+    footage = FootageSummary.model_validate(row.footage or {})
+    least_s = max(LEAST_S, LEAST_FRAMES / row.fps)
+    if footage.seconds == 0.0:
+        raise RequestRefused(409, "nothing is collected yet")
+    if footage.seconds < least_s:
+        raise RequestRefused(
+            409,
+            f"only {math.floor(footage.seconds)} s of footage are collected yet, of at least "
+            f"{math.ceil(least_s)} s",
         )
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from model.bundles.catalog import DEFAULT_FPS
 from service.cli.allocator import restart_with_tunables
 from service.cli.bundles import load_bundle
 from service.cli.input_footage import add_recordings, find_sources
@@ -22,7 +23,6 @@ from service.learning_messages import CheckSummary
 if TYPE_CHECKING:
     from model.footage.clips import Clip
 
-DEFAULT_FPS = 10.0
 EXIT_NOT_PASSED = 1
 
 

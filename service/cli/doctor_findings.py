@@ -13,12 +13,11 @@ import psutil
 import torch
 
 from model.bundles.bundle import load
-from model.bundles.catalog import BundleError
+from model.bundles.catalog import DEFAULT_FPS, BundleError
 from model.engines.choice import choose_engine, open_engine, time_engines
 from model.engines.engine import EngineError
 from model.engines.names import EngineName
 from model.engines.required_measures import find_required_measures
-from service.cli.evaluate import DEFAULT_FPS
 from service.infer.device import container_cores
 from service.tools.bench.machine import BUSY_SHARE, inspect_machine
 

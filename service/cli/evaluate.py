@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from model.bundles.catalog import DEFAULT_FPS
 from model.engines.names import EngineName
 from service.cli.bundles import load_bundle
 from service.cli.engines import require_engine
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 ALL = "all"
 WIDTH = 100
 """Width of the tables without a terminal, in columns."""
-DEFAULT_FPS = 10.0
-"""Frame rate where neither the option nor the bundle has one."""
 
 
 def evaluate(

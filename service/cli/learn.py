@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
-from service.cli.train import PresetName
 from service.errors import BadInput, NormwatchError
 from service.learning_messages import CheckSummary, FootageSummary, LearningState
 from service.signals import stop_on_signals
@@ -22,6 +21,15 @@ from service.signals import stop_on_signals
 POLL_S = 1.0
 TIMEOUT_S = 30.0
 GOOD = (LearningState.READY, LearningState.LIVE)
+
+
+class LearningPresetName(StrEnum):
+    """Network sizes that the service learns: those of `normwatch train` but the paper's."""
+
+    FAST = "fast"
+    SMALL = "small"
+    MEDIUM = "medium"
+    TINY = "tiny"
 
 
 class ActivateChoice(StrEnum):
@@ -67,7 +75,9 @@ def learn(
         typer.Option(help="Video to learn from in place of the camera; repeat it for more."),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second to learn.")] = None,
-    preset: Annotated[PresetName | None, typer.Option(help="Network size and schedule.")] = None,
+    preset: Annotated[
+        LearningPresetName | None, typer.Option(help="Network size and schedule.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the footage.", min=1)] = None,
     start: Annotated[
         str | None,
@@ -162,17 +172,17 @@ def _request(
     except httpx.HTTPError as error:
         raise ServiceRefused(f"{client.base_url} does not answer: {error}") from None
     if answer.is_error:
-        raise ServiceRefused(f"{client.base_url} refuses: {_find_detail(answer)}")
+        raise ServiceRefused(f"{client.base_url} refuses: {_find_message(answer)}")
     content: dict[str, Any] = answer.json()
     return content
 
 
-def _find_detail(answer: httpx.Response) -> str:
+def _find_message(answer: httpx.Response) -> str:
+    """Return what the service says is wrong; something else may answer in its place."""
     try:
-        content = answer.json()
-    except ValueError:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
         return f"status {answer.status_code}"
-    return str(content.get("detail", content)) if isinstance(content, dict) else str(content)
 
 
 def _follow(client: httpx.Client, console: Console, learning: _Learning) -> _Learning:
@@ -207,7 +217,7 @@ def _read(client: httpx.Client, learning: _Learning) -> _Learning:
     if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         return learning
     if answer.is_error:
-        raise ServiceRefused(f"{client.base_url} refuses: {_find_detail(answer)}")
+        raise ServiceRefused(f"{client.base_url} refuses: {_find_message(answer)}")
     return _Learning.model_validate_json(answer.content)
 
 

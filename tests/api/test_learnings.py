@@ -184,7 +184,7 @@ def test_one_is_under_way_until_it_is_cancelled(
     refused = api.post(f"/streams/{camera}/learn")
     assert refused.status_code == 409
     assert made["id"] in refused.json()["error"]["message"]
-    learner.report_and_wait(made["id"], LearningState.COLLECTING)
+    learner.report_and_wait(made["id"], LearningState.COLLECTING, footage=FOOTAGE)
     assert learner.wait_for_job(made["id"]).train_anyway is False
     assert api.post(f"/learnings/{made['id']}/train").json()["request"]["train_anyway"] is True
     wait_for(lambda: learner.wait_for_job(made["id"]).train_anyway, "the changed job")
@@ -205,6 +205,66 @@ def test_one_is_under_way_until_it_is_cancelled(
         "finished_at"
     ]
     assert api.post(f"/learnings/{second['id']}/activate").status_code == 409
+
+
+def test_it_is_trained_with_what_there_is_once_that_is_enough_to_train_on(
+    api: httpx.Client, learner: PlayedLearner, camera: str
+) -> None:
+    made = _learn(api, camera, fps=5)
+    path = f"/learnings/{made['id']}/train"
+
+    def ask() -> str:
+        refused = api.post(path)
+        assert refused.status_code == 409
+        return str(refused.json()["error"]["message"])
+
+    assert ask() == "nothing is collected yet"
+    little = FOOTAGE.model_copy(update={"seconds": 15.9})
+    learner.report_and_wait(made["id"], LearningState.COLLECTING, footage=little)
+    assert ask() == "only 15 s of footage are collected yet, of at least 16 s"
+    assert learner.read(made["id"])["request"]["train_anyway"] is False
+    enough = FOOTAGE.model_copy(update={"seconds": 16.0})
+    learner.report(made["id"], LearningState.COLLECTING, footage=enough)
+    wait_for(lambda: api.post(path).is_success, "enough footage")
+    assert learner.wait_for_state(made["id"], LearningState.COLLECTING)["request"]["train_anyway"]
+    api.post(f"/learnings/{made['id']}/cancel")
+    slow = _learn(api, camera, fps=1)
+    learner.report_and_wait(slow["id"], LearningState.COLLECTING, footage=enough)
+    refused = api.post(f"/learnings/{slow['id']}/train")
+    assert "of at least 60 s" in refused.json()["error"]["message"]
+
+
+def test_no_model_goes_live_before_its_learning_is_ready(
+    api: httpx.Client, learner: PlayedLearner, camera: str
+) -> None:
+    made = _learn(api, camera, activate="never")
+    name = learner.wait_for_job(made["id"]).bundle
+    learner.report_and_wait(made["id"], LearningState.CHECKING)
+    archive = api.get("/models/small/archive").content
+    taken = api.post(f"/models/{name}", content=archive)
+    assert taken.status_code == 409
+    assert f"{name} will be the model of learning {made['id']}" in taken.text
+    learner.write_bundle(name, make_check())
+    early = api.post(f"/learnings/{made['id']}/activate")
+    assert early.status_code == 409
+    assert "no model yet: it is checking" in early.json()["error"]["message"]
+    learner.report_and_wait(made["id"], LearningState.READY, check=make_check())
+    assert api.post(f"/learnings/{made['id']}/activate").json()["is_in_use"]
+
+
+def test_the_weights_to_begin_with_have_the_presets_network(api: httpx.Client, camera: str) -> None:
+    for start, preset, reason in (
+        ("demo", "fast", "models that fit the preset: ped2-fast; presets that fit the model: none"),
+        ("ped2-judged", "fast", "presets that fit the model: small"),
+        ("ped2-fast", "small", "models that fit the preset: ped2-judged; "),
+        ("small", "tiny", "models that fit the preset: none; "),
+    ):
+        body = {"start": start, "preset": preset}
+        answer = api.post(f"/streams/{camera}/learn", json=body)
+        assert answer.status_code == 422, answer.text
+        (found,) = answer.json()["error"]["fields"]
+        assert (found["field"], reason in found["reason"]) == ("start", True), found
+    assert _learn(api, camera, start="ped2-judged", preset="small")["request"]["preset"] == "small"
 
 
 def test_a_restart_of_the_front_end_loses_no_learning(settings: Settings, redis: Redis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -53,6 +54,10 @@ def _pack(bundle: Path, **changed: bytes | tarfile.TarInfo | None) -> bytes:
     return made.getvalue()
 
 
+def _pack_check(bundle: Path, check: object) -> bytes:
+    return _pack(bundle, **{"check.json": json.dumps(check).encode()})
+
+
 def test_a_model_goes_from_one_machine_to_another(api: httpx.Client, settings: Settings) -> None:
     archive = _read_archive(api)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -83,6 +88,7 @@ def test_an_archive_that_is_no_model_is_refused(api: httpx.Client, settings: Set
     weights = (bundle / "weights.safetensors").read_bytes()
     link = tarfile.TarInfo("check.json")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    check = json.loads((bundle / "check.json").read_bytes())
     for archive, reason in (
         (b"", "no uncompressed tar"),
         (b"x" * 2000, "no uncompressed tar"),
@@ -97,6 +103,9 @@ def test_an_archive_that_is_no_model_is_refused(api: httpx.Client, settings: Set
         (_pack(bundle, **{"x/bundle.json": b"x"}), "twice"),
         (_pack(bundle, **{"check.json": link}), "no plain file"),
         (_pack(bundle, **{"check.json": b"{}"}), "check.json that can't be read"),
+        (_pack_check(bundle, check | {"auc": float("nan")}), "check.json that can't be read"),
+        (_pack_check(bundle, check | {"delay_s": float("inf")}), "check.json that can't be read"),
+        (_pack_check(bundle, check | {"verdict": "x" * 501}), "check.json that can't be read"),
         (_pack(bundle)[: len(weights) // 2], "no uncompressed tar"),
     ):
         answer = api.post("/models/new", content=archive)
@@ -104,9 +113,28 @@ def test_an_archive_that_is_no_model_is_refused(api: httpx.Client, settings: Set
         (field,) = answer.json()["error"]["fields"]
         assert field["field"] == "body"
         assert reason in field["reason"]
+    for name in ("auto", "none"):
+        answer = api.post(f"/models/{name}", content=_pack(bundle))
+        assert answer.status_code == 422
+        assert "is a word of a learning's `start`" in answer.text
     for name in ("a b", "-x", "x" * 65, "%2e%2e", "a%2Fb"):
         assert api.post(f"/models/{name}", content=_pack(bundle)).status_code in (404, 422), name
     assert [each.name for each in models.iterdir()] == ["yard-1"]
+
+
+@pytest.mark.parametrize("kind", ["x", "g", "X", "L", "K", "S", "V", "M"])
+def test_a_header_that_is_read_into_memory_is_refused(
+    api: httpx.Client, settings: Settings, kind: str
+) -> None:
+    bundle = settings.user_models / "yard-1"
+    entry = tarfile.TarInfo("report/a.jpg")
+    entry.type = kind.encode()
+    headers = 2000 * entry.tobuf(tarfile.USTAR_FORMAT)
+    for archive in (headers + _pack(bundle), _pack(bundle, odd=entry)):
+        answer = api.post("/models/new", content=archive)
+        assert answer.status_code == 422, answer.text
+        assert "no plain file" in answer.json()["error"]["message"]
+    assert [each.name for each in settings.user_models.iterdir()] == ["yard-1"]
 
 
 def test_an_archive_that_is_too_large_is_refused(settings: Settings) -> None:

@@ -84,7 +84,9 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     url = ("--url", str(api.base_url))
     assert "there are: gate" in refusal(capsys, "learn", "door", *url)
-    assert "seconds" in refusal(capsys, "learn", "gate", "--seconds", "1", *url)
+    said = refusal(capsys, "learn", "gate", "--seconds", "1", *url)
+    assert "refuses: seconds: " in said and "{" not in said
+    assert "'paper' is not one of" in refusal(capsys, "learn", "gate", "--preset", "paper", *url)
     nobody = ("--url", "http://127.0.0.1:1")
     assert "no other options" in refusal(capsys, "learn", "gate", "--cancel", "--flip", *url)
     assert "does not answer" in refusal(capsys, "learn", "gate", *nobody)

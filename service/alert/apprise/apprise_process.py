@@ -78,7 +78,8 @@ def _handle(request: dict[str, Any], warnings: _WarningLog) -> str | None:
     text = request.get("text")
     if text is None:
         # Others keep a token there: a Telegram bot's begins with a number, which isn't an address.
-        names_host = any("{host}" in template for template in service.templates)
+        templates: tuple[str, ...] = service.templates
+        names_host = any("{host}" in template for template in templates)
         host = str(getattr(service, "host", None) or "") if names_host else ""
         allow_private = _read_allow_private(request)
         if not host:

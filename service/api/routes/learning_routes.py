@@ -20,6 +20,7 @@ from service.api.error_answers import RequestRefused
 from service.api.file_answers import answer_with_file, describe_file_answers
 from service.api.registered_learnings import (
     check_learnable,
+    check_trainable,
     check_videos,
     choose_rate,
     describe_row,
@@ -66,7 +67,7 @@ async def learn_model(
 def _check_request(context: Context, stream_id: str, body: LearningIn) -> None:
     with context.database.read() as session:
         check_learnable(find_stream(session, stream_id), body.sources)
-    check_start(body.start, context.settings)
+    check_start(body.start, body.preset, context.settings)
 
 
 def _add_with_free_name(
@@ -157,10 +158,12 @@ def cancel(learning_id: str, context: Shared) -> LearningOut:
     responses=_CONFLICT,
 )
 def train_anyway(learning_id: str, context: Shared) -> LearningOut:
-    """Its learner collects no more, even if the footage is judged to be too little."""
+    """Its learner collects no more, even if the footage is judged to be too little. 409 while there
+    are less than 16 seconds or 60 frames of a camera."""
     with context.database.write() as session:
         stream, row = lock_row(session, learning_id)
         _check_under_way(row)
+        check_trainable(stream, row)
         row.train_anyway = row.train_now = True
     return describe_row(context, stream, row)
 
@@ -175,6 +178,8 @@ def put_model_live(learning_id: str, context: Shared) -> LearningOut:
     starts again."""
     with context.database.write() as session:
         stream, row = lock_row(session, learning_id)
+        if row.finished_at is None and row.state != LearningState.READY.value:
+            raise RequestRefused(409, f"this learning has no model yet: it is {row.state}")
         if not is_usable(context.settings.user_models, row.bundle):
             raise RequestRefused(
                 409, f"this learning ({row.state}) has no model, or it was deleted: {row.bundle}"

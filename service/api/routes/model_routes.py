@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -149,16 +150,20 @@ async def add_model(name: str, request: Request, context: Shared) -> ModelOut:
     """The body is an archive from `GET /models/{name}/archive` or `normwatch models pack`, of at
     most NORMWATCH_MAX_MODEL_BYTES. It is checked, and added as a whole or not at all."""
     models, limit = context.settings.user_models, context.settings.max_model_bytes
-    await run_in_threadpool(check_new_name, models, name)
-    with make_room(models, ".adding-") as place:
+    await run_in_threadpool(_check_name, context, name)
+    async with contextmanager_in_threadpool(make_room(models, ".adding-")) as place:
         try:
             await _receive(request, place / "archive", limit)
-            await run_in_threadpool(_install, place, models, name, limit)
+            await run_in_threadpool(_install, context, place, name)
         except OSError as error:
             problem = f"can't take it: {error.strerror}"
             raise Unavailable("the models folder", problem=problem) from None
-    info = await run_in_threadpool(_find, context, name)
-    return _describe(context, info, {})
+    return await run_in_threadpool(lambda: _describe(context, _find(context, name), {}))
+
+
+def _check_name(context: Context, name: str) -> None:
+    with context.database.read() as session:
+        check_new_name(session, context.settings.user_models, name)
 
 
 async def _receive(request: Request, path: Path, limit: int) -> None:
@@ -171,8 +176,11 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
             await run_in_threadpool(file.write, part)
 
 
-def _install(place: Path, models: Path, name: str, limit: int) -> None:
-    draft = place / "bundle"
+def _install(context: Context, place: Path, name: str) -> None:
+    models, draft = context.settings.user_models, place / "bundle"
     draft.mkdir()
-    unpack_bundle(place / "archive", draft, limit)
-    put_model(draft, models, name)
+    unpack_bundle(place / "archive", draft, context.settings.max_model_bytes)
+    # A learning that has begun since the first check may have taken the name.
+    with context.database.write() as session:
+        check_new_name(session, models, name)
+        put_model(draft, models, name)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from model.footage.locations import redact_text, redact_url
 from service.api.schemas.copied_fields import copy_fields
 from service.api.times import TimeOut
-from service.learning_messages import CheckSummary, FootageSummary, LearningState
+from service.learning_messages import LEAST_S, CheckSummary, FootageSummary, LearningState
 from service.store.tables import LearningRow
 
 Activate = Literal["if_better", "always", "never"]
@@ -37,7 +37,7 @@ class LearningIn(BaseModel):
 
     seconds: float = Field(
         600.0,
-        ge=16,
+        ge=LEAST_S,
         le=86_400,
         description="Seconds of normal footage to collect of a camera; of videos, the most to use.",
     )

@@ -16,6 +16,7 @@ import torch
 
 from model.network.losses import LossWeights
 from model.network.network_config import NetConfig, Task
+from model.network.preset_networks import PRESET_NETWORKS
 from model.scoring.score_config import NormForm
 from model.training.batches_ahead import make_ahead
 from model.training.pseudo_anomalies import PseudoConfig
@@ -296,3 +297,11 @@ def test_presets_and_weights_are_the_references() -> None:
         "paper": 64, "medium": 32, "small": 16, "fast": 16, "tiny": 8,
     }  # fmt: skip
     assert {name for name, preset in PRESETS.items() if preset.patch > 1} == {"fast"}
+    assert {
+        name: NetConfig(
+            base_width=preset.base_width,
+            patch=preset.patch,
+            judges=preset.train.judgement_weight > 0.0,
+        )
+        for name, preset in PRESETS.items()
+    } == PRESET_NETWORKS
