@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
 
+import structlog
 from pydantic import ValidationError
 from redis import Redis
 
 from service import keys
 from service.learning_messages import LearningJob, LearningStatus
+
+log = structlog.stdlib.get_logger(__name__)
 
 LEARNER_LEASE_S = 15
 """A learner that didn't renew its lease for so long has lost its learning."""
@@ -25,11 +28,11 @@ class Learnings:
         self._redis = redis
         self._lease_ms = round(1000 * lease_s)
         self._claim = redis.register_script(_CLAIM)
+        self._unreadable: set[bytes] = set()
 
     def synchronise(self, jobs: Sequence[LearningJob]) -> None:
         """Make the jobs in Redis these; statuses of others are deleted with them."""
-        known = cast(list[bytes], self._redis.hkeys(keys.LEARNINGS))
-        gone = {ident.decode() for ident in known} - {job.id for job in jobs}
+        gone = self.list_ids() - {job.id for job in jobs}
         pipeline = self._redis.pipeline(transaction=False)
         for job in jobs:
             pipeline.hset(keys.LEARNINGS, job.id, job.model_dump_json())
@@ -39,12 +42,25 @@ class Learnings:
         pipeline.execute()
 
     def jobs(self) -> list[LearningJob]:
-        """Return all jobs, the oldest first."""
-        texts = cast(list[bytes], self._redis.hvals(keys.LEARNINGS))
-        return sorted(
-            (LearningJob.model_validate_json(text) for text in texts),
-            key=lambda job: (job.created_at, job.id),
-        )
+        """Return all jobs that can be read, the oldest first.
+
+        One of a front end of another version must not keep back the others; it is logged once.
+        """
+        fields = cast(dict[bytes, bytes], self._redis.hgetall(keys.LEARNINGS))
+        jobs: list[LearningJob] = []
+        for ident, text in fields.items():
+            try:
+                jobs.append(LearningJob.model_validate_json(text))
+            except ValidationError as error:
+                if ident not in self._unreadable:
+                    self._unreadable.add(ident)
+                    wrong = [".".join(map(str, each["loc"])) for each in error.errors()]
+                    log.warning("a learning can't be read", learning=ident.decode(), fields=wrong)
+        return sorted(jobs, key=lambda job: (job.created_at, job.id))
+
+    def list_ids(self) -> set[str]:
+        """List the ids of all jobs, unreadable ones included."""
+        return {ident.decode() for ident in cast(list[bytes], self._redis.hkeys(keys.LEARNINGS))}
 
     def claim(self, learning_id: str, learner: str) -> bool:
         """Take a learning, or go on having it. Returns whether it is this learner's."""

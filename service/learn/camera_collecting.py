@@ -14,14 +14,14 @@ from model.footage.locations import Location, LocationKind
 from service.capture.probe import Probe, ProbeVerdict
 from service.errors import BadInput, SourceError
 from service.learn.camera_collector import CameraCollector
+from service.learn.collected_review import CollectedReview
 from service.learn.frame_recording import FrameRecording, TrainingRecording
 from service.learn.job_footage import make_frame_shape
-from service.learn.job_process import JobProcess
 from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import CollectedFootage, LearningFolder
 from service.learn.source_examination import describe_probe, probe_source
-from service.learn.work_order import JobStep, WorkOrder
-from service.learning_messages import FootageSummary, LearningJob, LearningState, LearningStatus
+from service.learn.work_order import JUDGING, JobStep, WorkOrder
+from service.learning_messages import LEAST_FRAMES, LearningJob, LearningState, LearningStatus
 from service.logs import hide_secrets
 from service.messages import UPLOAD
 from service.timers import compute_backoff_s
@@ -32,10 +32,8 @@ TICK_S = 0.25
 FIRST_REVIEW_S = 20.0
 REVIEW_GROWTH = 1.15
 """The footage is judged again when there is so many times as much of it."""
-LEAST_FRAMES = 60
-"""Less footage can't be trained on."""
-MOST_S = 24 * 3600.0
-"""A learning whose footage isn't enough after so long fails."""
+MOST_EXTRA_S = 24 * 3600.0
+"""Collecting ends so long after the seconds that were asked for: what there is decides."""
 LONGEST_PAUSE_S = 30.0
 """Between two looks at a camera that is away."""
 
@@ -72,14 +70,7 @@ class CameraCollecting:
         self._folder = folder
         self._space, self._side = parts.space, parts.side
         self._stop = stop
-        self._review: JobProcess | None = None
-        self._review_decides = False
-        """Whether the review that runs is of all that was asked for."""
-        self._reviewed_s = 0.0
-        self._reviewed: CollectedFootage | None = None
-        self._review_failure: str | None = None
-        self._footage = FootageSummary()
-        """What the newest review found."""
+        self._review = CollectedReview(folder.path, learning.make_order)
         self._was_anyway = learning.job.train_anyway
         """Whether that was so from the beginning: then `seconds` are collected first."""
 
@@ -103,8 +94,7 @@ class CameraCollecting:
                 collected = self._watch(collector)
             finally:
                 collector.stop()
-                if self._review is not None:
-                    self._review.stop()
+                self._review.stop()
         if collected is not None:
             self._folder.write_footage(collected)
         return collected
@@ -125,12 +115,13 @@ class CameraCollecting:
     def _examine(self, recording: TrainingRecording, source: Source) -> FrameRecording | None:
         """Wait until the camera answers, and prepare its recording. Returns: None: it is a video.
 
-        Raises: SourceError: it answers, and can't be recorded.
+        Raises: SourceError: it answers, and can't be recorded; or it was away for too long.
         """
         camera, location = self._open(recording, source), Location.parse(str(source.location))
         failures = 0
-        while camera.info is None and not self._stop.is_set():
+        if camera.info is None:
             self._report(0.0, "")
+        while camera.info is None and not self._stop.is_set():
             seen = probe_source(source)
             if seen.verdict is ProbeVerdict.VIDEO:
                 camera.info = describe_probe(seen)
@@ -138,8 +129,10 @@ class CameraCollecting:
             # A device can be opened once, and the worker displays its picture meanwhile.
             if is_hopeless(seen) or location.kind is LocationKind.DEVICE:
                 raise SourceError(seen.reason)
+            if self._is_overdue():
+                raise SourceError(f"the camera was away for a day or longer: {seen.reason}")
             failures += 1
-            self._report(0.0, f"the camera is away: {seen.reason}")
+            self._report(0.0, f"the camera is away: {seen.reason}", is_waiting=True)
             self._stop.wait(compute_backoff_s(failures, first_s=1.0, longest_s=LONGEST_PAUSE_S))
         if camera.info is None or not camera.info.is_live:
             return None
@@ -160,77 +153,88 @@ class CameraCollecting:
 
     def _watch(self, collector: CameraCollector) -> CollectedFootage | None:
         """Report, and have the footage judged, until it is enough. Returns: what to train on."""
-        recording = collector.recording
+        recording, review = collector.recording, self._review
         while not self._stop.wait(TICK_S):
             job, seconds = self._learning.job, recording.recorded_s
-            if (failure := collector.failure or self._review_failure) is not None:
+            if (failure := collector.failure or review.failure) is not None:
                 raise SourceError(failure)
-            no_more = collector.has_ended or collector.is_full
-            is_whole = no_more or seconds >= job.seconds
+            is_over = collector.has_ended or self._is_overdue()
+            is_whole = is_over or collector.is_full or seconds >= job.seconds
             is_hurried = job.train_now or (job.train_anyway and not self._was_anyway)
             is_due = is_hurried or (job.train_anyway and is_whole)
             if is_due and recording.count >= LEAST_FRAMES:
                 return _describe_footage(recording)
-            if self._take_review():
-                return self._reviewed
-            if collector.has_ended and self._review is None and self._reviewed_s >= seconds:
-                raise SourceError(f"the source has ended: {self._footage.advice}")
-            if time.time() - self._folder.began_at > MOST_S:
-                raise SourceError(f"it isn't enough after a day: {self._footage.advice}")
-            if self._review is None and seconds > self._reviewed_s:
-                due_s = max(FIRST_REVIEW_S, REVIEW_GROWTH * self._reviewed_s)
-                if self._reviewed_s < job.seconds:
-                    due_s = min(due_s, job.seconds)
-                if no_more or seconds >= due_s:
-                    self._start_review(recording, seconds, is_whole=is_whole)
-            self._report(seconds, self._explain(collector))
+            if review.take_result() and review.decides and review.footage.is_enough:
+                return review.collected
+            if is_over and self._has_judged_all(seconds):
+                raise SourceError(self._describe_end(collector))
+            if review.is_running and is_whole and not review.decides:
+                review.stop()  # otherwise the one that decides would wait for it
+            no_more = is_over or collector.is_full
+            if self._must_review(seconds, is_whole=is_whole, no_more=no_more):
+                collected = _describe_footage(recording)
+                review.start(collected, seconds, decides=is_whole, is_last=is_over)
+            is_waiting = is_whole or bool(collector.waiting_for)
+            self._report(seconds, self._explain(collector), is_waiting=is_waiting)
         return None
 
-    def _start_review(self, recording: FrameRecording, seconds: float, *, is_whole: bool) -> None:
-        self._reviewed_s, self._reviewed = seconds, _describe_footage(recording)
-        self._review_decides = is_whole
-        self._review = JobProcess(
-            self._folder.path,
-            self._learning.make_order(JobStep.REVIEW, self._reviewed),
-            self._take_summary,
-        )
-
-    def _take_summary(self, status: LearningStatus) -> None:
-        if status.footage is not None:
-            self._footage = status.footage
-        elif status.state is LearningState.FAILED:
-            self._review_failure = status.reason
-
-    def _take_review(self) -> bool:
-        """Take the result of a review, if one is done. Returns whether the footage is enough."""
-        if self._review is None or not self._review.wait(0.0):
+    def _must_review(self, seconds: float, *, is_whole: bool, no_more: bool) -> bool:
+        """Decide whether to judge the footage now."""
+        review, asked_s = self._review, self._learning.job.seconds
+        if review.is_running or seconds == 0.0:
             return False
-        self._review = None
-        return self._review_decides and self._footage.is_enough
+        if is_whole and not review.decides:
+            return True
+        if seconds <= review.seconds:
+            return False
+        if no_more or review.seconds < asked_s <= seconds:
+            return True
+        # The review that decides mustn't wait for one that doesn't.
+        has_time = is_whole or seconds + review.took_s < asked_s
+        return has_time and seconds >= max(FIRST_REVIEW_S, REVIEW_GROWTH * review.seconds)
+
+    def _has_judged_all(self, seconds: float) -> bool:
+        """Decide whether the last review, of all that there is, has been made."""
+        review = self._review
+        is_last = review.decides and (review.is_last or review.seconds >= seconds)
+        return seconds == 0.0 or (is_last and not review.is_running)
+
+    def _is_overdue(self) -> bool:
+        """Decide whether the learning has collected for as long as it may."""
+        return time.time() - self._folder.began_at > self._learning.job.seconds + MOST_EXTRA_S
+
+    def _describe_end(self, collector: CameraCollector) -> str:
+        advice = self._review.footage.advice or "nothing was recorded"
+        if collector.has_ended:
+            return f"the source has ended: {advice}"
+        return f"it isn't enough after a day more than was asked for: {advice}"
 
     def _explain(self, collector: CameraCollector) -> str:
         """Explain what the collecting waits for."""
+        review, asked_s = self._review, self._learning.job.seconds
+        if review.is_running and review.decides and not review.has_decided:
+            return JUDGING
         if collector.is_full:
             limit = f"{self._space.limit / 1024**3:.1f} GiB"
             return (
                 f"the recordings of all learnings take {limit}, or the disk is full: train with "
-                f"what there is, or cancel. {self._footage.advice}"
+                f"what there is, or cancel. {review.footage.advice}"
             ).strip()
         if collector.waiting_for:
             return f"the camera is away: {collector.waiting_for}"
-        is_late = collector.recording.recorded_s >= self._learning.job.seconds
-        return self._footage.advice if is_late else ""
+        return review.footage.advice if collector.recording.recorded_s >= asked_s else ""
 
-    def _report(self, seconds: float, reason: str) -> None:
-        left_s = max(0.0, self._learning.job.seconds - seconds)
+    def _report(self, seconds: float, reason: str, *, is_waiting: bool = False) -> None:
+        """Report. Args: is_waiting: nobody can say how long it takes."""
+        asked_s = self._learning.job.seconds
         self._learning.take_status(
             LearningStatus(
                 id=self._learning.job.id,
                 state=LearningState.COLLECTING,
                 reason=hide_secrets(reason),
-                progress=min(1.0, seconds / self._learning.job.seconds),
-                remaining_s=left_s or None,
-                footage=self._footage.model_copy(update={"seconds": round(seconds, 1)}),
+                progress=min(1.0, seconds / asked_s),
+                remaining_s=None if is_waiting else max(0.0, asked_s - seconds),
+                footage=self._review.footage.model_copy(update={"seconds": round(seconds, 1)}),
                 updated_at=time.time(),
             )
         )

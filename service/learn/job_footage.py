@@ -19,7 +19,7 @@ from service.learn.frame_recording import FrameRecording, TrainingRecording
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import LearningFolder
 from service.learn.source_examination import examine_source
-from service.learn.work_order import WorkOrder
+from service.learn.work_order import READING, WorkOrder
 from service.learning_messages import LearningState
 
 log = structlog.stdlib.get_logger(__name__)
@@ -77,7 +77,7 @@ def _read_videos(
     rest = limit
 
     def count_frame(left: int) -> None:
-        reports.report_progress(LearningState.COLLECTING, 1.0 - left / limit)
+        reports.report_progress(LearningState.COLLECTING, 1.0 - left / limit, reason=READING)
 
     for source in find_footage(order.job.sources).sources:
         part = recording.open_source(source)

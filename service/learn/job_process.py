@@ -18,6 +18,10 @@ from service.tether import tether_command
 
 log = structlog.stdlib.get_logger(__name__)
 
+MOST_DEATHS = 3
+"""A process that dies so often without progress isn't started again."""
+RESTART_S = 1.0
+"""Until it is started again."""
 STOP_S = 10.0
 """A process that was asked to end may take so long to save its checkpoint."""
 

@@ -52,6 +52,7 @@ class JobReports:
         state: LearningState,
         progress: float,
         *,
+        reason: str = "",
         remaining_s: float | None = None,
         loss: float | None = None,
     ) -> None:
@@ -62,6 +63,7 @@ class JobReports:
             LearningStatus(
                 id=self._id,
                 state=state,
+                reason=reason,
                 progress=min(1.0, max(0.0, progress)),
                 remaining_s=remaining_s,
                 loss=loss,

@@ -83,12 +83,13 @@ class JobTraining:
         run = self._start(net, training)
         stop = threading.Event()
         with stop_on_signals(stop):
-            run.run(
-                on_step=lambda progress: self._report_step(progress, stop),
-                checkpoint=self.folder.checkpoint,
-                checkpoint_every_s=CHECKPOINT_EVERY_S,
-                stop=stop.is_set,
-            )
+            if not run.is_done:  # a checkpoint is only saved again with more steps
+                run.run(
+                    on_step=lambda progress: self._report_step(progress, stop),
+                    checkpoint=self.folder.checkpoint,
+                    checkpoint_every_s=CHECKPOINT_EVERY_S,
+                    stop=stop.is_set,
+                )
         if not run.is_done:
             raise Interrupted
         self._finish(run, training, held_out)

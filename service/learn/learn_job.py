@@ -18,7 +18,7 @@ from service.learn.job_footage import JobFootage, load_footage
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import LearningFolder
 from service.learn.priority import lower_priority
-from service.learn.work_order import JobStep, WorkOrder
+from service.learn.work_order import JUDGING, JobStep, WorkOrder
 from service.learning_messages import FootageSummary, LearningState
 from service.logs import hide_secrets
 
@@ -81,14 +81,16 @@ def _train(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> int
     if (check := read_finished_check(order)) is not None:
         reports.report(LearningState.READY, check=check, progress=1.0)
         return 0
-    footage, summary = _judge(load_footage(order, folder, reports))
+    footage = load_footage(order, folder, reports)
+    reports.report(LearningState.COLLECTING, JUDGING, progress=1.0)
+    footage, summary = _judge(footage)
     # What a camera gave was judged before; of videos there is no more.
     is_enough = order.collected is not None or order.job.train_anyway or summary.is_enough
     if not is_enough or not footage.clips:
         reason = summary.advice or "there is nothing left to learn"
         reports.report(LearningState.FAILED, reason, footage=summary)
         return 0
-    reports.report(LearningState.COLLECTING, footage=summary, progress=1.0)
+    reports.report(LearningState.COLLECTING, JUDGING, footage=summary, progress=1.0)
     try:
         JobTraining(order, folder, reports, footage).run()
     except Interrupted:

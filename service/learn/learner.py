@@ -114,7 +114,7 @@ class Learner:
         now = time.monotonic()
         jobs = {job.id: job for job in self._learnings.jobs()}
         self._learnings.beat(self.id, time.time())
-        self._stop_absent_runs(jobs, now)
+        self._stop_absent_runs(self._learnings.list_ids() | set(jobs), now)
         for ident, run in list(self._runs.items()):
             if not run.is_stopped and not self._learnings.claim(ident, self.id):
                 log.warning("another learner has taken a learning", learning=ident)
@@ -174,10 +174,10 @@ class Learner:
             )
         )
 
-    def _stop_absent_runs(self, jobs: dict[str, LearningJob], now: float) -> None:
+    def _stop_absent_runs(self, known: set[str], now: float) -> None:
         """Stop learnings that aren't in Redis any more, and delete what they recorded."""
         for ident in {*self._runs, *list_learnings(self._root)}:
-            if ident in jobs:
+            if ident in known:
                 self._missing_since.pop(ident, None)
                 continue
             missing_s = now - self._missing_since.setdefault(ident, now)
@@ -188,7 +188,7 @@ class Learner:
                 log.info("the recording of a learning is deleted", learning=ident)
                 self._delete(ident)
                 self._missing_since.pop(ident)
-        self._first_seen = {ident: at for ident, at in self._first_seen.items() if ident in jobs}
+        self._first_seen = {ident: at for ident, at in self._first_seen.items() if ident in known}
 
     def _end(self, run: LearningRun) -> bool:
         """Stop a run; the next rounds go on until it has ended. Returns whether it has."""

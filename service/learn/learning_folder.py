@@ -47,6 +47,14 @@ class LearningFolder:
             begun.touch()
         return begun.stat().st_mtime
 
+    @property
+    def checkpoint_saved_at(self) -> int | None:
+        """When the training's checkpoint was saved, in nanoseconds; None: there is none."""
+        try:
+            return self.checkpoint.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     def read_footage(self) -> CollectedFootage | None:
         """Return how much was collected; None: not all yet."""
         try:

@@ -9,17 +9,15 @@ import structlog
 
 from service.errors import BadInput, SourceError
 from service.learn.camera_collecting import CameraCollecting
-from service.learn.job_process import JobProcess
+from service.learn.job_process import MOST_DEATHS, RESTART_S
 from service.learn.learner_parts import LearnerParts
 from service.learn.learning_folder import CollectedFootage, LearningFolder
-from service.learn.work_order import JobStep, WorkOrder
+from service.learn.training_process import TrainingProcess
+from service.learn.work_order import JUDGING, READING, JobStep, WorkOrder
 from service.learning_messages import DONE, LearningJob, LearningState, LearningStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
-MOST_DEATHS = 3
-"""A process that dies so often without progress isn't started again."""
-RESTART_S = 1.0
 TICK_S = 0.25
 
 
@@ -87,7 +85,7 @@ class LearningRun:
         return self._stop.is_set()
 
     def take_status(self, status: LearningStatus) -> None:
-        """Take over a status. Footage and check stay where the new one has none."""
+        """Take over a status. Footage and check stay where it has none."""
         with self._lock:
             before = self._status
             self._status = status.model_copy(
@@ -148,22 +146,36 @@ class LearningRun:
         collecting = CameraCollecting(self, self._folder, self._parts, self._stop)
         return collecting.run()
 
+    def _report_beginning(self, collected: CollectedFootage | None) -> None:
+        """Report what the process begins with; it may wait long for idle processor time."""
+        is_read = collected is not None
+        self.take_status(
+            LearningStatus(
+                id=self.job.id,
+                state=LearningState.COLLECTING,
+                reason=JUDGING if is_read else READING,
+                progress=1.0 if is_read else 0.0,
+                updated_at=time.time(),
+            )
+        )
+
     def _train(self, collected: CollectedFootage | None) -> None:
         """Have a process train; one that was killed is started again, and goes on."""
-        deaths, reached = 0, self._status
+        deaths, saved_at = 0, self._folder.checkpoint_saved_at
         while not self._stop.is_set():
-            process = JobProcess(
-                self._folder.path, self.make_order(JobStep.TRAIN, collected), self.take_status
-            )
-            while not process.wait(TICK_S):
+            self._report_beginning(collected)
+            training = TrainingProcess(self, self._folder, collected)
+            while not training.process.wait(TICK_S):
                 if self._stop.is_set():
-                    process.stop()
+                    training.process.stop()
                     return
-            status = self.status
-            if process.succeeded and status.state in DONE:
+            if training.must_repeat():
+                continue
+            if training.process.succeeded and self.is_done:
                 return
-            has_moved = (status.state, status.progress) != (reached.state, reached.progress)
-            deaths, reached = 1 if has_moved else deaths + 1, status
+            # A process that gets to the same checkpoint again and again never ends.
+            before, saved_at = saved_at, self._folder.checkpoint_saved_at
+            deaths = 1 if saved_at != before else deaths + 1
             log.warning("a learning's process ended", learning=self.job.id, deaths=deaths)
             if deaths >= MOST_DEATHS:
                 self.set_state(

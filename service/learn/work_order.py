@@ -14,6 +14,8 @@ from service.settings import AUTO
 HELD_OUT = 0.125
 """Share of the footage that is held out for γ, ranges and thresholds."""
 FRAME_SIDE = 256
+JUDGING = "the footage is judged; it takes only idle processor time"
+READING = "the videos are read; it takes only idle processor time"
 
 
 class JobStep(StrEnum):

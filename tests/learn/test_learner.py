@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from model.bundles.bundle import load
 from service import keys
 from service.bus.connection import connect
 from service.learn import learner as learner_module
+from service.learn.learner import Learner
+from service.learn.work_order import JUDGING
 from service.learning_messages import LearningState
 from service.tools.bench.rtsp import RtspServer
 from tests.learn.conftest import LEASE_S, SIDE, WORK_S, LearnBench, find_job_processes
@@ -71,9 +75,9 @@ def _has_trained(bench: LearnBench) -> bool:
     return status is not None and status.state is LearningState.TRAINING and status.progress > 0
 
 
-def _count_frames(bench: LearnBench) -> int:
+def _count_frames(bench: LearnBench, ident: str = "one") -> int:
     """The frames of the longest recording of a source."""
-    indices = bench.folder().glob("recording/*/index.jsonl")
+    indices = bench.folder(ident).glob("recording/*/index.jsonl")
     return max((index.read_bytes().count(b"\n") for index in indices), default=0)
 
 
@@ -96,10 +100,18 @@ def test_too_little_footage_is_not_learned_unless_it_must_be(
 def test_a_learning_waits_for_its_turn_and_is_cancelled(bench: LearnBench, walkway: Path) -> None:
     lock_file = bench.folder().parent / "training.lock"
     lock_file.parent.mkdir(parents=True)
-    with bench.learner(), lock_file.open("w") as lock:
+    with bench.learner() as learner, lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        bench.ask(walkway, train_anyway=True)
+        bench.ask(walkway, seconds=4.0)
+        wait_for(find_job_processes, "a process")
+        (reader,) = find_job_processes()
+        reader.suspend()
+        # It was ordered to refuse so little footage; meanwhile the owner presses "Train now".
+        bench.ask(walkway, seconds=4.0, train_anyway=True, train_now=True)
+        wait_for(lambda: _is_train_now_known(learner), "the learner's next round")
+        reader.resume()
         queued = bench.wait_for_state(LearningState.QUEUED)
+        assert reader.pid not in [process.pid for process in find_job_processes()]
         assert "another learning is in training" in queued.reason
         bench.ask(walkway, train_anyway=True, is_cancelled=True)
         bench.wait_for_state(LearningState.CANCELLED)
@@ -107,6 +119,53 @@ def test_a_learning_waits_for_its_turn_and_is_cancelled(bench: LearnBench, walkw
         assert not bench.folder().exists()
         bench.ask(walkway, ident="later", is_cancelled=True)
         bench.wait_for_state(LearningState.CANCELLED, "later")
+
+
+def _is_train_now_known(learner: Learner) -> bool:
+    return all(run.job.train_now for run in learner._runs.values())
+
+
+def test_a_process_that_dies_at_the_same_place_is_not_started_again(
+    bench: LearnBench, walkway: Path
+) -> None:
+    lock_file = bench.folder().parent / "training.lock"
+    lock_file.parent.mkdir(parents=True)
+    with bench.learner(), lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        bench.ask(walkway, seconds=4.0, train_anyway=True)
+        # Each time in another state than the time before: that alone is no progress.
+        for state in (LearningState.QUEUED, LearningState.COLLECTING, LearningState.QUEUED):
+            bench.wait_for_state(state)
+            wait_for(find_job_processes, "a process")
+            find_job_processes()[0].kill()
+        failed = bench.wait_for_state(LearningState.FAILED)
+    assert "again and again" in failed.reason
+
+
+def test_footage_decides_once_it_is_complete_or_the_time_is_over(
+    bench: LearnBench, walkway: Path
+) -> None:
+    lock_file = bench.folder().parent / "training.lock"
+    lock_file.parent.mkdir(parents=True)
+    with rtsp_server({"/one": walkway}) as base, bench.learner(), lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        bench.ask(f"{base}/one", seconds=8.0)
+        bench.ask(f"{base}/one", ident="late", seconds=3600.0)
+        bench.ask(f"{base}/one", ident="over", seconds=3600.0, train_anyway=True)
+        wait_for(lambda: _reason(bench) == JUDGING, "the review of all", WORK_S)
+        status = bench.status()
+        assert status is not None and status.remaining_s is None
+        assert status.progress == pytest.approx(1.0, abs=0.05)
+        wait_for(lambda: "minutes" in _reason(bench), "the advice", WORK_S)
+        wait_for(lambda: _count_frames(bench, "over") > 70, "enough frames", WORK_S)
+        wait_for(lambda: _count_frames(bench, "late") > 20, "frames", WORK_S)
+        for ident in ("late", "over"):
+            began_at = time.time() - 2 * 86_400.0
+            os.utime(bench.folder(ident) / "begun", (began_at, began_at))
+        late = bench.wait_for_state(LearningState.FAILED, "late")
+        assert late.footage is not None and late.footage.advice in late.reason
+        assert "a day more than was asked for" in late.reason
+        bench.wait_for_state(LearningState.QUEUED, "over")
 
 
 def test_a_camera_that_refuses_fails_and_one_that_is_away_is_waited_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
+from service import keys
 from service.bus.learnings import FORGET_S, Learnings
 from service.learning_messages import LearningJob, LearningState, LearningStatus
 from tests.support.servers import wait_for
@@ -46,6 +47,17 @@ def test_jobs_are_those_of_the_front_end_and_statuses_go_with_them(each_redis: R
     learnings.synchronise(jobs[:1])
     assert learnings.jobs() == jobs[:1]
     assert list(learnings.statuses()) == ["new"]
+
+
+def test_a_job_of_another_version_does_not_keep_back_the_others(each_redis: Redis) -> None:
+    learnings = Learnings(each_redis)
+    job = make_job("new", 2.0)
+    learnings.synchronise([job])
+    each_redis.hset(keys.LEARNINGS, "odd", '{"id": "odd", "preset": 3}')
+    assert learnings.jobs() == [job]
+    assert learnings.list_ids() == {"new", "odd"}, "what a learner recorded for it stays"
+    learnings.synchronise([job])
+    assert learnings.list_ids() == {"new"}
 
 
 def test_learners_are_listed_while_they_beat(each_redis: Redis) -> None:
