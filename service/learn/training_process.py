@@ -7,7 +7,7 @@ import structlog
 from service.learn.camera_collecting import Reporting
 from service.learn.job_process import JobProcess
 from service.learn.learning_folder import CollectedFootage, LearningFolder
-from service.learn.work_order import JobStep, WorkOrder
+from service.learn.work_order import JobStep
 from service.learning_messages import LearningState, LearningStatus
 
 log = structlog.stdlib.get_logger(__name__)
