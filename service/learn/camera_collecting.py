@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 30.0
 
 
 class Reporting(Protocol):
-    """A learning, as its collecting needs it."""
+    """A learning, as its collecting and its processes need it."""
 
     @property
     def job(self) -> LearningJob:

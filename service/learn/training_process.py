@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import structlog
 
+from service.learn.camera_collecting import Reporting
 from service.learn.job_process import JobProcess
 from service.learn.learning_folder import CollectedFootage, LearningFolder
-from service.learn.work_order import JobStep, WorkOrder
-from service.learning_messages import LearningJob, LearningState, LearningStatus
+from service.learn.work_order import JobStep
+from service.learning_messages import LearningState, LearningStatus
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-class Training(Protocol):
-    """A learning, as its training needs it."""
-
-    @property
-    def job(self) -> LearningJob:
-        """The learning as it is required now."""
-
-    def take_status(self, status: LearningStatus) -> None:
-        """Report a status."""
-
-    def make_order(self, step: JobStep, collected: CollectedFootage | None) -> WorkOrder:
-        """Make the order for a process."""
 
 
 class TrainingProcess:
     """One process. It knows the learning as it was when it began; this knows what came since."""
 
     def __init__(
-        self, learning: Training, folder: LearningFolder, collected: CollectedFootage | None
+        self, learning: Reporting, folder: LearningFolder, collected: CollectedFootage | None
     ) -> None:
         """Start it. Raises: OSError: it can't be started."""
         self._learning = learning
