@@ -3,6 +3,9 @@
 import { byId, duration, element, figures, setText } from "./dom.js";
 import { STEPS, capitalise, describeLeft, isMeasured, listFootage, listSkipped, titleOf } from "./learn_texts.js";
 
+const LEAST_S = 16;
+const LEAST_FRAMES = 60;
+
 /** Show a learning. */
 export function showProgress(learning) {
   const { state, footage, reason } = learning;
@@ -21,7 +24,12 @@ export function showProgress(learning) {
   if (footage) figures(byId("learn-figures"), listFootage(footage, learning.request.seconds));
   showSkipped(footage);
   figures(byId("learn-details").querySelector("dl"), listDetails(learning));
-  byId("learn-train").hidden = state !== "collecting" || learning.request.train_anyway;
+  byId("learn-train").hidden = state !== "collecting" || learning.request.train_anyway || !isTrainable(learning);
+}
+
+/** Whether there is enough footage to train on now: the service refuses less. */
+function isTrainable({ footage, request }) {
+  return request.sources?.length > 0 || (footage?.seconds ?? 0) >= Math.max(LEAST_S, LEAST_FRAMES / request.fps);
 }
 
 function showSteps(state) {
