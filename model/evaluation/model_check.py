@@ -107,6 +107,17 @@ class PreparedCheck:
     fps: float
 
 
+@dataclass(frozen=True, slots=True)
+class ScenePlan:
+    """Which scenes are made."""
+
+    seed: int = 0
+    scenes_a_kind: int = SCENES_A_KIND
+
+
+USUAL_PLAN = ScenePlan()
+
+
 def check_model(
     bundle: Bundle,
     held_out: Sequence[Clip],
@@ -115,8 +126,7 @@ def check_model(
     *,
     current: Bundle | None = None,
     on_progress: Callable[[float], object] = lambda share: None,
-    seed: int = 0,
-    scenes_a_kind: int = SCENES_A_KIND,
+    plan: ScenePlan = USUAL_PLAN,
     engine: EngineName | None = None,
 ) -> ModelCheck:
     """Check a calibrated model.
@@ -132,14 +142,7 @@ def check_model(
         the held-out footage gets a score.
     """
     _require_shape(bundle, [*held_out, *training_clips])
-    prepared = prepare_check(
-        held_out,
-        training_clips,
-        fps,
-        bundle.config.context,
-        seed=seed,
-        scenes_a_kind=scenes_a_kind,
-    )
+    prepared = prepare_check(held_out, training_clips, fps, bundle.config.context, plan)
     return run_check(bundle, prepared, current=current, on_progress=on_progress, engine=engine)
 
 
@@ -148,9 +151,7 @@ def prepare_check(
     training_clips: Sequence[Clip],
     fps: float,
     context: int,
-    *,
-    seed: int = 0,
-    scenes_a_kind: int = SCENES_A_KIND,
+    plan: ScenePlan = USUAL_PLAN,
 ) -> PreparedCheck:
     """Make the scenes, and play them to frame difference: the same for all models of a camera.
 
@@ -160,7 +161,9 @@ def prepare_check(
     """
     if max(map(len, held_out), default=0) <= context:
         raise ValueError("no frame of the held-out footage gets a score: it is too short")
-    scenes = tuple(make_scenes(held_out, fps, CHECK_SEED + seed, scenes_a_kind=scenes_a_kind))
+    scenes = tuple(
+        make_scenes(held_out, fps, CHECK_SEED + plan.seed, scenes_a_kind=plan.scenes_a_kind)
+    )
     return PreparedCheck(
         scenes=scenes,
         normal=tuple(take_evenly(held_out, MOST_NORMAL_FRAMES)),

@@ -53,7 +53,7 @@ def check(
     """Check a model on its camera's normal footage; exits with 1 if it doesn't pass."""
     restart_with_tunables()
     from model.evaluation.check_report import save_report
-    from model.evaluation.model_check import check_model
+    from model.evaluation.model_check import ScenePlan, check_model
     from model.footage.clips import open_frame_store
     from model.training.footage_review import review_footage
 
@@ -80,7 +80,7 @@ def check(
             rate,
             current=rival,
             on_progress=lambda share: bar.update(task, completed=share),
-            seed=seed,
+            plan=ScenePlan(seed=seed),
         )
     summary = CheckSummary.model_validate(checked, from_attributes=True)
     _print(console, summary)

@@ -19,7 +19,7 @@ from model.engines.names import EngineName
 from model.evaluation.check_figures import KindFigures
 from model.evaluation.check_report import save_report
 from model.evaluation.check_verdict import Findings, give_verdict, may_go_live
-from model.evaluation.model_check import ModelCheck, check_model
+from model.evaluation.model_check import ModelCheck, ScenePlan, check_model
 from model.footage.clips import Clip
 from model.frames import fit
 from service.learning_messages import CheckSummary
@@ -63,7 +63,7 @@ def check(bundle: Bundle, clip: Clip, shares: list[float]) -> ModelCheck:
         FPS,
         current=bundle,
         on_progress=shares.append,
-        scenes_a_kind=SCENES_A_KIND,
+        plan=ScenePlan(scenes_a_kind=SCENES_A_KIND),
         engine=EngineName.TORCH_FP32,
     )
 
@@ -93,7 +93,7 @@ def test_a_model_of_another_scene_does_not_pass(bundle: Bundle) -> None:
     wall = random.integers(0, 256, (1, *bundle.frame_shape.array_shape))
     frames = (wall + random.normal(0.0, 8.0, (30, *bundle.frame_shape.array_shape))).clip(0, 255)
     other = Clip("other", frames.astype(np.uint8))
-    found = check_model(bundle, [other], [other], FPS, scenes_a_kind=1)
+    found = check_model(bundle, [other], [other], FPS, plan=ScenePlan(scenes_a_kind=1))
     assert not found.is_passed
     assert found.verdict.startswith("it doesn't know this camera")
 
