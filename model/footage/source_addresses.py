@@ -86,24 +86,23 @@ def parse_host_address(host: str) -> Address | None:
     return None
 
 
-def _find_problem(address: Address, networks: Sequence[Network]) -> str | None:
-    for each in _list_meanings(address):
-        if any(each in network for network in NEVER):
-            return "its host is at a link-local address, and no camera may be there"
-    if networks and not any(each in net for each in _list_meanings(address) for net in networks):
-        return "its host is in none of the networks that NORMWATCH_SOURCE_NETWORKS names"
-    return None
-
-
-def _list_meanings(address: Address) -> Iterator[Address]:
-    """Yield the address, and the IPv4 address that an IPv6 address stands for."""
-    yield address
+def list_meanings(address: Address) -> list[Address]:
+    """List the address, and the IPv4 address that an IPv6 address stands for, if it does."""
+    inner = None
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in _TRANSLATED:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            yield inner
+    return [address] if inner is None else [address, inner]
+
+
+def _find_problem(address: Address, networks: Sequence[Network]) -> str | None:
+    for each in list_meanings(address):
+        if any(each in network for network in NEVER):
+            return "its host is at a link-local address, and no camera may be there"
+    if networks and not any(each in net for each in list_meanings(address) for net in networks):
+        return "its host is in none of the networks that NORMWATCH_SOURCE_NETWORKS names"
+    return None
 
 
 def _look_up(host: str, port: int) -> Iterator[Address]:

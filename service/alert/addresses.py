@@ -11,24 +11,21 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import ip_address, ip_network
 
 import httpcore
 import httpx
 from httpcore import SOCKET_OPTION, NetworkBackend, NetworkStream
 
-from model.footage.source_addresses import NEVER, parse_host_address
+from model.footage.source_addresses import (
+    NEVER,
+    Network,
+    list_meanings,
+    parse_host_address,
+)
 from service.errors import AddressRefused, BadInput
 from service.logs import hide_secrets
 
-Network = IPv4Network | IPv6Network
 AllowPrivate = bool | Sequence[Network]
 """Which addresses receivers may have, besides public ones: all private ones, or some networks."""
 
@@ -95,8 +92,7 @@ def may_reach(address: str, allow_private: AllowPrivate) -> bool:
     """Return whether messages may go to an address."""
     if is_public(address):
         return True
-    ip = ip_address(address.partition("%")[0])
-    meanings = [ip, *filter(None, (_find_inner_address(ip),))]
+    meanings = list_meanings(ip_address(address.partition("%")[0]))
     if not isinstance(allow_private, bool):
         return any(each in network for each in meanings for network in allow_private)
     # Link-local ones include those at which clouds hand out their machines' credentials.
@@ -106,17 +102,12 @@ def may_reach(address: str, allow_private: AllowPrivate) -> bool:
 def is_public(address: str) -> bool:
     """Return whether an address is on the internet, and belongs to one machine."""
     ip = ip_address(address)
-    inner = _find_inner_address(ip)
-    if inner is not None:
-        return is_public(str(inner))
+    *_, meant = list_meanings(ip)
+    if meant != ip:
+        return is_public(str(meant))
     if any(ip in network for network in _ALSO_SPECIAL):
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
-
-
-def _find_inner_address(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address stands for."""
-    return None if isinstance(ip, IPv4Address) else ip.ipv4_mapped or ip.sixtofour
 
 
 def _is_address(host: str) -> bool:

@@ -120,4 +120,6 @@ def test_public_addresses_are_told_from_others() -> None:
     assert is_public("::ffff:8.8.8.8")
     assert is_public("2002:808:808::")
     assert not is_public("::ffff:10.0.0.1")
+    assert not is_public("64:ff9b::10.0.0.1")
+    assert is_public("64:ff9b::8.8.8.8")
     assert not is_public("fe80::1%1")
