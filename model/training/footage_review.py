@@ -66,6 +66,8 @@ class FootageReview:
     """One sentence for the owner."""
     kept: tuple[Clip, ...]
     """The clips to learn: frames that follow each other, views of the given ones."""
+    kept_frames: tuple[tuple[int, int], ...]
+    """The same for `cut_clips`: first frame, and one after the last, counted over all clips."""
 
 
 def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
@@ -86,10 +88,10 @@ def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
         is_kept[index] = False
     movement = find_movement(samples, is_kept)
     reasons = _spread_over_frames(samples, flags)
-    kept, left_out = _cut(clips, reasons, fps)
+    kept, left_out = _find_stretches(clips, reasons, fps)
     coverage = Coverage(
         seconds=sum(map(len, clips)) / fps,
-        used_s=sum(map(len, kept)) / fps,
+        used_s=sum(last - first for first, last in kept) / fps,
         moving_share=movement.share,
         cells=movement.cells,
     )
@@ -101,7 +103,8 @@ def review_footage(clips: Sequence[Clip], fps: float) -> FootageReview:
         left_out=tuple(left_out),
         is_enough=is_enough(coverage),
         advice=give_advice(coverage),
-        kept=tuple(kept),
+        kept=tuple(cut_clips(clips, kept)),
+        kept_frames=tuple(kept),
     )
 
 
@@ -151,10 +154,26 @@ def _spread_over_frames(
     return reasons
 
 
-def _cut(
+def cut_clips(clips: Sequence[Clip], kept: Sequence[tuple[int, int]]) -> list[Clip]:
+    """Return the runs of frames that a review of these clips kept, as views of them."""
+    found: list[Clip] = []
+    start = 0
+    for clip in clips:
+        end = start + len(clip)
+        for first, last in kept:
+            if (first, last) == (start, end):
+                found.append(clip)
+            elif start <= first < end:
+                found.append(Clip(clip.name, clip.frames[first - start : last - start]))
+        start = end
+    return found
+
+
+def _find_stretches(
     clips: Sequence[Clip], reasons: NDArray[np.uint8], fps: float
-) -> tuple[list[Clip], list[LeftOutStretch]]:
-    kept: list[Clip] = []
+) -> tuple[list[tuple[int, int]], list[LeftOutStretch]]:
+    """Return the runs of frames to keep, and the stretches to leave out."""
+    kept: list[tuple[int, int]] = []
     left_out: list[LeftOutStretch] = []
     start = 0
     for clip in clips:
@@ -162,7 +181,7 @@ def _cut(
         for first, last, code in _list_runs(own):
             is_whole = last - first == len(clip)
             if code == _KEPT and (is_whole or last - first >= LEAST_RUN_S * fps):
-                kept.append(clip if is_whole else Clip(clip.name, clip.frames[first:last]))
+                kept.append((start + first, start + last))
             elif code != _KEPT:
                 begin_s, end_s = (start + first) / fps, (start + last) / fps
                 reason = _REASONS[code - 1]

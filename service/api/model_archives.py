@@ -16,7 +16,7 @@ from typing import IO, Self
 
 from model.bundles.catalog import DOCUMENT, WEIGHTS, BundleError, read_document
 from service.errors import BadInput
-from service.learn_keeper.model_folders import CHECK, PICTURE, REPORT, list_pictures, read_check
+from service.model_folders import CHECK, PICTURE, REPORT, list_pictures, read_check
 
 CHUNK = 1 << 20
 MAX_SMALL_BYTES = 8 << 20

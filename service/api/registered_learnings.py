@@ -18,9 +18,9 @@ from service.api.source_checks import check_content, check_source
 from service.errors import BadInput, NotFound
 from service.learn_keeper.learning_keeper import lock_learning_row
 from service.learn_keeper.learning_rows import UNDER_WAY
-from service.learn_keeper.model_folders import has_bundle, list_pictures
 from service.learning_messages import LEAST_FRAMES, LEAST_S, FootageSummary, LearningState
 from service.messages import UPLOAD
+from service.model_folders import has_bundle, list_pictures
 from service.settings import Settings
 from service.store.tables import LearningRow, StreamRow
 

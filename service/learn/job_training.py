@@ -30,8 +30,8 @@ from service.learn.job_footage import JobFootage
 from service.learn.job_reports import JobReports
 from service.learn.learning_folder import BUNDLES, LearningFolder, take_lock
 from service.learn.work_order import HELD_OUT, WorkOrder
-from service.learn_keeper.model_folders import CHECK, REPORT, read_check
 from service.learning_messages import CheckSummary, LearningState
+from service.model_folders import CHECK, REPORT, read_check
 from service.settings import AUTO
 from service.signals import stop_on_signals
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import structlog
 
-from model.training.footage_review import review_footage
+from model.training.footage_review import cut_clips, review_footage
 from service.errors import BadInput, NormwatchError
 from service.learn.job_footage import JobFootage, load_footage
 from service.learn.job_reports import JobReports
-from service.learn.learning_folder import LearningFolder
+from service.learn.learning_folder import JudgedFootage, LearningFolder
 from service.learn.priority import lower_priority
 from service.learn.work_order import JUDGING, JobStep, WorkOrder
 from service.learning_messages import FootageSummary, LearningState
@@ -60,15 +60,24 @@ def describe_failure(error: Exception) -> str:
 
 
 def _review(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> None:
-    _, summary = _judge(load_footage(order, folder, reports))
+    _, summary = _judge(load_footage(order, folder, reports), folder)
     reports.report(LearningState.COLLECTING, footage=summary)
 
 
-def _judge(footage: JobFootage) -> tuple[JobFootage, FootageSummary]:
-    """Judge the footage. Returns: the part of it to learn, and what was found."""
-    review = review_footage(footage.clips, footage.fps)
-    summary = FootageSummary.model_validate(review, from_attributes=True)
-    return replace(footage, clips=review.kept), summary
+def _judge(footage: JobFootage, folder: LearningFolder) -> tuple[JobFootage, FootageSummary]:
+    """Judge the footage, unless that was done. Returns: what of it to learn, and what was found."""
+    frames = sum(map(len, footage.clips))
+    judged = folder.read_judgement(footage.names, frames)
+    if judged is None:
+        review = review_footage(footage.clips, footage.fps)
+        judged = JudgedFootage(
+            names=tuple(footage.names),
+            frames=frames,
+            summary=FootageSummary.model_validate(review, from_attributes=True),
+            kept=review.kept_frames,
+        )
+        folder.write_judgement(judged)
+    return replace(footage, clips=cut_clips(footage.clips, judged.kept)), judged.summary
 
 
 def _train(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> int:
@@ -83,7 +92,7 @@ def _train(order: WorkOrder, folder: LearningFolder, reports: JobReports) -> int
         return 0
     footage = load_footage(order, folder, reports)
     reports.report(LearningState.COLLECTING, JUDGING, progress=1.0)
-    footage, summary = _judge(footage)
+    footage, summary = _judge(footage, folder)
     # What a camera gave was judged before; of videos there is no more.
     is_enough = order.collected is not None or order.job.train_anyway or summary.is_enough
     if not is_enough or not footage.clips:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from pydantic import BaseModel
+
+from service.learning_messages import FootageSummary
 
 FRAMES = "frames.bin"
 """Recorded frames, one after the other; of each source in a subfolder."""
@@ -25,6 +27,18 @@ class CollectedFootage(BaseModel):
     frames: int
 
 
+class JudgedFootage(BaseModel):
+    """The judgement of a learning's footage: whoever reads the same footage again takes it over."""
+
+    names: tuple[str, ...]
+    """Names of the sources."""
+    frames: int
+    """Frames that were judged."""
+    summary: FootageSummary
+    kept: tuple[tuple[int, int], ...]
+    """What to learn, as `model.training.footage_review.FootageReview.kept_frames`."""
+
+
 class LearningFolder:
     """The files of one learning, below `data_dir/learning`."""
 
@@ -33,6 +47,7 @@ class LearningFolder:
         self.checkpoint = self.path / "checkpoint"
         self.recording = self.path / "recording"
         self._collected = self.path / "collected.json"
+        self._judged = self.path / "judged.json"
         self._training_lock = root / "training.lock"
 
     def create(self) -> None:
@@ -64,9 +79,19 @@ class LearningFolder:
 
     def write_footage(self, collected: CollectedFootage) -> None:
         """Mark that the footage is complete."""
-        part = self._collected.with_suffix(".part")
-        part.write_text(collected.model_dump_json(), encoding="utf-8")
-        part.replace(self._collected)
+        _write(self._collected, collected)
+
+    def read_judgement(self, names: Sequence[str], frames: int) -> JudgedFootage | None:
+        """Return the newest judgement, if it is of this footage."""
+        try:
+            judged = JudgedFootage.model_validate_json(self._judged.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return judged if (judged.names, judged.frames) == (tuple(names), frames) else None
+
+    def write_judgement(self, judged: JudgedFootage) -> None:
+        """Keep a judgement in place of the one before it."""
+        _write(self._judged, judged)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -84,6 +109,13 @@ class LearningFolder:
     def delete(self) -> None:
         """Remove all that the learning has."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _write(path: Path, content: BaseModel) -> None:
+    """Write a file, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(content.model_dump_json(), encoding="utf-8")
+    part.replace(path)
 
 
 def take_lock(file: IO[str]) -> bool:

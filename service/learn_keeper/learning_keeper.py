@@ -32,9 +32,9 @@ from service.learn_keeper.learning_rows import (
     is_newer,
     make_job,
 )
-from service.learn_keeper.model_folders import is_usable
 from service.learning_messages import LearningJob, LearningState, LearningStatus
 from service.metrics import Metrics
+from service.model_folders import is_usable
 from service.record.stream_configs import make_config
 from service.rounds import run_rounds
 from service.settings import Settings

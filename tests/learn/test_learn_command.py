@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from model.bundles.bundle import load
-from service.learn_keeper.model_folders import read_check
+from service.model_folders import read_check
 from tests.learn.conftest import LearnBench
 from tests.support.commands import outcome, refusal
 from tests.support.front_end import client

@@ -31,9 +31,9 @@ from service.api.registered_streams import find_last_frame, find_stream, publish
 from service.api.schemas.learning_schemas import LearningIn, LearningOut, LearningsOut
 from service.learn_keeper import learning_rows
 from service.learn_keeper.learning_rows import NOT_TAKEN, find_under_way, finish
-from service.learn_keeper.model_folders import PICTURE_TYPES, find_picture, is_usable
 from service.learn_keeper.model_names import choose_bundle_name
 from service.learning_messages import LearningState
+from service.model_folders import PICTURE_TYPES, find_picture, is_usable
 from service.store.tables import LearningRow, StreamRow
 
 router = APIRouter(tags=["learnings"])

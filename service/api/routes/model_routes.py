@@ -28,7 +28,7 @@ from service.api.schemas.error_schemas import ErrorOut
 from service.api.schemas.model_schemas import ModelOut, ModelsOut, describe_model
 from service.errors import NotFound, Unavailable
 from service.learn_keeper.learning_rows import UNDER_WAY
-from service.learn_keeper.model_folders import read_check
+from service.model_folders import read_check
 from service.store.tables import LearningRow, StreamRow
 
 router = APIRouter(tags=["models"])
