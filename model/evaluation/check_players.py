@@ -37,6 +37,7 @@ class ModelPlayer:
     """Plays to a model."""
 
     def __init__(self, bundle: Bundle, engine: EngineName | None) -> None:
+        """Args: engine: None takes the fastest. Raises: ValueError: the bundle isn't calibrated."""
         normal = bundle.calibration.normal
         threshold = bundle.calibration.thresholds.get(bundle.score.name)
         if normal is None or not normal.covers(bundle.score) or threshold is None:
@@ -55,11 +56,6 @@ class ModelPlayer:
         rows = measure_clips(self._detector, clips, OPTIONS, on_frame)
         scores = score_causally(rows, self._score, self._normal, self.threshold)
         return [to_array(each) for each in scores]
-
-
-def open_player(bundle: Bundle, engine: EngineName | None) -> ModelPlayer:
-    """Open a model. Raises: ValueError: it isn't calibrated."""
-    return ModelPlayer(bundle, engine)
 
 
 def _find_fastest(bundle: Bundle) -> EngineName | None:

@@ -23,7 +23,7 @@ from model.evaluation.check_figures import (
 )
 from model.evaluation.check_players import (
     FrameDifferencePlayer,
-    open_player,
+    ModelPlayer,
 )
 from model.evaluation.check_verdict import Findings, give_verdict, may_go_live
 from model.evaluation.event_figures import estimate_false_rate, measure_events
@@ -190,14 +190,14 @@ def run_check(
         on_progress,
         scene_frames * (1 + (rival is not None)) + sum(map(len, prepared.normal)),
     )
-    player = open_player(bundle, engine)
+    player = ModelPlayer(bundle, engine)
     checked = measure_scenes(scenes, player, progress.advance)
     usual = player.play_on(prepared.normal, progress.advance)
     normal_s = sum(int((~np.isnan(each)).sum()) for each in usual) / fps
     other = (
         None
         if rival is None
-        else measure_scenes(scenes, open_player(rival, engine), progress.advance)
+        else measure_scenes(scenes, ModelPlayer(rival, engine), progress.advance)
     )
     delays = find_in_scenes(scenes, checked.scores, player.threshold, fps)
     counts = _count_false_events(usual, player.threshold, fps)

@@ -29,7 +29,7 @@ from model.bundles.catalog import DOCUMENT, Provenance, find_bundle
 from model.data.datasets import load_test_clips
 from model.engines.names import EngineName
 from model.evaluation.accuracy import Labels, Scores
-from model.evaluation.check_players import open_player
+from model.evaluation.check_players import ModelPlayer
 from model.evaluation.clip_bootstrap import estimate_auc
 from model.evaluation.event_figures import measure_events
 from model.evaluation.model_check import ModelCheck, prepare_check, run_check
@@ -229,7 +229,7 @@ def measure(camera_name: str, data: Path, out: Path) -> None:
         began = time.process_time()
         check = run_check(bundle, prepared, engine=EngineName.OPENVINO_FP32)
         checked_s = time.process_time() - began
-        player = open_player(bundle, EngineName.OPENVINO_FP32)
+        player = ModelPlayer(bundle, EngineName.OPENVINO_FP32)
         scores = player.play_on(clips, lambda: None)
         figures = _make_figures(candidate, check, scores, labels, round(checked_s))
         file.write_text(json.dumps(asdict(figures), indent=2) + "\n")

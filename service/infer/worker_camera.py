@@ -7,7 +7,6 @@ from collections.abc import Callable
 from model.bundles.catalog import BundleError
 from model.detect.camera_state import CameraState
 from model.detect.observation import CameraOptions, Observation
-from model.scene.features import Features
 from model.scoring.cause import Cause
 from service.capture.camera_capture import CaptureState
 from service.infer.camera_notes import CameraNotes
@@ -24,7 +23,6 @@ from service.infer.options import build_options
 from service.infer.owned_cameras import OwnedCamera
 from service.infer.snapshots import SnapshotKeeper
 from service.infer.source_opening import SourceRequest, list_playback
-from service.infer.still_check import StillCheck
 from service.infer.stream_life import CameraLife, Facts, overload_reason
 from service.messages import UPLOAD, NoteKind, StreamConfig
 
@@ -68,7 +66,6 @@ class Camera:
         self._memory_rule = memory_rule
         self._snapshots = SnapshotKeeper(owned.snapshot, snapshot_every_s)
         self._failure = ""
-        self._still_check = StillCheck()
         self._ended = False
         self._cut = True
         """No score of the run that the next frame belongs to has been sent."""
@@ -319,12 +316,12 @@ class Camera:
         state, model = self.state, self.model
         if state is None or model is None:
             return None
-        check, detector, options = self._still_check.is_still, model.detector, self.options
-
-        def is_still(features: Features) -> bool:
-            return check(features, refresh_s, detector=detector, state=state, options=options)
-
-        return self._begin(self.source.pop_if(is_still))
+        detector, options = model.detector, self.options
+        return self._begin(
+            self.source.pop_if(
+                lambda features: detector.is_still(state, features, options, refresh_s)
+            )
+        )
 
     def _begin(self, frame: SourceFrame | None) -> SourceFrame | None:
         if frame is not None:
